@@ -1,0 +1,173 @@
+"""From the words of a config to specs: the one table of names, and the named rules.
+
+Derived values (iterations, boundaries, groups) are computed here, after every override.
+"""
+
+import dataclasses
+
+from resnet_jax.config import Config, ModelConfig, UnitConfig
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules import batchnorm, branches, rectifiers, shortcuts, units, zoo
+from resnet_jax.modules.initializers import InitSpec
+from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.train.optim import OptimSpec
+
+NETWORKS = {
+    "cifar_resnet": zoo.cifar_resnet,
+    "imagenet_resnet": zoo.imagenet_resnet,
+}
+ORDERS = {
+    "original": units.ORIGINAL,
+    "norm_after_addition": units.NORM_AFTER_ADDITION,
+    "relu_before_addition": units.RELU_BEFORE_ADDITION,
+    "relu_only_pre": units.RELU_ONLY_PRE,
+    "full_pre": units.FULL_PRE,
+}
+BRANCHES = {
+    ("basic", "1x1"): branches.BASIC,
+    ("basic", "3x3"): branches.BASIC,
+    ("single", "1x1"): branches.SINGLE,
+    ("single", "3x3"): branches.SINGLE,
+    ("bottleneck", "1x1"): branches.BOTTLENECK,
+    ("bottleneck", "3x3"): branches.BOTTLENECK_3X3,
+}
+NORMS = {
+    "torch": batchnorm.TORCH,
+    "caffe": batchnorm.CAFFE,
+    "tensorflow": batchnorm.TENSORFLOW,
+}
+RECTIFIERS = {
+    "relu": rectifiers.Relu(),
+    "leaky_relu": rectifiers.LeakyRelu(),
+    "prelu": rectifiers.PRelu("channel"),
+    "prelu_shared": rectifiers.PRelu("layer"),
+    "rrelu": rectifiers.RRelu(),
+    "elu": rectifiers.Elu(),
+}
+INITS = {
+    "he_fan_out": InitSpec("he", "fan_out"),
+    "he_fan_in": InitSpec("he", "fan_in"),
+    "xavier": InitSpec("xavier", "fan_in"),
+    "orthogonal": InitSpec("orthogonal"),
+    "lsuv": InitSpec("orthogonal"),  # and then scaled, layer by layer, on a batch
+}
+
+
+def network(
+    config: Config, *, num_classes: int, devices: int, axis_name: str | None = None
+) -> ResNetSpec:
+    """The network of a config, where batches are spread over so many devices."""
+    model = config.model
+    part = config.data.batch_size // config.train.accumulate
+    group = norm_group(config, devices=devices)
+    local = part // devices if axis_name else part
+    if group and local % group:
+        raise ConfigError(
+            f"model.norm.group={model.norm.group}: does not divide the {local} images "
+            "that are normalised together (data.batch_size over train.accumulate"
+            f"{' and devices' if axis_name else ''})"
+        )
+    norm = NORMS[model.norm.dialect]
+    changed = {"momentum": model.norm.momentum, "epsilon": model.norm.epsilon}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    layers = LayersSpec(
+        act=rectifier(model),
+        norm=dataclasses.replace(norm, group=group, axis_name=axis_name, **changed),
+        init=INITS[model.init],
+        dtype=config.train.dtype,
+    )
+    slots = {
+        "order": ORDERS[model.unit.order],
+        "shortcut": model.unit.shortcut,
+        "gate": units.SE(model.unit.se_reduction) if model.unit.gate == "se" else None,
+        "join": join(model.unit),
+    }
+    if model.unit.branch != "auto":
+        slots["branch"] = BRANCHES[model.unit.branch, model.unit.stride_at]
+    elif model.name == "imagenet_resnet" and model.depth >= 50:
+        slots["branch"] = BRANCHES["bottleneck", model.unit.stride_at]
+    spec = NETWORKS[model.name](model.depth, width=model.width, **slots)
+    return dataclasses.replace(
+        spec,
+        layers=layers,
+        num_classes=num_classes,
+        survival=model.unit.survival,
+        depth_mode=model.depth_mode,
+    )
+
+
+def norm_group(config: Config, *, devices: int) -> int | None:
+    """Examples that share BatchNorm statistics; None: all of a batch."""
+    group = config.model.norm.group
+    if group == "device":
+        return config.data.batch_size // config.train.accumulate // devices
+    return None if group == "global" else group
+
+
+def rectifier(model: ModelConfig) -> rectifiers.Rectifier:
+    act = RECTIFIERS[model.act]
+    if model.slope is None:
+        return act
+    if model.act not in ("leaky_relu", "prelu", "prelu_shared"):
+        raise ConfigError(f"model.slope={model.slope}: {model.act} has no such slope")
+    return dataclasses.replace(act, slope=model.slope)
+
+
+def join(unit: UnitConfig) -> shortcuts.Join:
+    if unit.join != "add" and unit.shortcut == "none":
+        raise ConfigError(
+            f"model.unit.join={unit.join!r}: a plain net (shortcut 'none') joins nothing"
+        )
+    match unit.join:
+        case "add":
+            return shortcuts.Add()
+        case "scaled":
+            return shortcuts.Scaled(*unit.scales)
+        case "exclusive_gating":
+            return shortcuts.Gated("both", unit.gating_bias)
+        case "shortcut_only_gating":
+            return shortcuts.Gated("shortcut", unit.gating_bias)
+        case "dropout":
+            return shortcuts.Dropped(unit.dropout_rate)
+
+
+def schedule_steps(config: Config, *, examples: int) -> int:
+    """Iterations of the full schedule."""
+    if config.train.epochs is None:
+        return config.train.iterations
+    return max(1, round(config.train.epochs * examples / config.data.batch_size))
+
+
+def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
+    """The optimizer, its schedule in iterations of this run.
+
+    Boundaries below 1 are shares of the run; the warm-up takes a tenth at the most.
+    """
+    optim = config.optim
+    boundaries = tuple(
+        round(b * total_steps) if b < 1 else round(b) for b in optim.boundaries
+    )
+    if optim.schedule == "steps" and any(b >= total_steps for b in boundaries):
+        raise ConfigError(
+            f"optim.boundaries={optim.boundaries}: beyond the last of {total_steps} "
+            "iterations; give shares of the run, e.g. (0.5, 0.75)"
+        )
+    warmup = min(optim.warmup, total_steps // 10)
+    return OptimSpec(
+        name=optim.name,
+        learning_rate=optim.learning_rate,
+        momentum=optim.momentum,
+        dampening=optim.dampening,
+        dialect=optim.dialect,
+        nesterov=optim.nesterov,
+        weight_decay=optim.weight_decay,
+        decay=optim.decay,
+        schedule=optim.schedule,
+        boundaries=boundaries if optim.schedule == "steps" else (),
+        factor=optim.factor,
+        total_steps=total_steps,
+        warmup_steps=warmup,
+        warmup=optim.warmup_kind,
+        warmup_rate=optim.warmup_rate if warmup else 0.0,
+    )

@@ -1,0 +1,109 @@
+"""Prepared tfds folders: where they lie, and how one is prepared safely."""
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+
+from resnet_jax.errors import ConfigError, DataError, StorageError
+
+log = logging.getLogger(__name__)
+
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>[\d.]+))?")
+
+
+def root(directory: str | os.PathLike | None = None) -> pathlib.Path:
+    """The tfds folder: as given, else TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(directory or default).expanduser().absolute()
+
+
+def find(name: str, *, directory: pathlib.Path) -> pathlib.Path | None:
+    """The folder of `name[/config][:version]`, by default of the newest version."""
+    match = NAME.fullmatch(name)
+    if match is None:
+        raise ConfigError(
+            f"data.name={name!r}: must be NAME, NAME/CONFIG or NAME:VERSION,"
+            " for example 'cifar10' or 'imagenet2012:5.1.0'"
+        )
+    folder = directory / match["name"] / (match["config"] or "")
+    if match["version"]:
+        versions = [folder / match["version"]]
+    else:
+        # Not "1.0.0.incompleteX", which tfds leaves behind when it is killed.
+        versions = [v for v in folder.glob("*") if VERSION.fullmatch(v.name)]
+    prepared = [v for v in versions if (v / "dataset_info.json").is_file()]
+    if prepared:
+        return max(prepared, key=_version)
+    configs = sorted({p.parts[-3] for p in folder.glob("*/*.*.*/dataset_info.json")})
+    if configs and not match["config"]:
+        raise ConfigError(
+            f"data.name={name!r}: {folder} holds the configs {', '.join(configs)};"
+            f" name one, for example '{match['name']}/{configs[0]}'"
+        )
+    return None
+
+
+def _version(folder: pathlib.Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.name.split("."))
+
+
+@contextlib.contextmanager
+def locked(name: str, *, directory: pathlib.Path) -> Iterator[None]:
+    """Let one process at a time prepare `name`; the others wait for its result."""
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = open(directory / f".{name}.lock", "w")  # noqa: SIM115, closed below
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def writing(directory: pathlib.Path) -> Iterator[None]:
+    """Turn a folder that cannot be written into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"data.dir={directory}: cannot be written ({error.strerror or error});"
+            " free some space, or name another folder in data.dir"
+        ) from error
+
+
+def prepare(builder) -> pathlib.Path:
+    """Prepare a tfds builder as array_record, without the network and in silence."""
+    import tensorflow_datasets as tfds
+
+    folder = pathlib.Path(builder.data_dir)
+    log.info("preparing %s in %s", builder.name, folder)
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    # tfds prints to stdout, which belongs to the caller's result.
+    with contextlib.redirect_stdout(io.StringIO()), writing(folder):
+        tfds.disable_progress_bar()
+        try:
+            builder.download_and_prepare(
+                file_format="array_record", download_config=config
+            )
+        finally:
+            tfds.enable_progress_bar()
+    return folder
+
+
+def damaged(folder: pathlib.Path, error: BaseException) -> DataError:
+    """The error for a prepared folder that tfds cannot read."""
+    return DataError(
+        f"{folder}: damaged or incomplete ({first_line(error)});"
+        " delete the folder and prepare it again"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """An error of another library in one short line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ": ".join([type(error).__name__, *(line[:200] for line in lines[:1])])

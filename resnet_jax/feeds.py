@@ -1,0 +1,160 @@
+"""What the loop eats: batches of a config's data set, resident or streamed."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from resnet_jax.config import Config
+from resnet_jax.data import augment, decode, loader, sources
+from resnet_jax.errors import ConfigError
+from resnet_jax.train.parallel import Devices, Program
+from resnet_jax.train.state import Sums
+
+Batch = dict[str, np.ndarray]
+RESIDENT_BYTES = 2**31  # larger sets are streamed unless a config says otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Feeds:
+    """The train batches of a run, its evaluation splits, and its preprocessing.
+
+    `resident` are all splits as host arrays, or None where streamed.
+    """
+
+    config: Config
+    splits: dict[str, sources.Source]
+    resident: dict[str, Batch] | None
+    image_shape: tuple[int, int, int]
+
+    def preprocess(self) -> Callable[..., jax.Array]:
+        data = self.config.data
+        spec = augment.preset(data.augment)
+        if data.normalize:
+            spec = dataclasses.replace(spec, normalize=data.normalize)
+        if self.resident:
+            return augment.build(
+                spec, augment.statistics(self.resident["train"]["image"])
+            )
+        if spec.normalize == "pixel_mean":
+            raise ConfigError(
+                "data.normalize='pixel_mean': needs the whole set in memory; use "
+                "'channel', or data.feed='resident'"
+            )
+        return augment.build(spec, augment.IMAGENET_STATISTICS)
+
+    def train(self) -> Callable[[int, int], Batch]:
+        """feeds(step, k): this process's share of the k batches from `step` on."""
+        place = _place()
+        seed, size = self.config.seed, self.config.data.batch_size
+        if self.resident:
+            arrays = self.resident["train"]
+            reader = loader.Resident(arrays, seed, size, **place)
+            return lambda step, k: _stacked(reader.batch(step + i) for i in range(k))
+        crop = decode.preset(self.config.data.augment)
+        workers = self.config.data.workers
+        reader = loader.Streaming(
+            self.splits["train"], seed, size, crop, workers=workers, **place
+        )
+        return _Following(reader.iterate)
+
+    def evaluations(
+        self, program: Program, devices: Devices, data: dict[str, Any] | None
+    ) -> Callable[[Any], dict[str, dict[str, float]]]:
+        """evaluate(state) -> sums of "val" (where there is one) and "test"."""
+        size = self.config.data.batch_size
+        names = [name for name in ("val", "test") if name in self.splits]
+        fixed = {}
+        if self.resident:
+            for name in names:
+                length = len(self.resident[name]["label"])
+                batches = loader.eval_indices(length, batch_size=size, **_place())
+                fixed[name] = [devices.spread(batch, axis=0) for batch in batches]
+
+        def batches(name) -> Iterator[Any]:
+            if name in fixed:
+                return fixed[name]
+            crop = decode.preset(self.config.data.augment)
+            read = loader.eval_batches(
+                self.splits[name], batch_size=size, crop=crop, **_place()
+            )
+            return (devices.spread(batch, axis=0) for batch in read)
+
+        def evaluate(variables) -> dict[str, dict[str, float]]:
+            return {
+                name: added(
+                    program.evaluate(variables, data and data[name], batch)
+                    for batch in batches(name)
+                )
+                for name in names
+            }
+
+        return evaluate
+
+
+def open_feeds(config: Config, *, progress: Callable[..., Any] | None = None) -> Feeds:
+    """Opens the data set of a config, and reads all of it where it is resident."""
+    data = config.data
+    splits = sources.open_sources(data.name, directory=data.dir, split=data.split)
+    crop = decode.preset(data.augment)
+    height, width, channels = splits["train"].image_shape
+    if crop.crop != "none":
+        height = width = crop.size
+    if data.feed == "streaming":
+        fits = False
+    else:
+        fits = height is not None and width is not None and crop.crop == "none"
+        if not fits and data.feed == "resident":
+            raise ConfigError(
+                f"data.feed='resident': the images of {data.name} differ in size or are "
+                "cropped as they are read; use 'streaming'"
+            )
+    if fits and data.feed == "auto":
+        images = sum(len(source) for source in splits.values())
+        fits = images * height * width * channels <= RESIDENT_BYTES
+    resident = None
+    if fits:
+        resident = {
+            name: sources.to_arrays(source, progress=progress)
+            for name, source in splits.items()
+        }
+    if height is None or width is None:
+        raise ConfigError(
+            f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
+            "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
+        )
+    return Feeds(config, splits, resident, (height, width, channels))
+
+
+def added(sums: Iterator[Sums]) -> dict[str, float]:
+    """The sums of all batches, exact in float64; waits for the device once."""
+    batches = jax.device_get(list(sums))
+    return {k: float(sum(np.float64(b[k]) for b in batches)) for k in batches[0]}
+
+
+class _Following:
+    """A stream that is asked for step after step, and starts anew where it is not."""
+
+    def __init__(self, iterate: Callable[[int], Iterator[Batch]]):
+        self._iterate, self._next, self._stream = iterate, None, iter(())
+
+    def __call__(self, step: int, k: int) -> Batch:
+        if step != self._next:
+            self._stream = self._iterate(step)
+        self._next = step + k
+        return _stacked(itertools.islice(self._stream, k))
+
+
+def _stacked(batches: Iterator[Batch]) -> Batch:
+    batches = list(batches)
+    return {name: np.stack([b[name] for b in batches]) for name in batches[0]}
+
+
+def _place() -> dict[str, int]:
+    return {
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }

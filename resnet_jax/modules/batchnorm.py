@@ -1,0 +1,114 @@
+"""Batch normalisation over a chosen group of examples, in the dialects of the papers.
+
+Which examples share statistics is a field, never an accident of the hardware: the
+papers normalised over the images of one GPU (64 on CIFAR, 32 on ImageNet).
+"""
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class NormSpec:
+    """y = scale * (x - mean) / sqrt(var + epsilon) + bias."""
+
+    momentum: float = 0.9  # share of the old value in a running statistic
+    epsilon: float = 1e-5
+    running_var: Literal["unbiased", "biased"] = "unbiased"
+    # "moving": m * old + (1 - m) * new.  "normalised": the same sum over its weights,
+    # as Caffe keeps it, so that early batches are not mixed with the initial zeros.
+    average: Literal["moving", "normalised"] = "moving"
+    group: int | None = None  # examples that share statistics; None: the whole batch
+    axis_name: str | None = None  # of pmap, where the batch is spread over devices
+
+
+# Defaults of Torch's BatchNorm, Caffe's BatchNorm layer, and tf.keras' layer.
+TORCH = NormSpec()
+CAFFE = NormSpec(momentum=0.999, average="normalised")
+TENSORFLOW = NormSpec(momentum=0.99, epsilon=1e-3, running_var="biased")
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy 2015); statistics at least in float32.
+
+    Each group of examples is normalised by its own mean and (biased) variance; the
+    running statistics average over groups.
+    """
+
+    spec: NormSpec
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *hw c"], *, train: bool
+    ) -> Float[Array, "b *hw c"]:
+        shape = (x.shape[-1],)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, shape, wide)
+        bias = self.param("bias", nn.initializers.zeros, shape, wide)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
+        if train:
+            y, group_mean, group_var = self._by_group(x.astype(wide), scale, bias)
+            self._update(mean, var, group_mean, group_var)
+        else:
+            y = _affine(x.astype(wide), mean.value, var.value, scale, bias, self.spec)
+        return y.astype(x.dtype)
+
+    def _by_group(self, x, scale, bias):
+        """Normalised x, and the mean and running variance over all groups  [c]."""
+        group = self.spec.group or len(x)
+        if len(x) % group:
+            raise ConfigError(
+                f"model.norm.group={group}: does not divide the batch of {len(x)}"
+            )
+        g = x.reshape(-1, group, *x.shape[1:])
+        axes = tuple(range(1, g.ndim - 1))
+        mean = self._synced(g.mean(axes, keepdims=True))
+        var = self._synced(jnp.square(g - mean).mean(axes, keepdims=True))
+        count = g.size // (len(g) * g.shape[-1])
+        if self.spec.axis_name and self.spec.group is None:
+            count *= jax.lax.axis_size(self.spec.axis_name)
+        y = _affine(g, mean, var, scale, bias, self.spec).reshape(x.shape)
+        if self.spec.running_var == "unbiased":
+            var = var * (count / max(count - 1, 1))
+        return (
+            y,
+            mean.mean(axis=tuple(range(g.ndim - 1))),
+            var.mean(axis=tuple(range(g.ndim - 1))),
+        )
+
+    def _synced(self, statistic):
+        """Under pmap, the mean over devices where the group is the whole batch."""
+        if self.spec.axis_name and self.spec.group is None:
+            return jax.lax.pmean(statistic, self.spec.axis_name)
+        return statistic
+
+    def _update(self, mean, var, new_mean, new_var):
+        """Running statistics; kept equal on all devices."""
+        if self.spec.axis_name:
+            new_mean, new_var = jax.lax.pmean((new_mean, new_var), self.spec.axis_name)
+        keep = self.spec.momentum
+        if self.spec.average == "normalised":
+            weight = self.variable(
+                "batch_stats", "weight", jnp.zeros, (), mean.value.dtype
+            )
+            total = self.spec.momentum * weight.value + 1.0
+            keep = 1.0 - 1.0 / total
+            weight.value = total
+        mean.value = keep * mean.value + (1.0 - keep) * new_mean
+        var.value = keep * var.value + (1.0 - keep) * new_var
+
+
+def _affine(x, mean, var, scale, bias, spec):
+    one = (1,) * (x.ndim - 1)
+    if mean.ndim == 1:
+        mean, var = mean.reshape(*one, -1), var.reshape(*one, -1)
+    factor = scale.reshape(*one, -1) * jax.lax.rsqrt(var + spec.epsilon)
+    return (x - mean) * factor + bias.reshape(*one, -1)

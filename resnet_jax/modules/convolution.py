@@ -1,0 +1,276 @@
+"""A convolution whose gradients stay on XLA:CPU's fast path inside a loop.
+
+XLA:CPU has a fast convolution only for dense kernels, two spatial axes and un-flipped,
+channels-last dimension numbers. It rewrites other numbers into these, but never in the
+body of a loop (jax-ml/jax#12868), so that the stock gradients of a convolution under
+`lax.scan` fall to a naive one. Here every convolution is brought to that form, and so
+are both its gradients. Other platforms get the plain convolution and its own gradients;
+the choice is made when the program is lowered.
+"""
+
+import functools as ft
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+FORMATS = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
+# Groups are joined until a dense convolution has this many input channels: with fewer
+# its fixed cost shows, with more the zeros between the groups do.
+BLOCK = 16
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a kernel moves over the spatial axes; one entry an axis."""
+
+    strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def map(self, change) -> "Window":
+        """The window with `change` made to each of its tuples of axes."""
+        axes = (change(a) for a in (self.strides, self.padding, self.dilation))
+        return Window(*axes, groups=self.groups)
+
+
+def convolve(
+    x: Float[Array, "b *spatial i"],
+    kernel: Float[Array, "*size i_of_group o"],
+    *,
+    strides: int | Sequence[int] = 1,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+    padding: Sequence[tuple[int, int]],
+) -> Float[Array, "b *out o"]:
+    """Cross-correlation over 1 to 3 spatial axes, zero-padded by (low, high) on each.
+
+    Reverse-mode derivatives only.
+    """
+    rank = x.ndim - 2
+    each = tuple((int(low), int(high)) for low, high in padding)
+    window = Window(_axes(strides, rank), each, _axes(dilation, rank), groups)
+    return _convolve(window, x, kernel)
+
+
+def _axes(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    return (value,) * rank if isinstance(value, int) else tuple(value)
+
+
+def plain(window: Window, x, kernel):
+    """The convolution as XLA has it."""
+    outer, inner = FORMATS[x.ndim - 2]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window.strides,
+        window.padding,
+        rhs_dilation=window.dilation,
+        feature_group_count=window.groups,
+        dimension_numbers=(outer, inner, outer),
+    )
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _convolve(window: Window, x, kernel):
+    cpu, default = (ft.partial(form, window) for form in (reduced, plain))
+    return lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+
+
+def _forward(window: Window, x, kernel):
+    return _convolve(window, x, kernel), (x, kernel)
+
+
+def _backward(window: Window, operands, dy):
+    def gradients(form):
+        return lambda x, kernel, dy: jax.vjp(ft.partial(form, window), x, kernel)[1](dy)
+
+    cpu, default = gradients(reduced), gradients(plain)
+    return lax.platform_dependent(*operands, dy, cpu=cpu, default=default)
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def reduced(window: Window, x, kernel):
+    """The convolution by dense and depthwise ones over two axes, and matrix products.
+
+    Its gradients are JAX's own as far as those two, which bring theirs.
+    """
+    size, i, o = kernel.shape[:-2], x.shape[-1], kernel.shape[-1]
+    if len(size) == 1:
+        return _lifted(window, x, kernel)
+    if len(size) == 3:
+        return _folded(window, x, kernel)
+    if i == window.groups > 1 and o <= 4 * i:
+        return _multiplied(window, x, kernel)
+    if window.groups > 1:
+        return _blocks(window, x, kernel)
+    if math.prod(size) == 1 and not any(map(any, window.padding)):
+        return _product(window, x, kernel)
+    return canonical(window, x, kernel)
+
+
+def _lifted(window: Window, x, kernel):
+    """One axis as two."""
+    window = Window(
+        (1, *window.strides),
+        ((0, 0), *window.padding),
+        (1, *window.dilation),
+        window.groups,
+    )
+    return reduced(window, x[:, None], kernel[None])[:, 0]
+
+
+def _folded(window: Window, x, kernel):
+    """Three axes as two: the taps along the first become channels, its points images."""
+    (stride, *_), (pad, *_), (dilation, *_) = (
+        window.strides,
+        window.padding,
+        window.dilation,
+    )
+    groups, taps, i = window.groups, kernel.shape[0], kernel.shape[-2]
+    edges = [(0, 0, 0)] * x.ndim
+    x = lax.pad(x, x.dtype.type(0), [edges[0], (*pad, 0), *edges[2:]])
+    reach = (taps - 1) * dilation
+    starts = range(0, reach + 1, dilation)
+    last = x.shape[1] - reach
+    views = [x[:, at : at + last : stride] for at in starts]
+    views = [view.reshape(*view.shape[:-1], groups, i) for view in views]
+    x = jnp.concatenate(views, axis=-1)
+    b, depth = x.shape[:2]
+    x = x.reshape(b * depth, *x.shape[2:-2], groups * taps * i)
+    kernel = jnp.moveaxis(kernel, 0, 2)
+    kernel = kernel.reshape(*kernel.shape[:2], taps * i, -1)
+    y = reduced(window.map(lambda axes: axes[1:]), x, kernel)
+    return y.reshape(b, depth, *y.shape[1:])
+
+
+def _multiplied(window: Window, x, kernel):
+    """Each channel by itself, giving one or a few."""
+    several = kernel.shape[-1] // x.shape[-1]
+    y = [canonical(window, x, kernel[..., at::several]) for at in range(several)]
+    return jnp.stack(y, axis=-1).reshape(*y[0].shape[:-1], -1)
+
+
+def _blocks(window: Window, x, kernel):
+    """Groups joined to dense convolutions of about `BLOCK` channels, zero between them."""
+    *size, i, o = kernel.shape
+    groups = window.groups
+    fits = (n for n in range(1, groups + 1) if groups % n == 0 and n * i <= BLOCK)
+    joined = max(fits, default=1)
+    count = groups // joined
+    kernel = kernel.reshape(*size, i, count, joined, o // groups)
+    same = jnp.eye(joined, dtype=kernel.dtype)
+    kernel = jnp.einsum("hwicjo,jk->chwkijo", kernel, same)
+    kernel = kernel.reshape(count, *size, joined * i, -1)
+    dense = ft.partial(reduced, replace(window, groups=1))
+    return jnp.concatenate(
+        [dense(*pair) for pair in zip(jnp.split(x, count, -1), kernel, strict=True)],
+        axis=-1,
+    )
+
+
+def _product(window: Window, x, kernel):
+    """A 1x1 convolution: a product of two matrices, flat for the sake of its gradients."""
+    x = x[(slice(None), *(slice(None, None, step) for step in window.strides))]
+    y = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
+    return y.reshape(*x.shape[:-1], -1)
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def canonical(window: Window, x, kernel):
+    """A dense or a depthwise convolution over two axes, with gradients of the same form."""
+    return (
+        plain(window, x, kernel) if window.groups == 1 else _shifted(window, x, kernel)
+    )
+
+
+def _canonical_forward(window: Window, x, kernel):
+    return canonical(window, x, kernel), (x, kernel)
+
+
+def _canonical_backward(window: Window, operands, dy):
+    x, kernel = operands
+    dx = input_gradient(window, x.shape, kernel, dy)
+    of_kernel = kernel_gradient if window.groups == 1 else _shifted_kernel_gradient
+    return dx, of_kernel(window, x, kernel.shape, dy)
+
+
+canonical.defvjp(_canonical_forward, _canonical_backward)
+
+
+def _spread(window: Window, axis: int, size: int, points: int) -> tuple[int, int]:
+    """Reach of a kernel of `size` taps, and extent of the `points` it stops at."""
+    return (size - 1) * window.dilation[axis], (points - 1) * window.strides[axis] + 1
+
+
+def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
+    """The zero-dilated `dy` convolved with the flipped kernel, its channels exchanged."""
+    edges = []
+    for axis in range(2):
+        at = axis + 1
+        reach, extent = _spread(window, axis, kernel.shape[axis], dy.shape[at])
+        low = reach - window.padding[axis][0]
+        edges.append((low, shape[at] + reach - extent - low, window.strides[axis] - 1))
+    dy = lax.pad(dy, dy.dtype.type(0), [(0, 0, 0), *edges, (0, 0, 0)])
+    kernel = kernel[::-1, ::-1]
+    if window.groups == 1:
+        kernel = kernel.swapaxes(-1, -2)
+    whole = Window((1, 1), ((0, 0), (0, 0)), window.dilation, window.groups)
+    return canonical(whole, dy, kernel)
+
+
+def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
+    """The batch is what is summed over: `x` [i h w b] is convolved with `dy` [h w b o]."""
+    padding = []
+    for axis in range(2):
+        at, (low, _) = axis + 1, window.padding[axis]
+        reach, extent = _spread(window, axis, shape[axis], dy.shape[at])
+        high = reach + extent - x.shape[at] - low
+        # rows that the stride never reaches are cut here: no fast path pads by less than 0
+        x = lax.slice_in_dim(x, 0, x.shape[at] + min(high, 0), axis=at)
+        padding.append((low, max(high, 0)))
+    turned = Window(window.dilation, tuple(padding), window.strides)
+    dkernel = plain(turned, x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3))
+    return dkernel.transpose(1, 2, 0, 3)
+
+
+def _views(window: Window, x, size, points):
+    """What each tap of a kernel sees: [taps of h][taps of w] of [b *points c]."""
+    x = lax.pad(
+        x, x.dtype.type(0), [(0, 0, 0), *((*p, 0) for p in window.padding), (0, 0, 0)]
+    )
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def along(axis, tap):
+        start = tap * window.dilation[axis]
+        stride = window.strides[axis]
+        return slice(start, start + (points[axis] - 1) * stride + 1, stride)
+
+    return [
+        [x[:, along(0, h), along(1, w)] for w in range(size[1])] for h in range(size[0])
+    ]
+
+
+def _shifted(window: Window, x, kernel):
+    """Depthwise: XLA fuses the shifted copies into one pass, its convolution does not."""
+    points = jax.eval_shape(ft.partial(plain, window), x, kernel).shape[1:3]
+    views = _views(window, x, kernel.shape, points)
+    y = sum(
+        view * kernel[h, w, None, None]
+        for h, row in enumerate(views)
+        for w, view in enumerate(row)
+    )
+    return y.astype(x.dtype)
+
+
+def _shifted_kernel_gradient(window: Window, x, shape, dy):
+    views = _views(window, x, shape, dy.shape[1:3])
+    sums = [[(view * dy).sum((0, 1, 2)) for view in row] for row in views]
+    return jnp.stack([jnp.stack(row) for row in sums])[:, :, None].astype(dy.dtype)

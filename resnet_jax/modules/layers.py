@@ -1,0 +1,146 @@
+"""The one door to convolution, norm, activation and the rest: nets use no others.
+
+So a rectifier, a norm or a number of spatial axes chosen here holds for every layer of
+a network, its stem and head included.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.modules.batchnorm import TORCH, BatchNorm, NormSpec
+from resnet_jax.modules.convolution import convolve
+from resnet_jax.modules.initializers import TORCH_LINEAR, Initializer, InitSpec
+from resnet_jax.modules.rectifiers import Rectifier, Relu
+
+Step = Literal["norm", "act"]
+Padding = Sequence[tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayersSpec:
+    """What every layer of one network shares."""
+
+    act: Rectifier = Relu()
+    norm: NormSpec = TORCH
+    init: InitSpec = InitSpec()
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # of the arithmetic
+    rank: int = 2  # spatial axes: 2 for images, 3 for clips
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """Layers already configured; to be called inside a compact module."""
+
+    spec: LayersSpec
+    train: bool
+
+    def conv(
+        self,
+        x: Float[Array, "b *hw c"],
+        features: int,
+        *,
+        kernel: int,
+        strides: int = 1,
+        groups: int = 1,
+        padding: Padding | None = None,
+        bias: Initializer | None = None,
+        name: str,
+    ) -> Float[Array, "b *hw2 features"]:
+        """Convolution, padded to ceil(size / strides) unless told otherwise."""
+        if padding is None:
+            padding = [((kernel - 1) // 2, kernel // 2)] * self.spec.rank
+        init = self.spec.init(slope=self.spec.act.slope)
+        module = Convolution(
+            (kernel,) * self.spec.rank, features, strides, groups, tuple(padding),
+            init, bias, self.spec.dtype, name=name,
+        )  # fmt: skip
+        return module(x)
+
+    def norm(self, x: Array, *, name: str) -> Array:
+        return BatchNorm(self.spec.norm, name=name)(x, train=self.train)
+
+    def act(self, x: Array, *, name: str) -> Array:
+        return self.spec.act(x, train=self.train, name=name)
+
+    def steps(self, x: Array, steps: tuple[Step, ...], *, name: str) -> Array:
+        """Norms and activations in the order given, named `norm_<name>`, `act_<name>`."""
+        for step in steps:
+            x = getattr(self, step)(x, name=f"{step}_{name}")
+        return x
+
+    def dense(
+        self, x: Float[Array, "b c"], features: int, *, name: str
+    ) -> Float[Array, "b features"]:
+        """Fully connected layer with bias."""
+        return nn.Dense(
+            features,
+            dtype=self.spec.dtype,
+            param_dtype=_param_dtype(self.spec.dtype),
+            kernel_init=TORCH_LINEAR,
+            name=name,
+        )(x)
+
+    def dropout(self, x: Array, rate: float, *, name: str) -> Array:
+        drop = nn.Dropout(rate, rng_collection="noise", name=name)
+        return drop(x, deterministic=not self.train)
+
+    def global_mean(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b c"]:
+        """Global average pooling, summed at least in float32."""
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return wide.mean(axis=tuple(range(1, x.ndim - 1))).astype(x.dtype)
+
+    def max_pool(
+        self, x: Array, *, window: int, strides: int, padding: tuple[int, int] = (0, 0)
+    ) -> Array:
+        rank = self.spec.rank
+        return nn.max_pool(x, (window,) * rank, (strides,) * rank, (padding,) * rank)
+
+    def avg_pool(self, x: Array, *, window: int) -> Array:
+        """Mean over windows that do not overlap."""
+        shape = (window,) * self.spec.rank
+        return nn.avg_pool(x, shape, shape)
+
+
+class Convolution(nn.Module):
+    """Holds the kernel [*k c_in/groups c_out] and, where asked for, the bias [c_out]."""
+
+    kernel: tuple[int, ...]
+    features: int
+    strides: int
+    groups: int
+    padding: Padding
+    kernel_init: Initializer
+    bias_init: Initializer | None
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw2 features"]:
+        if x.shape[-1] % self.groups or self.features % self.groups:
+            raise ValueError(
+                f"{self.groups} groups must divide the {x.shape[-1]} input and "
+                f"{self.features} output channels of {'/'.join(self.path)}"
+            )
+        shape = (*self.kernel, x.shape[-1] // self.groups, self.features)
+        dtype = _param_dtype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, dtype)
+        y = convolve(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            strides=self.strides,
+            groups=self.groups,
+            padding=self.padding,
+        )
+        if self.bias_init:
+            bias = self.param("bias", self.bias_init, (self.features,), dtype)
+            y += bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
+        return y
+
+
+def _param_dtype(dtype: str) -> jnp.dtype:
+    """Parameters stay in float32 under bfloat16 arithmetic."""
+    return jnp.promote_types(dtype, jnp.float32)

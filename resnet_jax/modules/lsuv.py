@@ -1,0 +1,2 @@
+def lsuv(*a, **k):
+    raise NotImplementedError

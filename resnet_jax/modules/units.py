@@ -1,0 +1,109 @@
+"""The residual unit: the field's equation, written once, and the data that fills it."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.modules.branches import BASIC, Apply, Branch
+from resnet_jax.modules.layers import Layers, LayersSpec, Step
+from resnet_jax.modules.shortcuts import Add, Join, ShortcutType, shortcut
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Where norm and activation sit around a branch (He et al. 2016b, Fig. 4)."""
+
+    before: tuple[Step, ...] = ()  # ahead of the branch
+    end: tuple[Step, ...] = ()  # behind the branch, ahead of the addition
+    after: tuple[Step, ...] = ()  # behind the addition
+
+
+ORIGINAL = Order(end=("norm",), after=("act",))  # Fig. 4a
+NORM_AFTER_ADDITION = Order(after=("norm", "act"))  # Fig. 4b
+RELU_BEFORE_ADDITION = Order(end=("norm", "act"))  # Fig. 4c
+RELU_ONLY_PRE = Order(before=("act",), end=("norm",))  # Fig. 4d
+FULL_PRE = Order(before=("norm", "act"))  # Fig. 4e
+
+
+@dataclasses.dataclass(frozen=True)
+class SE:
+    """Squeeze and excitation: F * sigmoid(W2 act(W1 mean(F)))  (Hu et al. 2018)."""
+
+    reduction: int = 16
+
+    def __call__(self, layers: Layers, f: Array) -> Array:
+        c = f.shape[-1]
+        s = layers.dense(layers.global_mean(f), c // self.reduction, name="squeeze")
+        s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")
+        return f * nn.sigmoid(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitSpec:
+    """The slots of the equation."""
+
+    branch: Branch = BASIC
+    order: Order = ORIGINAL
+    shortcut: ShortcutType = "B"
+    gate: SE | None = None
+    join: Join = Add()
+
+
+class ResidualUnit(nn.Module):
+    """y = after( h(x) + gate( end( F( before(x) ) ) ) )   [b *hw c] -> [b *hw2 features]
+
+    With `survival` p, stochastic depth (Huang et al. 2016): in training the branch is
+    closed with probability 1 - p for the whole batch and computes nothing; at test it
+    is scaled by p.
+    """
+
+    unit: UnitSpec
+    layers: LayersSpec
+    features: int
+    strides: int = 1
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *hw c"], survival: Array | None, *, train: bool
+    ) -> Float[Array, "b *hw2 features"]:
+        layers, order = Layers(self.layers, train), self.unit.order
+        a = layers.steps(x, order.before, name="before")
+        h = shortcut(
+            layers,
+            x,
+            a,
+            self.features,
+            kind=self.unit.shortcut,
+            strides=self.strides,
+            norm=tuple(step for step in order.end if step == "norm"),
+        )
+        f = self._survived(layers, a, survival)
+        y = f if h is None else self.unit.join(layers, h, f)
+        return layers.steps(y, order.after, name="after")
+
+    def _survived(self, layers, a, survival):
+        if survival is None:
+            return self._residual(layers, a)
+        if not layers.train:
+            return survival.astype(a.dtype) * self._residual(layers, a)
+        opened = jax.random.bernoulli(self.make_rng("drop_path"), survival)
+        return nn.cond(
+            opened,
+            lambda unit, a: unit._residual(layers, a),
+            lambda unit, a: unit._closed(a),
+            self,
+            a,
+        )
+
+    def _residual(self, layers, a):
+        unit = self.unit
+        f = Apply(unit.branch, layers, self.features, self.strides, name="branch")(a)
+        f = layers.steps(f, unit.order.end, name="end")
+        return unit.gate(layers, f) if unit.gate else f
+
+    def _closed(self, a):
+        hw = (-(-size // self.strides) for size in a.shape[1:-1])
+        return jnp.zeros((len(a), *hw, self.features), a.dtype)

@@ -1,0 +1,85 @@
+"""The papers' networks as functions to specs; each cites its table.
+
+`unit` fields beyond the branch (order, shortcut, gate, join) may be given by keyword.
+"""
+
+from typing import Any
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules.branches import (
+    BASIC,
+    BOTTLENECK,
+    SINGLE,
+    B,
+    Branch,
+)
+from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.units import FULL_PRE, UnitSpec
+
+# Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
+IMAGENET_DEPTHS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+}
+
+
+def units_a_stage(depth: int, *, layers: int, extra: int = 2, stages: int = 3) -> int:
+    """n of the papers' depth rules, depth = (layers x stages) n + extra."""
+    slope = layers * stages
+    n, left = divmod(depth - extra, slope)
+    if left or n < 1:
+        example = slope * 18 + extra
+        raise ConfigError(
+            f"model.depth={depth}: must be {slope}n+{extra} (e.g. {example})"
+        )
+    return n
+
+
+def scaled(widths: tuple[int, ...], k: float) -> tuple[int, ...]:
+    """Widths times the widening factor k; all must stay whole."""
+    wide = tuple(width * k for width in widths)
+    if k <= 0 or any(w != round(w) for w in wide):
+        raise ConfigError(f"model.width={k}: widths {wide} must be whole and positive")
+    return tuple(round(w) for w in wide)
+
+
+def cifar_resnet(
+    depth: int, *, branch: Branch = BASIC, width: float = 1.0, **unit: Any
+) -> ResNetSpec:
+    """6n+2 (basic), 9n+2 (bottleneck) or 3n+2 (single) layers for 32x32 images.
+
+    He et al. 2016a, Sec. 4.2; 2016b, Sec. 4 and appendix. Widths 16, 32, 64, times 4
+    behind bottlenecks.
+    """
+    n = units_a_stage(depth, layers=len(branch.kernels))
+    widths = (64, 128, 256) if branch.inner == 1 / 4 else (16, 32, 64)
+    return ResNetSpec(
+        depths=(n,) * 3,
+        widths=scaled(widths, width),
+        unit=UnitSpec(branch, **unit),
+        stem_width=scaled((16,), width)[0],
+    )
+
+
+def imagenet_resnet(
+    depth: int, *, branch: Branch | None = None, width: float = 1.0, **unit: Any
+) -> ResNetSpec:
+    """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1)."""
+    if depth not in IMAGENET_DEPTHS:
+        raise ConfigError(
+            f"model.depth={depth}: must be one of {tuple(IMAGENET_DEPTHS)}"
+        )
+    branch = branch or (BASIC if depth < 50 else BOTTLENECK)
+    grown = 4 if len(branch.kernels) == 3 else 1
+    return ResNetSpec(
+        depths=IMAGENET_DEPTHS[depth],
+        widths=scaled(tuple(grown * w for w in (64, 128, 256, 512)), width),
+        unit=UnitSpec(branch, **unit),
+        stem="imagenet",
+        stem_width=scaled((64,), width)[0],
+        num_classes=1000,
+    )

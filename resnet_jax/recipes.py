@@ -1,0 +1,57 @@
+"""Published training recipes, as changes to the default config; each with its source."""
+
+# He et al. 2016a, Sec. 4.2 and 2016b, appendix: batches of 128 over 2 GPUs, 64k
+# iterations, a tenth of the rate at 32k and at 48k, Caffe's momentum. Decaying kernels
+# only: the papers are silent, the README of fb.resnet.torch says so of their code.
+HE2016_CIFAR = {
+    "model.name": "cifar_resnet",
+    "model.norm.group": 64,
+    "model.norm.precise": 200,
+    "data.name": "cifar10",
+    "data.batch_size": 128,
+    "data.augment": "crop_flip",
+    "optim.dialect": "caffe",
+    "optim.learning_rate": 0.1,
+    "optim.momentum": 0.9,
+    "optim.weight_decay": 1e-4,
+    "optim.decay": "kernels",
+    "optim.schedule": "steps",
+    "optim.boundaries": (0.5, 0.75),
+    "optim.factor": 0.1,
+    "train.iterations": 64_000,
+}
+
+# 2016b: all CIFAR runs; 2016a: ResNet-110, until its training error is below 80 %.
+HE2016_WARMUP = {
+    "optim.warmup": 400,
+    "optim.warmup_kind": "constant",
+    "optim.warmup_rate": 0.01,
+}
+
+# He et al. 2016a, Sec. 3.4: batches of 256 over 8 GPUs, up to 60e4 iterations; the rate
+# is divided by 10 "when the error plateaus", here after each quarter.
+HE2016_IMAGENET = {
+    "model.name": "imagenet_resnet",
+    "model.norm.group": 32,
+    "model.norm.precise": 1000,
+    "data.name": "imagenet2012",
+    "data.batch_size": 256,
+    "data.augment": "imagenet_scale",
+    "optim.dialect": "caffe",
+    "optim.learning_rate": 0.1,
+    "optim.momentum": 0.9,
+    "optim.weight_decay": 1e-4,
+    "optim.decay": "kernels",
+    "optim.schedule": "steps",
+    "optim.boundaries": (0.25, 0.5, 0.75),
+    "optim.factor": 0.1,
+    "train.iterations": 600_000,
+}
+
+# Where every config of the recipes above leaves the papers, and why.
+HE2016_DEVIATIONS = {
+    "optim.decay": "the papers are silent; the README of fb.resnet.torch says that they "
+    "decayed convolution weights only",
+    "model.norm.dialect": "the running average of the papers' code is not published; "
+    "statistics recomputed after training are logged beside it",
+}

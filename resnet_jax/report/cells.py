@@ -1,0 +1,131 @@
+"""A report as cells of text, before any markup."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resnet_jax.report.paper import Value
+from resnet_jax.report.summary import AsPaper, Pair, Summary
+from resnet_jax.report.tables import Line, Report
+
+NONE = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A header and rows of plain text; the first column is left-aligned."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def table(report: Report) -> Grid:
+    """The paper's numbers beside ours; a column that no row fills is left out."""
+    columns = {
+        "Row": lambda line: line.row,
+        "Paper": lambda line: published(line.value),
+        "Ours, mean ± std (n)": lambda line: spread(line.top1),
+        "Median": lambda line: error(line.top1 and line.top1.median),
+        "Best": lambda line: error(line.top1 and line.top1.best),
+        "As the paper": lambda line: counterpart(line.ours),
+        "Difference": difference,
+        "At lowest val": lambda line: spread(line.selected),
+        "Precise BatchNorm": lambda line: spread(line.precise),
+        "Top-5, paper": lambda line: error(line.value and line.value.top5_err),
+        "Top-5, ours": _top5(report),
+        "Parameters": lambda line: f"{line.parameters:,}" if line.parameters else NONE,
+        "Wall time": lambda line: duration(line.wall_s),
+        "Marks": lambda line: "; ".join(line.marks) or NONE,
+    }
+    return _filled(columns, report.lines)
+
+
+def differences(report: Report) -> Grid:
+    """Paired differences between rows, and whether the seeds support an order."""
+    columns = {
+        "Row minus other": lambda pair: f"{pair.row} minus {pair.other}",
+        "Mean difference": lambda pair: signed(pair.mean),
+        "95 % interval": interval,
+        "Seeds": lambda pair: str(len(pair.seeds)),
+        "Order supported": lambda pair: pair.verdict,
+    }
+    rows = tuple(
+        tuple(cell(pair) for cell in columns.values()) for pair in report.pairs
+    )
+    return Grid(tuple(columns), rows)
+
+
+def published(value: Value | None) -> str:
+    """The paper's number with its statistic, e.g. `6.43 (best of 5; 6.61 ± 0.16)`."""
+    if value is None:
+        return NONE
+    if value.above is not None:
+        return f"fail, > {value.above:g} ({_count(value)})"
+    number = value.top5_err if value.top1_err is None else value.top1_err
+    what = "top-5, " if value.top1_err is None else ""
+    spread = "" if value.mean is None else f"; {value.mean:.2f} ± {value.std:.2f}"
+    return f"{error(number)} ({what}{_count(value)}{spread})"
+
+
+def _count(value: Value) -> str:
+    single = value.statistic == "single"
+    return "single run" if single else f"{value.statistic} of {value.runs}"
+
+
+def counterpart(ours: AsPaper | None) -> str:
+    """Our value of the paper's statistic, e.g. `6.52 (best of 5)`."""
+    return f"{ours.value:.2f} ({ours.statistic} of {ours.n})" if ours else NONE
+
+
+def difference(line: Line) -> str:
+    """Ours minus the paper's; for a failure of the paper, whether ours fails too."""
+    if line.value and line.value.above is not None and line.ours:
+        fails = line.ours.value > line.value.above
+        return "fails too" if fails else "does not fail"
+    return NONE if line.difference is None else signed(line.difference)
+
+
+def spread(summary: Summary | None) -> str:
+    """Mean ± std (n), or the one number there is."""
+    if summary is None:
+        return NONE
+    std = "" if summary.std is None else f" ± {summary.std:.2f}"
+    return f"{summary.mean:.2f}{std} ({summary.n})"
+
+
+def error(percent: float | None) -> str:
+    return NONE if percent is None else f"{percent:.2f}"
+
+
+def signed(percent: float) -> str:
+    """A difference with its sign; no sign where it rounds to zero."""
+    text = f"{percent:+.2f}"
+    return text[1:] if text in ("+0.00", "-0.00") else text
+
+
+def interval(pair: Pair) -> str:
+    if pair.low is None or pair.high is None:
+        return NONE
+    return f"{signed(pair.low)} to {signed(pair.high)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Wall time in the unit in which it is read most easily."""
+    if seconds is None:
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
+
+
+def _top5(report: Report) -> Callable[[Line], str]:
+    """Our top-5 errors, in a table whose paper prints them."""
+    printed = any(line.value and line.value.top5_err for line in report.lines)
+    return lambda line: spread(line.top5) if printed else NONE
+
+
+def _filled(columns: dict[str, Callable], lines: tuple[Line, ...]) -> Grid:
+    texts = {name: [cell(line) for line in lines] for name, cell in columns.items()}
+    kept = [name for name, column in texts.items() if set(column) != {NONE}]
+    rows = zip(*(texts[name] for name in kept), strict=True)
+    return Grid(tuple(kept), tuple(rows))

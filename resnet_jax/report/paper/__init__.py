@@ -1,0 +1,29 @@
+"""Published numbers, each with its table, statistic, protocol and certainty."""
+
+import difflib
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.report.paper import he2015, he2016a, he2016b, successors
+from resnet_jax.report.paper.value import CERTAINTY, PAPERS, Slope, Value
+
+__all__ = ["CERTAINTY", "PAPERS", "SLOPES", "VALUES", "Slope", "Value", "value"]
+
+SLOPES = he2015.SLOPES
+VALUES = {
+    cell.key: cell
+    for cell in (
+        *he2015.VALUES,
+        *he2016a.VALUES,
+        *he2016b.VALUES,
+        *successors.VALUES,
+    )
+}
+
+
+def value(key: str) -> Value:
+    """The published value of a key such as `he2016a/T6/ResNet-110`."""
+    if key in VALUES:
+        return VALUES[key]
+    near = difflib.get_close_matches(key, VALUES, n=3, cutoff=0.4)
+    hint = " or ".join(repr(name) for name in near) or f"one of {len(VALUES)} keys"
+    raise ConfigError(f"PAPER={key!r}: no such published value; did you mean {hint}?")

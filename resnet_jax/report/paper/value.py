@@ -1,0 +1,81 @@
+"""A published number with everything needed to compare a run with it fairly."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Short names, as the values' keys begin, and what they stand for.
+PAPERS = {
+    "he2015": "He et al. 2015, Delving Deep into Rectifiers, arXiv 1502.01852",
+    "he2016a": "He et al. 2016, Deep Residual Learning, arXiv 1512.03385",
+    "he2016b": "He et al. 2016, Identity Mappings, arXiv 1603.05027",
+    "huang2016": "Huang et al. 2016, Stochastic Depth, arXiv 1603.09382",
+    "hu2018": "Hu et al. 2018, Squeeze-and-Excitation, arXiv 1709.01507",
+}
+
+Statistic = Literal["single", "best", "median", "mean"]
+Selection = Literal["last", "best_val"]
+Certainty = Literal["code", "text", "known", "derived"]
+
+CERTAINTY = {
+    "code": "read in the authors' released code",
+    "text": "read in a transcription of the paper",
+    "known": "from memory, not checked",
+    "derived": "computed, not printed in the paper",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One cell of a paper's table; errors in percent.
+
+    `top1_err` is the statistic named by `statistic` over `runs` runs; `mean` and `std`
+    are what the paper prints beside it. `above` is the bound the paper calls a failure
+    ("fail" in He et al. 2016b, Table 1), and then there is no error. `selection` is the
+    checkpoint that was tested; `origin` is "quoted" where the paper repeats the number
+    of another one. `params_m` is in millions, as printed.
+    """
+
+    paper: str
+    table: str
+    row: str
+    column: str = ""
+    top1_err: float | None = None
+    top5_err: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    above: float | None = None
+    statistic: Statistic = "single"
+    runs: int = 1
+    selection: Selection = "last"
+    protocol: str
+    certainty: Certainty = "text"
+    origin: Literal["own", "quoted"] = "own"
+    params_m: float | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name an experiment file uses, e.g. `he2016a/T6/ResNet-110`."""
+        parts = (self.paper, self.table, self.row, self.column)
+        return "/".join(part for part in parts if part)
+
+    @property
+    def source(self) -> str:
+        """The paper and the place in it, for people."""
+        in_text = self.table == "text"
+        place = "running text" if in_text else f"Table {self.table.removeprefix('T')}"
+        return f"{PAPERS[self.paper]}, {place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slope:
+    """Learned PReLU slopes of one layer (He et al. 2015, Table 1).
+
+    `shared` is the layer's one slope in the channel-shared net, `channel` the mean over
+    channels in the channel-wise net.
+    """
+
+    layer: str
+    shared: float
+    channel: float
+    certainty: Certainty = "text"

@@ -1,0 +1,49 @@
+"""Changed copies of frozen specs and configs, by dotted path."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from resnet_jax.errors import ConfigError
+
+
+def replaced(spec: Any, changes: Mapping[str, Any]) -> Any:
+    """A copy of a (nested) frozen dataclass with the fields at dotted paths changed.
+
+    >>> replaced(resnet, {"unit.order": FULL_PRE, "layers.act": PRelu()})
+    """
+    for path, value in changes.items():
+        spec = _replaced(spec, path.split("."), value, path=path)
+    return spec
+
+
+def _replaced(spec: Any, names: list[str], value: Any, *, path: str) -> Any:
+    fields = [f.name for f in dataclasses.fields(spec)]
+    name, *rest = names
+    if name not in fields:
+        raise ConfigError(
+            f"{path!r}: {type(spec).__name__} has no field {name!r}; "
+            f"it has {', '.join(fields)}{did_you_mean(name, fields)}"
+        )
+    if rest:
+        value = _replaced(getattr(spec, name), rest, value, path=path)
+    return dataclasses.replace(spec, **{name: value})
+
+
+def did_you_mean(name: str, choices: list[str]) -> str:
+    """'; did you mean ...?' where a choice is close to the name, else nothing."""
+    close = difflib.get_close_matches(name, choices, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one dict from dotted path to leaf."""
+    leaves = {}
+    for name, value in tree.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{path}.")
+        else:
+            leaves[path] = value
+    return leaves

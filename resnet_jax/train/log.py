@@ -1,0 +1,240 @@
+"""metrics.jsonl: one strict JSON object a line, written whole or recognisably torn."""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from resnet_jax.errors import ConfigError, StorageError
+
+Path = str | os.PathLike[str]
+Row = dict[str, Any]
+
+
+class Problem(NamedTuple):
+    """A line that is no row: the torn last one (a killed writer), or a foreign one."""
+
+    line: int
+    kind: Literal["torn", "foreign"]
+    text: str
+
+
+class Log:
+    """Appends rows to a file that survives a kill at any instant; one writer at a time.
+
+    A torn last line is moved to `<name>.torn-<ns>` before anything is added.
+    `tensorboard` names a folder for event files of the same numbers.
+    """
+
+    def __init__(self, path: Path, *, tensorboard: Path | None = None):
+        self.path = pathlib.Path(path)
+        self._events = None if tensorboard is None else _Events(tensorboard)
+        with _storage_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = _open(self.path)
+            self._keep(lambda row: True)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self.close()
+
+    def write(self, row: Row) -> None:
+        """Adds one line by one os.write; a non-finite value is null, and named.
+
+        {"loss": nan} -> {"loss": null, "nonfinite": {"loss": "nan"}}
+        """
+        line = f"{_dumps(row)}\n".encode()
+        with _storage_errors(self.path):
+            written = os.write(self._file, line)
+        if written < len(line):
+            raise StorageError(f"log={self.path}: a row was cut short; make room on it")
+        if self._events is not None:
+            self._events.write(row)
+
+    def cut(self, step: int) -> None:
+        """Drops the rows after `step`, which a run resumed there will write again."""
+        with _storage_errors(self.path):
+            self._keep(lambda row: _step(row) <= step)
+        if self._events is not None:
+            self._events.cut(step)
+
+    def close(self) -> None:
+        os.close(self._file)
+        if self._events is not None:
+            self._events.close()
+
+    def _keep(self, wanted: Callable[[Row], bool]) -> None:
+        """Leaves the wanted rows, and the foreign lines, which `read` points at."""
+        old = self.path.read_bytes()
+        kept = []
+        for line, found in _lines(old):
+            if isinstance(found, Problem) and found.kind == "torn":
+                aside = f"{self.path.name}.torn-{time.time_ns()}"
+                self.path.with_name(aside).write_bytes(line)
+            elif isinstance(found, Problem) or wanted(found):
+                kept.append(line + b"\n")
+        if (new := b"".join(kept)) != old:
+            _replace(self.path, new)
+            os.close(self._file)  # that of the replaced file
+            self._file = _open(self.path)
+
+
+def read(path: Path) -> tuple[list[Row], list[Problem]]:
+    """(rows, problems): a kill leaves a torn last line, only a fault a foreign one."""
+    found = [found for _, found in _lines(pathlib.Path(path).read_bytes())]
+    return (
+        [row for row in found if not isinstance(row, Problem)],
+        [problem for problem in found if isinstance(problem, Problem)],
+    )
+
+
+@contextlib.contextmanager
+def lock(workdir: Path) -> Iterator[None]:
+    """Holds a folder for one run; the kernel lets go of it however the run ends."""
+    folder = pathlib.Path(workdir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigError(
+            f"workdir={folder}: cannot be written ({error.strerror}); "
+            "name a folder that can"
+        ) from error
+    try:
+        _hold(file, folder)
+        yield
+    finally:
+        os.close(file)
+
+
+def _hold(file: int, folder: pathlib.Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(file, 32).decode(errors="replace").strip()
+        raise ConfigError(
+            f"workdir={folder}: another run is writing here (process {owner}); "
+            "wait for it, or name another workdir"
+        ) from None
+    os.ftruncate(file, 0)
+    os.write(file, f"{os.getpid()}\n".encode())
+
+
+class _Events:
+    """TensorBoard event files without TensorFlow; words of a row name the curve."""
+
+    def __init__(self, folder: Path):
+        try:
+            import tensorboardX
+        except ImportError as error:
+            raise ConfigError(
+                f"tensorboard={folder}: tensorboardX is not installed; "
+                'pip install "resnet_jax[tensorboard]"'
+            ) from error
+        self._make = tensorboardX.SummaryWriter
+        self._folder = str(folder)
+        self._purge_step: int | None = None
+        self._writer = None
+
+    def write(self, row: Row) -> None:
+        if self._writer is None:
+            self._writer = self._make(self._folder, purge_step=self._purge_step)
+        curve = "/".join(word for word in row.values() if isinstance(word, str))
+        for name, value in json.loads(_dumps(row)).items():
+            if type(value) in (int, float) and name != "step":
+                self._writer.add_scalar(f"{curve}/{name}", value, row["step"])
+
+    def cut(self, step: int) -> None:
+        """Asks TensorBoard to forget what it was told after `step`."""
+        self.close()
+        self._writer, self._purge_step = None, step + 1
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _dumps(row: Row) -> str:
+    """Strict JSON of Python, NumPy and JAX numbers, one line."""
+    nonfinite = {}
+
+    def plain(name, value):
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        if isinstance(value, dict):
+            return {key: plain(f"{name}.{key}", item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(f"{name}.{i}", item) for i, item in enumerate(value)]
+        if isinstance(value, float) and not math.isfinite(value):
+            nonfinite[name] = str(value)
+            return None
+        return value
+
+    finite = {name: plain(name, value) for name, value in row.items()}
+    return json.dumps(
+        {**finite, "nonfinite": nonfinite} if nonfinite else finite, allow_nan=False
+    )
+
+
+def _lines(data: bytes) -> Iterator[tuple[bytes, Row | Problem]]:
+    """Each line and what it holds; a last row that lacks only its newline is whole."""
+    *ended, last = data.split(b"\n")
+    for number, line in enumerate([*ended, last] if last else ended, start=1):
+        row = _loads(line)
+        if row is None:
+            kind = "torn" if number > len(ended) else "foreign"
+            row = Problem(number, kind, line.decode(errors="replace")[:200])
+        yield line, row
+
+
+def _loads(line: bytes) -> Row | None:
+    def refuse(constant):
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        row = json.loads(line.decode(), parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _step(row: Row) -> int | float:
+    step = row.get("step")
+    return step if isinstance(step, int | float) else -math.inf
+
+
+def _open(path: pathlib.Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+
+def _replace(path: pathlib.Path, data: bytes) -> None:
+    """All or nothing, and on the disk when it returns."""
+    new = path.with_name(f"{path.name}.tmp")
+    with open(new, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _storage_errors(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"log={path}: cannot be written ({error.strerror}); make room, or name a "
+            "folder that can be"
+        ) from error

@@ -1,0 +1,197 @@
+"""SGD in the dialects of the papers' code, AdamW, and schedules in iterations.
+
+g = dL/dp + weight_decay * p is the gradient of the loss with its L2 term, and r the
+learning rate. With momentum m and dampening d, from the second step on,
+
+    torch   v <- m v + (1 - d) g;   p <- p - r v    Nesterov  p <- p - r (g + m v)
+    caffe   v <- m v + r g;         p <- p - v      Nesterov  p <- p - (r g + m v)
+
+The two agree while r is constant. Where it drops, Caffe's buffer still holds steps of
+the old size, so that a tenth of the rate is reached over about 1 / (1 - m) iterations.
+He et al.'s papers were trained with Caffe, fb.resnet.torch and its descendants with
+Torch. (README of KaimingHe/deep-residual-networks; BVLC/caffe, sgd_solver.cpp and
+nesterov_solver.cpp; torch.optim.SGD.)
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Int32
+
+from resnet_jax.errors import ConfigError
+
+Decay = Literal["all", "kernels"]
+Nesterov = Literal["none", "nesterov"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimSpec:
+    """One optimiser and its schedule; everything counts in iterations (updates)."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9  # beta1 of AdamW
+    dampening: float = 0.0
+    dialect: Literal["torch", "caffe"] = "torch"
+    nesterov: Nesterov = "none"
+    beta2: float = 0.999  # AdamW only, as is epsilon (Loshchilov & Hutter 2019)
+    epsilon: float = 1e-8
+    weight_decay: float = 1e-4
+    decay: Decay = "all"
+    schedule: Literal["steps", "cosine", "linear", "constant"] = "constant"
+    boundaries: tuple[int, ...] = ()  # the first iterations at a lower rate
+    factor: float = 0.1
+    total_steps: int
+    warmup_steps: int = 0
+    warmup: Literal["linear", "constant"] = "linear"
+    warmup_rate: float = 0.0  # a linear warm-up starts there, a constant one stays
+
+    def __post_init__(self):
+        problems = [
+            f"optim.{name}={getattr(self, name)!r}: {rule}"
+            for name, rule in itertools.chain(_ranges(self), _combinations(self))
+        ]
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def schedule_fn(self) -> optax.Schedule:
+        """Finished updates -> rate of the next: float of an int, traced of a traced."""
+        return functools.partial(_rate, self)
+
+    def build(self) -> optax.GradientTransformation:
+        """Gradients of the bare loss -> changes to be added to the parameters."""
+        decay = optax.add_decayed_weights(
+            self.weight_decay, functools.partial(decayed, decay=self.decay)
+        )
+        rate = optax.scale_by_schedule(self.schedule_fn())
+        descend = optax.scale(-1.0)
+        if self.name == "adamw":
+            adam = optax.scale_by_adam(self.momentum, self.beta2, self.epsilon)
+            return optax.chain(adam, decay, rate, descend)
+        buffer = scale_by_momentum(
+            self.momentum, dampening=self.dampening, nesterov=self.nesterov
+        )
+        if self.dialect == "caffe":
+            return optax.chain(decay, rate, buffer, descend)
+        return optax.chain(decay, buffer, rate, descend)
+
+
+def decayed(params: optax.Params, *, decay: Decay) -> Any:
+    """Which parameters decay, by name: stacked scales and slopes have two axes.
+
+    The Torch codes decay all; the README of fb.resnet.torch says that He et al. decayed
+    the kernels only. The slopes of PReLU never decay (He et al. 2015, Sec. 2.1).
+    """
+
+    def chosen(path, _):
+        name = jax.tree_util.keystr(path[-1:], simple=True)
+        return name == "kernel" if decay == "kernels" else name != "slope"
+
+    return jax.tree_util.tree_map_with_path(chosen, params)
+
+
+class MomentumState(NamedTuple):
+    count: Int32[Array, ""]
+    buffer: optax.Updates
+
+
+def scale_by_momentum(
+    momentum: float, *, dampening: float = 0.0, nesterov: Nesterov = "none"
+) -> optax.GradientTransformation:
+    """g -> v <- m v + (1 - d) g, undamped at the first step; Nesterov g -> g + m v."""
+
+    def init(params):
+        buffer = optax.tree.zeros_like(params)
+        return MomentumState(jnp.zeros((), jnp.int32), buffer)
+
+    def update(updates, state, params=None):
+        del params
+        fresh = jnp.where(state.count == 0, 1.0, 1.0 - dampening)
+        buffer = jax.tree.map(
+            lambda v, g: momentum * v + fresh.astype(g.dtype) * g, state.buffer, updates
+        )
+        if nesterov == "nesterov":
+            updates = jax.tree.map(lambda g, v: g + momentum * v, updates, buffer)
+        else:
+            updates = buffer
+        return updates, MomentumState(optax.safe_increment(state.count), buffer)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _rate(spec: OptimSpec, step: Any) -> Any:
+    """The schedule at one step; computed by NumPy unless the step is JAX's."""
+    xp = jnp if isinstance(step, jax.Array) else np
+    step = xp.asarray(step, float)  # JAX divides int32 in float32 even under x64
+    top, length = spec.learning_rate, spec.warmup_steps
+    gap = top - spec.warmup_rate if spec.warmup == "linear" else 0.0
+    warm = spec.warmup_rate + gap * (step / max(length, 1))
+    return xp.where(step < length, warm, _annealed(spec, step, xp))[()]
+
+
+def _annealed(spec: OptimSpec, step: Any, xp: Any) -> Any:
+    """The rate after the warm-up; cosine and linear anneal over what remains."""
+    top, left = spec.learning_rate, spec.total_steps - spec.warmup_steps
+    done = xp.clip((step - spec.warmup_steps) / left, 0.0, 1.0)
+    match spec.schedule:
+        case "steps":
+            rate = top
+            for drops, boundary in enumerate(spec.boundaries, start=1):
+                rate = xp.where(step >= boundary, top * spec.factor**drops, rate)
+            return rate
+        case "cosine":  # without restarts (Loshchilov & Hutter 2017, Eq. 5)
+            return top * 0.5 * (1.0 + xp.cos(np.pi * done))
+        case "linear":
+            return top * (1.0 - done)
+        case "constant":
+            return top
+
+
+def _ranges(s: OptimSpec) -> Iterator[tuple[str, str]]:
+    """Fields that are wrong by themselves, each with its rule; NaN passes none."""
+    for name in ("learning_rate", "epsilon"):
+        if not 0 < getattr(s, name) < math.inf:
+            yield name, "must be finite and above 0"
+    for name in ("weight_decay", "warmup_rate"):
+        if not 0 <= getattr(s, name) < math.inf:
+            yield name, "must be finite and at least 0"
+    for name in ("momentum", "dampening", "beta2"):
+        if not 0 <= getattr(s, name) < 1:
+            yield name, "must be in [0, 1)"
+    if not 0 < s.factor <= 1:
+        yield "factor", "must be in (0, 1]"
+    if s.total_steps < 1:
+        yield "total_steps", "must be at least 1"
+    if s.warmup_steps < 0:
+        yield "warmup_steps", "must be at least 0"
+
+
+def _combinations(s: OptimSpec) -> Iterator[tuple[str, str]]:
+    """Fields that contradict another one."""
+    if s.warmup_steps >= max(s.total_steps, 1):
+        yield "warmup_steps", f"must be below optim.total_steps={s.total_steps}"
+    if s.warmup_steps > 0 and s.warmup_rate > s.learning_rate:
+        yield "warmup_rate", f"must not exceed optim.learning_rate={s.learning_rate}"
+    if s.warmup_steps > 0 and s.warmup == "constant" and s.warmup_rate == 0:
+        yield "warmup_rate", "must be above 0 in a constant warm-up, or nothing trains"
+    if any(a >= b for a, b in itertools.pairwise((s.warmup_steps, *s.boundaries))):
+        rule = f"must increase, from above optim.warmup_steps={s.warmup_steps}"
+        yield "boundaries", rule
+    if s.schedule == "steps" and not s.boundaries:
+        yield "boundaries", "needs an entry or more with schedule='steps'"
+    if s.nesterov == "nesterov" and (s.momentum == 0 or s.dampening != 0):
+        yield "nesterov", "needs a momentum above 0 and no dampening"
+    if s.nesterov == "nesterov" and s.name == "adamw":
+        yield "nesterov", "must be 'none' with name='adamw', which has no such step"
+    if s.dampening != 0 and s.dialect == "caffe":
+        yield "dampening", "must be 0 with dialect='caffe', which has none"
+    if s.dampening != 0 and s.name == "adamw":
+        yield "dampening", "must be 0 with name='adamw', which damps by beta1"

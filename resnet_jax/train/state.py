@@ -1,0 +1,49 @@
+"""All that changes while a network is trained: the one thing that a checkpoint holds."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+Sums = dict[str, jax.Array]  # n, wrong, wrong5, nll: additive over whatever is counted
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Parameters, statistics and optimizer after `step` updates.
+
+    Data order, augmentation and noise are functions of (seed, step), so there is no
+    other state. `sums` are those of the training examples since the last log row.
+    """
+
+    step: jax.Array
+    seed: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    ema: Any  # moving average of params, or None
+    sums: Sums
+    skipped: jax.Array  # updates left out since loss or gradient was not finite
+
+
+def zero_sums() -> Sums:
+    return {name: jnp.zeros(()) for name in ("n", "wrong", "wrong5", "nll")}
+
+
+def create(
+    variables: Any, tx: optax.GradientTransformation, *, seed: jax.Array, ema: float
+) -> TrainState:
+    """The state before the first step."""
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=jnp.asarray(seed, jnp.uint32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=tx.init(params),
+        ema=jax.tree.map(jnp.copy, params) if ema else None,
+        sums=zero_sums(),
+        skipped=jnp.zeros((), jnp.int32),
+    )

@@ -1,0 +1,180 @@
+"""One update, one evaluation: pure functions of (state, batch).
+
+A batch is {"image" [b *hw c], "label" [b], "mask" [b], "row" [b]}; `row` is the place
+in the global batch, so that noise does not depend on how the batch is spread.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from resnet_jax.train.state import Sums, TrainState
+
+Batch = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is learnt, as functions: the trainer knows no network or data set by name.
+
+    init(key) -> variables
+    apply(variables, images, train=, rngs=) -> (logits [b n], batch_stats)
+    preprocess(key, batch, train=) -> images
+    statistics(variables, images, rngs=) -> batch_stats of these images alone
+    """
+
+    init: Callable[..., Any]
+    apply: Callable[..., tuple[jax.Array, Any]]
+    preprocess: Callable[..., jax.Array]
+    statistics: Callable[..., Any]
+    tx: optax.GradientTransformation
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSpec:
+    """How one update is made of one batch."""
+
+    label_smoothing: float = 0.0
+    accumulate: int = 1  # parts a batch is cut into; BatchNorm sees one part at a time
+    ema: float = 0.0  # decay of the moving average of parameters; 0: none kept
+    max_skips: int = 0  # non-finite updates to leave out before the run stops
+    axis_name: str | None = None  # of pmap
+
+
+def example_sums(
+    logits: Float[Array, "b n"], label: Int[Array, " b"], mask: Float[Array, " b"]
+) -> Sums:
+    """n, wrong (top-1), wrong5 and negative log likelihood [nats], summed over a batch.
+
+    The rank of the label counts the classes ahead of it, as a stable sort would.
+    """
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    own = jnp.take_along_axis(logits, label[:, None], axis=1)
+    before = jnp.arange(logits.shape[1])[None] < label[:, None]
+    rank = ((logits > own) | ((logits == own) & before)).sum(axis=1)
+    rank = jnp.where(jnp.isfinite(nll), rank, logits.shape[1])
+    counted = {"n": 1.0, "wrong": rank >= 1, "wrong5": rank >= 5, "nll": nll}
+    return {k: (v * mask).sum().astype(jnp.float32) for k, v in counted.items()}
+
+
+def make_train_step(
+    task: Task, spec: StepSpec
+) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
+    """step(state, batch) -> (new state, {"loss", "ok", "skipped"}).
+
+    Where loss, gradient or result is not finite the update is left out and counted;
+    past `max_skips` the state freezes, so that it stays fit to be saved.
+    """
+
+    def objective(params, batch_stats, part, key):
+        images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits, batch_stats = task.apply(
+            variables, images, train=True, rngs=_streams(key, spec.axis_name)
+        )
+        nll = optax.softmax_cross_entropy(
+            logits,
+            optax.smooth_labels(
+                jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype),
+                spec.label_smoothing,
+            ),
+        )
+        sums = example_sums(logits, part["label"], part["mask"])
+        return (nll * part["mask"]).sum(), (batch_stats, sums)
+
+    def gradients(state, batch):
+        """Loss sum, its gradient, new statistics and sums, over all parts."""
+        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+        grad = jax.value_and_grad(objective, has_aux=True)
+        if spec.accumulate == 1:
+            (loss, aux), grads = grad(state.params, state.batch_stats, batch, key)
+            return loss, grads, *aux
+
+        def add(carry, numbered):
+            loss, grads, batch_stats, sums = carry
+            number, part = numbered
+            part_key = jax.random.fold_in(key, number)
+            (more, (batch_stats, seen)), g = grad(
+                state.params, batch_stats, part, part_key
+            )
+            added = jax.tree.map(jnp.add, (loss, grads, sums), (more, g, seen))
+            return (*added[:2], batch_stats, added[2]), None
+
+        parts = jax.tree.map(
+            lambda x: x.reshape(spec.accumulate, -1, *x.shape[1:]), batch
+        )
+        first = jax.tree.map(lambda x: x[0], parts)
+        shapes = jax.eval_shape(grad, state.params, state.batch_stats, first, key)
+        (loss, (_, sums)), grads = jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype), shapes
+        )
+        start = (loss, grads, state.batch_stats, sums)
+        numbers = jnp.arange(spec.accumulate)
+        return jax.lax.scan(add, start, (numbers, parts))[0]
+
+    def step(state, batch):
+        loss, grads, batch_stats, sums = gradients(state, batch)
+        size = len(batch["label"])
+        if spec.axis_name:
+            size *= jax.lax.axis_size(spec.axis_name)
+            loss, grads, sums = jax.lax.psum((loss, grads, sums), spec.axis_name)
+        loss, grads = jax.tree.map(lambda x: x / size, (loss, grads))
+        updates, opt_state = task.tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        new = state.replace(
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            ema=_averaged(state.ema, params, spec.ema),
+            sums=jax.tree.map(jnp.add, state.sums, sums),
+        )
+        ok = _finite((loss, grads, params, batch_stats))
+        ok &= state.skipped <= spec.max_skips
+        state = _kept(ok, new, state, spec)
+        return state, {"loss": loss, "ok": ok, "skipped": state.skipped}
+
+    return step
+
+
+def make_eval_step(task: Task) -> Callable[[Any, Batch], Sums]:
+    """evaluate(variables, batch) -> sums, counting examples by their mask."""
+
+    def evaluate(variables, batch):
+        images = task.preprocess(None, batch, train=False)
+        logits, _ = task.apply(variables, images, train=False, rngs={})
+        return example_sums(logits, batch["label"], batch["mask"])
+
+    return evaluate
+
+
+def _streams(key, axis_name):
+    """drop_path is drawn for a whole batch, noise for each example."""
+    noise = jax.random.fold_in(key, 2)
+    if axis_name:
+        noise = jax.random.fold_in(noise, jax.lax.axis_index(axis_name))
+    return {"drop_path": jax.random.fold_in(key, 1), "noise": noise}
+
+
+def _averaged(ema, params, decay):
+    if ema is None:
+        return None
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, params)
+
+
+def _finite(tree):
+    """Whether the norm of all leaves is finite (which large values end as well)."""
+    return jnp.isfinite(optax.tree.norm(tree))
+
+
+def _kept(ok, new, old, spec):
+    """`new` where ok; else `old`, one step on unless the run is to stop."""
+    stay = old.replace(
+        skipped=old.skipped + 1, step=old.step + (old.skipped < spec.max_skips)
+    )
+    return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, stay)

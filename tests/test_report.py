@@ -1,0 +1,335 @@
+"""Golden logs give the golden table; whatever changes in them is seen."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from resnet_jax.report.__main__ import main
+from resnet_jax.report.claim import load
+from resnet_jax.report.plots import curve
+from resnet_jax.report.tables import report
+
+EXPERIMENT = '''\
+"""Shortcuts on a toy."""
+
+ROWS = {"plain": {"model.name": "plain"}, "A": {}, "B": {"model.shortcut": "B"}}
+SEEDS = (0, 1)
+PAPER = {"plain": "he2016a/T3/plain-34", "A": "he2016a/T6/ResNet-110"}
+
+
+class Config:
+    def __init__(self, row):
+        self.row = row
+
+    def to_dict(self):
+        model = {"name": "resnet", "shortcut": "A", "widths": (16, 32), "depth": 8}
+        model |= {k.split(".")[1]: v for k, v in ROWS[self.row].items()}
+        optim = {"learning_rate": 0.1, "nesterov": False}
+        return {"model": model, "optim": optim, "data": {"dir": "here"}, "seed": 0}
+
+
+def get_config(row):
+    return Config(row)
+'''
+MODELS = {
+    "plain": {"name": "plain", "shortcut": "A"},
+    "A": {"name": "resnet", "shortcut": "A"},
+    "B": {"name": "resnet", "shortcut": "B"},
+}
+ERRORS = {"plain": (9.0, 9.5), "A": (7.25, 7.75), "B": (7.5, 7.5)}
+GOLDEN = """\
+**Shortcuts on a toy.**
+
+| Row | Paper | Ours, mean ± std (n) | Median | Best | As the paper | Difference | \
+Top-5, paper | Top-5, ours | Parameters | Wall time | Marks |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| plain | 28.54 (single run) | 9.25 ± 0.35 (2) | 9.25 | 9.00 | 9.25 (mean of 2) | \
+-19.29 | 10.02 | 1.00 ± 0.00 (2) | 1,234 | 1.5 min | NONE |
+| A | 6.43 (best of 5; 6.61 ± 0.16) | 7.50 ± 0.35 (2) | 7.50 | 7.25 | \
+7.25 (best of 2) | +0.82 | NONE | 1.00 ± 0.00 (2) | 1,234 | 1.5 min | \
+fewer seeds than the paper: 2 of 5 |
+| B | NONE | 7.50 ± 0.00 (2) | 7.50 | 7.50 | NONE | NONE | NONE | 1.00 ± 0.00 (2) | \
+1,234 | 1.5 min | NONE |
+
+Paired differences over common seeds:
+
+| Row minus other | Mean difference | 95 % interval | Seeds | Order supported |
+|---|---:|---:|---:|---:|
+| A minus plain | -1.75 | -1.75 to -1.75 | 2 | too few seeds |
+| B minus plain | -1.75 | -2.00 to -1.50 | 2 | too few seeds |
+| A minus B | 0.00 | -0.25 to +0.25 | 2 | too few seeds |
+
+- Test error in percent at the last step, n = 360 examples, BatchNorm with moving \
+averages; ± is the standard deviation over the (n) seeds.
+- A single run of the paper is compared with the mean of ours.
+- Intervals: 95% percentile bootstrap of the paired mean, 10,000 resamples, not \
+corrected for the number of comparisons; with fewer than 5 seeds they are too short to \
+support an order.
+- Logs: 6 runs, 24 lines, SHA-256 DIGEST.
+- Devices: 2 x cpu.
+- Paper: He et al. 2016, Deep Residual Learning, arXiv 1512.03385, Table 3; ImageNet \
+val, 10-crop, shorter side 256; read in a transcription of the paper.
+- Paper: He et al. 2016, Deep Residual Learning, arXiv 1512.03385, Table 6; CIFAR-10 \
+test, one 32x32 view, trained on the whole training set; read in a transcription of \
+the paper.
+"""
+
+
+def log_row(split, step, top1, **extra):
+    """A log line's row as the training loop writes it."""
+    n = 128 if split == "train" else 360
+    row = {"split": split, "step": step, "epoch": step / 10, "n": n, "loss": 0.5}
+    return row | {"top1_err": top1, "top5_err": 1.0, "lr": 0.1, "wall_s": 2.0} | extra
+
+
+def write_log(folder, rows):
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "metrics.jsonl").write_text(text)
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def build(tmp_path):
+    """An experiment file, toy.py, and two finished runs of each of its rows."""
+    (tmp_path / "toy.py").write_text(EXPERIMENT)
+    for row, errors in ERRORS.items():
+        for seed, error in enumerate(errors):
+            folder = tmp_path / "runs" / "toy" / row / f"seed{seed}"
+            folder.mkdir(parents=True)
+            model = MODELS[row] | {"widths": [16, 32], "depth": 8}
+            optim = {"learning_rate": 0.1, "nesterov": False}
+            config = {"model": model, "optim": optim, "data": {"dir": "there"}}
+            config["derived"] = {"num_params": 1234}
+            (folder / "config.json").write_text(json.dumps(config | {"seed": seed}))
+            env = {"devices": ["cpu", "cpu"]}
+            (folder / "env.json").write_text(json.dumps(env))
+            rows = [
+                log_row("train", 10, 30.0),
+                log_row("test", 10, 20.0),
+                log_row("train", 20, 5.0),
+                log_row("test", 20, error),
+            ]
+            write_log(folder, rows)
+            (folder / "DONE").write_text(json.dumps({"step": 20, "wall_s": 90.0}))
+    return tmp_path
+
+
+@pytest.fixture
+def place(tmp_path):
+    return build(tmp_path)
+
+
+def seed(place, row, number):
+    return place / "runs" / "toy" / row / f"seed{number}"
+
+
+def call(place, *options):
+    """The exit code of the command, on the experiment in `place`."""
+    return main([str(place / "toy.py"), "--runs", str(place / "runs"), *options])
+
+
+def made(place, capsys, *options):
+    """The table printed for the experiment in `place`."""
+    assert call(place, *options) == 0
+    return capsys.readouterr().out
+
+
+def refused(place, capsys, *options):
+    """The exit code and the one line on stderr."""
+    code = call(place, *options)
+    line = capsys.readouterr().err
+    assert line.startswith("error[") and line.count("\n") == 1
+    return code, line
+
+
+def test_golden_logs_give_the_golden_table(place, capsys):
+    table = made(place, capsys)
+    line = next(line for line in table.splitlines() if "SHA-256" in line)
+    golden = GOLDEN.replace("DIGEST", line.split()[-1].rstrip("."))
+    assert table == golden.replace("NONE", "\N{EN DASH}")
+
+
+def test_the_table_is_the_same_every_time(place, capsys):
+    for form in ("md", "latex", "csv", "json"):
+        one = made(place, capsys, "--format", form)
+        assert one == made(place, capsys, "--format", form)
+
+
+def test_importing_the_report_imports_no_jax():
+    code = (
+        "import sys, resnet_jax.report.__main__, resnet_jax.report.plots;"
+        "sys.exit(bool({'jax', 'matplotlib', 'flax'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("suffix", [".md", ".tex", ".csv", ".json"])
+def test_check_passes_on_what_the_logs_give(place, capsys, suffix):
+    form = {".tex": "latex"}.get(suffix, suffix[1:])
+    table = place / f"table{suffix}"
+    table.write_text(made(place, capsys, "--format", form), encoding="utf-8")
+    assert call(place, "--check", str(table)) == 0
+
+
+@pytest.mark.parametrize("suffix", [".md", ".tex", ".csv", ".json"])
+@pytest.mark.parametrize("change", ["digit", "log line", "config", "experiment"])
+def test_check_fails_when_one_thing_changes(place, capsys, suffix, change):
+    form = {".tex": "latex"}.get(suffix, suffix[1:])
+    table = place / f"table{suffix}"
+    text = made(place, capsys, "--format", form)
+    table.write_text(text, encoding="utf-8")
+    if change == "digit":
+        assert "7.25" in text
+        table.write_text(text.replace("7.25", "7.26", 1), encoding="utf-8")
+    elif change == "log line":
+        log = seed(place, "B", 1) / "metrics.jsonl"
+        log.write_text(log.read_text().replace("30.0", "31.0"))
+    elif change == "config":
+        config = seed(place, "A", 1) / "config.json"
+        config.write_text(config.read_text().replace("false", "true"))
+    else:
+        text = EXPERIMENT.replace('learning_rate": 0.1', 'learning_rate": 0.2')
+        (place / "toy.py").write_text(text)
+    code, line = refused(place, capsys, "--check", str(table))
+    assert code == 3 and f"{table}:" in line
+
+
+def test_check_names_the_first_line_that_differs(place, capsys):
+    table = place / "t.md"
+    lines = made(place, capsys).splitlines(keepends=True)
+    table.write_text("".join(lines).replace("9.25 ± 0.35", "9.15 ± 0.35"))
+    _, line = refused(place, capsys, "--check", str(table))
+    assert "t.md:5:" in line and "9.15 ± 0.35" in line and "9.25 ± 0.35" in line
+    table.write_text("".join(lines[:-1]))
+    assert f":{len(lines)}: " in refused(place, capsys, "--check", str(table))[1]
+    table.write_text("".join([*lines, "more\n"]))
+    assert "give no such line" in refused(place, capsys, "--check", str(table))[1]
+
+
+def test_check_of_a_file_that_is_not_there(place, capsys):
+    code, line = refused(place, capsys, "--check", str(place / "none.md"))
+    assert code == 2 and "none.md" in line
+    code, line = refused(place, capsys, "--check", str(place / "none.xls"))
+    assert code == 2 and "'.xls'" in line
+
+
+def test_an_unfinished_run_is_marked_and_not_counted(place, capsys):
+    (seed(place, "A", 1) / "DONE").unlink()
+    table = made(place, capsys)
+    assert "| 7.25 (1) |" in table and "incomplete: seed 1; fewer seeds" in table
+    assert "A/seed1: incomplete: stopped at step 20." in table
+
+
+def test_a_run_without_a_test_at_its_last_step_is_incomplete(place, capsys):
+    edit_json(seed(place, "B", 0) / "DONE", step=30)
+    assert "no test row at step 30, the last" in made(place, capsys)
+
+
+def test_failed_runs_are_marked_with_their_reason(place, capsys):
+    (seed(place, "A", 0) / "DONE").unlink()
+    (seed(place, "A", 0) / "FAILED").write_text("exit code 5\nmore")
+    (seed(place, "A", 1) / "DONE").unlink()
+    lost = log_row("train", 20, None, loss=None, nonfinite={"loss": "nan"})
+    write_log(seed(place, "A", 1), [log_row("train", 10, 50.0), lost])
+    write_log(seed(place, "B", 1), [log_row("test", 20, None)])
+    table = made(place, capsys)
+    assert "failed: seeds 0, 1" in table and "failed: seed 1" in table
+    assert "A/seed0: failed: exit code 5." in table
+    assert "A/seed1: failed: not finite at step 20." in table
+    assert "B/seed1: failed: the test error at step 20 is not finite." in table
+
+
+def test_missing_seeds_and_rows_are_marked(place, capsys):
+    seed(place, "B", 1).rename(place / "elsewhere")
+    for number in (0, 1):
+        seed(place, "plain", number).rename(place / f"plain{number}")
+    table = made(place, capsys)
+    assert "missing: seed 1" in table and "no runs" in table
+
+
+def test_a_config_that_is_not_todays_is_marked_by_field(place, capsys):
+    edit_json(seed(place, "A", 1) / "config.json", optim={"learning_rate": 0.3})
+    edit_json(seed(place, "B", 0) / "config.json", optim={"nesterov": 0})
+    same = {"name": "resnet", "shortcut": "B", "depth": "8", "new": 1}
+    edit_json(seed(place, "B", 1) / "config.json", data={"dir": "x"}, model=same)
+    table = made(place, capsys)
+    assert "config is not today's: seed 1; fewer" in table
+    assert "today's: optim.learning\\_rate 0.3, today 0.1." in table
+    assert "B/seed0: run under" in table and "B/seed1: run under" not in table
+
+
+def test_another_number_of_test_examples_is_marked(place, capsys):
+    write_log(seed(place, "B", 0), [log_row("test", 20, 7.5, n=352)])
+    assert "other number of test examples: seed 0" in made(place, capsys)
+
+
+def test_a_seed_beyond_seeds_counts_and_a_foreign_folder_is_named(place, capsys):
+    seed(place, "B", 1).rename(seed(place, "B", 7))
+    (place / "runs" / "toy" / "C").mkdir()
+    table = made(place, capsys)
+    assert "| 7.50 ± 0.00 (2) |" in table and "missing: seed 1" in table
+    assert "C: a folder that is no row of the file" in table
+
+
+def test_validation_and_precise_columns(place, capsys):
+    rows = [
+        log_row("val", 10, 4.0),
+        log_row("test", 10, 6.0),
+        log_row("val", 15, None, nonfinite={"top1_err": "nan"}),
+        log_row("val", 20, 4.0),
+        log_row("test", 20, 8.0),
+        log_row("test", 20, 7.0, stats="precise"),
+    ]
+    write_log(seed(place, "A", 0), rows)
+    record = json.loads(made(place, capsys, "--format", "json"))["rows"][1]
+    assert record["top1_err"]["mean"] == (8.0 + 7.75) / 2
+    assert record["precise_batchnorm"]["mean"] == 7.0
+    assert record["at_lowest_val"]["mean"] == 6.0
+
+
+def test_against_another_row(place, capsys):
+    table = made(place, capsys, "--against", "B")
+    assert "plain minus B" in table and "A minus plain" not in table
+    code, line = refused(place, capsys, "--against", "plan")
+    assert code == 2 and "did you mean 'plain'" in line
+
+
+def test_figures_are_written_and_repeat(place, capsys):
+    pytest.importorskip("matplotlib")
+    for axis in ("iterations", "depth"):
+        pictures = []
+        for number in (0, 1):
+            png = place / f"{axis}{number}.png"
+            made(place, capsys, "--figure", str(png), "--axis", axis)
+            pictures.append(png.read_bytes())
+        assert pictures[0][:4] == b"\x89PNG" and pictures[0] == pictures[1]
+    where = str(place / "none" / "a.png")
+    assert refused(place, capsys, "--figure", where)[0] == 6
+
+
+def test_a_figure_without_matplotlib_names_the_extra(place, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    code, line = refused(place, capsys, "--figure", str(place / "a.png"))
+    assert code == 2 and "resnet_jax[benchmarks]" in line
+
+
+def test_a_curve_is_the_mean_over_the_seeds(place):
+    made = report(load(place / "toy.py"), place / "runs")
+    assert curve(made.lines[1], "test") == ([10.0, 20.0], [20.0, 7.5])
+    assert curve(made.lines[1], "val") == ([], [])
+
+
+def test_a_long_curve_is_thinned_to_its_stretches(place):
+    rows = [log_row("train", step, step / 100) for step in range(1, 5001)]
+    for number in (0, 1):
+        write_log(seed(place, "A", number), rows)
+    steps, errors = curve(
+        report(load(place / "toy.py"), place / "runs").lines[1], "train"
+    )
+    assert 200 <= len(steps) <= 201 and steps[-1] == 5000.0 and errors[-1] == 50.0
+    assert all(abs(e - s / 100) < 1e-9 for s, e in zip(steps, errors, strict=True))

@@ -1,0 +1,138 @@
+"""Published numbers: complete, consistent with each other, honest about certainty."""
+
+import pytest
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.report import paper
+from resnet_jax.report.paper import he2015, he2016a, he2016b, successors
+from resnet_jax.report.summary import as_paper, bootstrap, pair, summarise
+
+# Cells of each table that the papers' own experiments fill, and quoted ones.
+TABLES = {
+    ("he2015", "T2"): 3,
+    ("he2015", "T4"): 8,
+    ("he2015", "T5"): 7,
+    ("he2015", "T6"): 4,
+    ("he2015", "T7"): 6,
+    ("he2016a", "T2"): 4,
+    ("he2016a", "T3"): 10,
+    ("he2016a", "T4"): 8,
+    ("he2016a", "T5"): 6,
+    ("he2016a", "T6"): 12,
+    ("he2016b", "T1"): 11,
+    ("he2016b", "T2"): 10,
+    ("he2016b", "T3"): 12,
+    ("he2016b", "T4"): 21,
+    ("he2016b", "T5"): 7,
+    ("huang2016", "T1"): 4,
+    ("hu2018", "T2"): 9,
+    ("hu2018", "T4"): 4,
+    ("hu2018", "T5"): 4,
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_is_whole(table):
+    cells = [v for v in paper.VALUES.values() if (v.paper, v.table) == table]
+    assert len(cells) == TABLES[table]
+
+
+def test_keys_are_unique_and_lead_to_their_values():
+    tables = (he2015, he2016a, he2016b, successors)
+    assert sum(len(table.VALUES) for table in tables) == len(paper.VALUES)
+    for key, cell in paper.VALUES.items():
+        assert paper.value(key) is cell and cell.key == key
+
+
+def test_every_value_says_something_and_where_it_is_from():
+    for cell in paper.VALUES.values():
+        assert {cell.top1_err, cell.top5_err, cell.above} != {None}
+        assert cell.protocol and cell.paper in paper.PAPERS
+        assert (cell.runs == 1) == (cell.statistic == "single")
+        assert (cell.mean is None) == (cell.std is None)
+        if cell.top1_err is not None and cell.top5_err is not None:
+            assert cell.top5_err < cell.top1_err
+
+
+def test_numbers_that_two_tables_share_agree():
+    def same(one, other):
+        a, b = paper.value(one), paper.value(other)
+        assert (a.top1_err, a.top5_err) == (b.top1_err, b.top5_err)
+
+    same("he2015/T2/ReLU", "he2015/text/14 layers/He")
+    same("he2015/T4/multi-scale/PReLU", "he2015/T6/A PReLU")
+    same("he2015/T6/C PReLU", "he2016a/T4/PReLU-net C")
+    same("he2015/T5/C PReLU", "he2016a/T3/PReLU-net C")
+    same("he2016b/T2/full pre-activation/ResNet-164", "he2016b/T4/ResNet-164/CIFAR-10")
+    same("he2016b/T1/original", "he2016b/T2/original/ResNet-110")
+    same(
+        "he2016b/T3/ResNet-1001 C100/pre-activation", "he2016b/T4/ResNet-1001/CIFAR-100"
+    )
+    assert paper.value("he2016a/T6/ResNet-110").mean == 6.61
+
+
+def test_the_papers_statistics():
+    best = paper.value("he2016a/T6/ResNet-110")
+    assert (best.top1_err, best.statistic, best.runs) == (6.43, "best", 5)
+    median = paper.value("he2016b/T2/full pre-activation/ResNet-110")
+    assert (median.top1_err, median.statistic, median.runs) == (6.37, "median", 5)
+    single = paper.value("he2016a/T6/ResNet-20")
+    assert (single.top1_err, single.statistic, single.runs) == (8.75, "single", 1)
+    depth = paper.value("huang2016/T1/ResNet-110 C10+/stochastic")
+    assert (depth.top1_err, depth.selection) == (5.25, "best_val")
+    assert paper.value("he2016b/T1/dropout shortcut").above == 20.0
+
+
+def test_learned_slopes_of_the_fourteen_layer_net():
+    assert len(paper.SLOPES) == 13
+    assert paper.SLOPES[0] == paper.Slope(layer="conv1", shared=0.681, channel=0.596)
+
+
+def test_an_unknown_key_is_answered_with_near_ones():
+    with pytest.raises(ConfigError, match=r"did you mean 'he2016a/T6/ResNet-20'"):
+        paper.value("he2016a/T6/ResNet20")
+
+
+def test_summary_of_errors():
+    summary = summarise([7.0, 9.0, 8.0])
+    assert (summary.n, summary.mean, summary.std) == (3, 8.0, 1.0)
+    assert (summary.median, summary.best) == (8.0, 7.0)
+    assert summarise([7.0]).std is None and summarise([]) is None
+
+
+def test_our_counterpart_of_the_papers_statistic():
+    errors = [9.0, 8.0, 7.0, 6.5, 7.5, 1.0]
+    best = as_paper(paper.value("he2016a/T6/ResNet-110"), errors)
+    assert (best.value, best.statistic, best.n) == (6.5, "best", 5)
+    median = as_paper(paper.value("he2016b/T1/original"), errors)
+    assert (median.value, median.statistic, median.n) == (7.5, "median", 5)
+    mean = as_paper(paper.value("he2016a/T6/ResNet-20"), errors)
+    assert (mean.value, mean.statistic, mean.n) == (6.5, "mean", 6)
+    assert as_paper(paper.value("he2016a/T6/ResNet-20"), []) is None
+
+
+def test_pairs_use_the_seeds_that_both_rows_have():
+    errors = {"a": {0: 5.0, 1: 6.0, 3: 9.0}, "b": {0: 7.0, 1: 7.0, 2: 1.0}, "c": {}}
+    gap = pair("a", "b", errors=errors)
+    assert (gap.seeds, gap.mean, gap.low, gap.high) == ((0, 1), -1.5, -2.0, -1.0)
+    assert gap.verdict == "too few seeds"
+    assert pair("a", "c", errors=errors) is None
+
+
+def test_an_order_is_supported_where_the_interval_excludes_zero():
+    base = {seed: 8.0 for seed in range(6)}
+    apart = {seed: 7.0 + 0.1 * seed for seed in range(6)}
+    mixed = {seed: 8.0 + (-1) ** seed for seed in range(6)}
+    errors = {"base": base, "apart": apart, "mixed": mixed}
+    assert pair("apart", "base", errors=errors).verdict == "yes"
+    assert pair("base", "apart", errors=errors).verdict == "yes"
+    assert pair("mixed", "base", errors=errors).verdict == "no"
+
+
+def test_the_bootstrap_repeats_and_brackets_the_mean():
+    gaps = [0.1, 0.5, -0.2, 0.4, 0.3]
+    low, high = bootstrap(gaps)
+    assert (low, high) == bootstrap(gaps)
+    assert min(gaps) < low < 0.22 < high < max(gaps)
+    # With three the interval is the range: all three draws agree in 1 of 27.
+    assert bootstrap([1.0, 2.0, 4.0]) == (1.0, 4.0)
