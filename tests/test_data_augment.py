@@ -85,7 +85,7 @@ def test_shifts_and_flips_are_uniform():
     n = 3600
     mark = np.zeros((1, 5, 5, 1), np.uint8)
     mark[0, 2, 1] = 255
-    stats = {"pixel_mean": np.zeros((5, 5, 1))}
+    stats = {"pixel_mean": np.zeros((5, 5, 1)), "channel_mean": np.zeros(1)}
     spec = augment.AugmentSpec(crop_pad=1, flip="horizontal", normalize="pixel_mean")
     out = apply(
         spec,
@@ -157,6 +157,12 @@ def test_lighting_adds_one_colour_along_the_components():
     np.testing.assert_allclose(added, np.tile(255 * colour, (6, 6, 1)), atol=1e-3)
     vectors = np.array(augment.PCA_VECTORS)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=2e-3)
+
+
+def test_grey_images_have_no_colour_to_jitter():
+    grey = augment.statistics(IMAGES[..., :1])
+    with pytest.raises(ConfigError, match=r"jitters colour.*1 channel"):
+        augment.build(augment.preset("imagenet_aspect"), grey)
 
 
 def test_an_unknown_recipe_is_named():

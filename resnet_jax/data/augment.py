@@ -98,6 +98,12 @@ def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
     the global batch, so devices and processes may share the batch as they like.
     """
     normalize = _normalizer(spec, stats)
+    channels = len(stats["channel_mean"])
+    if (spec.colour or spec.lighting) and channels != 3:
+        raise ConfigError(
+            f"data.augment: jitters colour, but the images have {channels} channel(s);"
+            " use a recipe without colour, for example 'crop'"
+        )
 
     def one(key, image: Image) -> Image:
         crop_key, flip_key, colour_key, lighting_key = jax.random.split(key, 4)

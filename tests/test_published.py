@@ -1,0 +1,212 @@
+"""Parameters and multiply-adds of the papers' networks, to the last digit.
+
+Integers follow from the papers' tables and released code. Multiply-adds given as text
+("1.814 G") are published or derived to that many digits only.
+"""
+
+import dataclasses
+import math
+
+import jax
+import pytest
+
+from resnet_jax.modules import cost
+from resnet_jax.modules.branches import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
+from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.rectifiers import PRelu
+from resnet_jax.modules.shortcuts import Dropped, Gated, Scaled
+from resnet_jax.modules.units import (
+    FULL_PRE,
+    NORM_AFTER_ADDITION,
+    RELU_BEFORE_ADDITION,
+    RELU_ONLY_PRE,
+    SE,
+)
+from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet
+
+
+def cifar(depth, classes=10, **fields):
+    spec = cifar_resnet(depth, **fields)
+    return dataclasses.replace(spec, num_classes=classes)
+
+
+def neck(depth, classes=10, branch=BOTTLENECK, **fields):
+    return cifar(depth, classes, branch=branch, **fields)
+
+
+def preact(depth, classes=10, branch=BOTTLENECK, **fields):
+    return cifar(depth, classes, branch=branch, order=FULL_PRE, **fields)
+
+
+def imagenet(depth, **fields):
+    return imagenet_resnet(depth, **fields)
+
+
+M, V = BOTTLENECK, BOTTLENECK_3X3  # strides in the first 1x1, or in the 3x3
+GATES = 54 * 262_144  # multiply-adds of 54 1x1 gates: k^2 c^2 h w is the same a stage
+
+# name, network, parameters, multiply-adds
+# fmt: off
+CIFAR = [
+    # He et al. 2016a, Table 6, shortcut A: 0.27, 0.46, 0.66, 0.85, 1.7, 19.4 M
+    ("ResNet-20",   cifar(20, shortcut="A"),       269_722,    40_551_040),
+    ("ResNet-32",   cifar(32, shortcut="A"),       464_154,    68_862_592),
+    ("ResNet-44",   cifar(44, shortcut="A"),       658_586,    97_174_144),
+    ("ResNet-56",   cifar(56, shortcut="A"),       853_018,   125_485_696),
+    ("ResNet-110",  cifar(110, shortcut="A"),    1_727_962,   252_887_680),
+    ("ResNet-1202", cifar(1202, shortcut="A"),  19_421_274, 2_829_238_912),
+    # the same, projections with norm at the two transitions: +2,752, +262,144
+    ("ResNet-20 B",   cifar(20),       272_474,    40_813_184),
+    ("ResNet-32 B",   cifar(32),       466_906,    69_124_736),
+    ("ResNet-44 B",   cifar(44),       661_338,    97_436_288),
+    ("ResNet-56 B",   cifar(56),       855_770,   125_747_840),
+    ("ResNet-110 B",  cifar(110),    1_730_714,   253_149_824),
+    ("ResNet-1202 B", cifar(1202),  19_424_026, 2_829_501_056),
+    # no shortcut at all: equal to shortcut A
+    ("plain-20",  cifar(20, shortcut="none"),     269_722,  40_551_040),
+    ("plain-56",  cifar(56, shortcut="none"),     853_018, 125_485_696),
+    ("plain-110", cifar(110, shortcut="none"),  1_727_962, 252_887_680),
+    # CIFAR-100: +5,850 behind 64 channels, +23,130 behind 256
+    ("ResNet-20 C100",    cifar(20, 100, shortcut="A"),     275_572,    40_556_800),
+    ("ResNet-110 C100",   cifar(110, 100, shortcut="A"),  1_733_812,   252_893_440),
+    ("PreAct-164 C100",   preact(164, 100),               1_726_388,   244_524_032),
+    ("PreAct-1001 C100",  preact(1001, 100),             10_350_836, 1_487_873_024),
+    # He et al. 2016b; PreAct-164 as printed in the log of Zagoruyko & Komodakis
+    ("PreAct-164",        preact(164),                    1_703_258,   244_500_992),
+    ("PreAct-1001",       preact(1001),                  10_327_706, 1_487_849_984),
+    ("PreAct-110 A",      preact(110, branch=BASIC, shortcut="A"),
+                                                          1_727_962,   252_887_680),
+    ("PreAct-110 B",      preact(110, branch=BASIC),      1_730_522,   253_149_824),
+    ("ResNet-164",        neck(164),                      1_704_154,   244_500_992),
+    ("ResNet-1001",       neck(1001),                    10_328_602, 1_487_849_984),
+    # Table 1: what is on the shortcut of all 54 units
+    ("1x1 on all",        cifar(110, shortcut="C"),       1_826_202,   266_781_312),
+    ("constant scaling",  cifar(110, shortcut="A", join=Scaled()),
+                                                          1_727_962,   252_887_680),
+    ("dropout",           cifar(110, shortcut="A", join=Dropped()),
+                                                          1_727_962,   252_887_680),
+    ("exclusive gating",  cifar(110, shortcut="A", join=Gated("both")),
+                                                 1_727_962 + 98_784, 252_887_680 + GATES),
+    ("shortcut gating",   cifar(110, shortcut="A", join=Gated("shortcut")),
+                                                 1_727_962 + 98_784, 252_887_680 + GATES),
+    # Hu et al. 2018, reduction 16, with biases
+    ("SE-ResNet-20",   cifar(20, shortcut="A", gate=SE()),    272_095, None),
+    ("SE-ResNet-110",  cifar(110, shortcut="A", gate=SE()), 1_742_200, None),
+    ("SE-PreAct-164",  preact(164, gate=SE()),              1_905_362, None),
+]
+IMAGENET = [
+    # He et al. 2016a, Table 1: 1.8, 3.6, 3.8, 7.6, 11.3 e9
+    ("ResNet-18 A",  imagenet(18, shortcut="A"),     11_515_688, "1.795 G"),
+    ("ResNet-18 B",  imagenet(18),                   11_689_512, "1.814 G"),
+    ("ResNet-18 C",  imagenet(18, shortcut="C"),     12_043_816, "1.878 G"),
+    ("ResNet-34 A",  imagenet(34, shortcut="A"),     21_623_848, "3.644 G"),
+    ("ResNet-34 B",  imagenet(34),                   21_797_672, "3.664 G"),
+    ("ResNet-34 C",  imagenet(34, shortcut="C"),     22_716_840, "3.831 G"),
+    ("plain-18",     imagenet(18, shortcut="none"),  11_515_688, "1.795 G"),
+    ("plain-34",     imagenet(34, shortcut="none"),  21_623_848, "3.644 G"),
+    ("ResNet-50",    imagenet(50, branch=M),         25_557_032,  3_857_973_248),
+    ("ResNet-101",   imagenet(101, branch=M),        44_549_160,  7_570_194_432),
+    ("ResNet-152",   imagenet(152, branch=M),        60_192_808, 11_282_415_616),
+    # strides in the 3x3, as in fb.resnet.torch and torchvision
+    ("ResNet-50 v",  imagenet(50, branch=V),         25_557_032,  4_089_184_256),
+    ("ResNet-101 v", imagenet(101, branch=V),        44_549_160,  7_801_405_440),
+    ("ResNet-152 v", imagenet(152, branch=V),        60_192_808, 11_513_626_624),
+    ("ResNet-200 v", imagenet(200, branch=V),        64_673_832, "15.007 G"),
+    # He et al. 2016b, as in fb.resnet.torch
+    ("PreAct-152 v", imagenet(152, branch=V, order=FULL_PRE), 60_185_128, "11.514 G"),
+    ("PreAct-200 v", imagenet(200, branch=V, order=FULL_PRE), 64_666_152, "15.007 G"),
+    # Hu et al. 2018, released Caffe nets: biases on, strides in the first 1x1
+    ("SE-ResNet-50",  imagenet(50, gate=SE()),   28_088_024, "3.860 G"),
+    ("SE-ResNet-101", imagenet(101, gate=SE()),  49_326_872, "7.575 G"),
+    ("SE-ResNet-152", imagenet(152, gate=SE()),  66_821_848, "11.289 G"),
+]
+ROWS = [(*row, (32, 32, 3)) for row in CIFAR] + [(*row, (224, 224, 3)) for row in IMAGENET]
+# fmt: on
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_parameters_and_multiply_adds(row):
+    _, spec, params, macs, image = row
+    net = spec.build()
+    assert cost.num_params(net, image) == params
+    if isinstance(macs, str):
+        assert f"{cost.multiply_adds(net, image) / 1e9:.3f} G" == macs
+    elif macs is not None:
+        assert cost.multiply_adds(net, image) == macs
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 7, 9, 18, 200])
+def test_closed_form_of_6n_plus_2(n):
+    net = cifar(6 * n + 2, shortcut="A").build()
+    assert cost.num_params(net, (32, 32, 3)) == 97_216 * n - 21_926
+
+
+@pytest.mark.parametrize("n", [1, 3, 18, 111])
+def test_closed_form_of_9n_plus_2(n):
+    net = preact(9 * n + 2).build()
+    assert cost.num_params(net, (32, 32, 3)) == 92_736 * n + 34_010
+
+
+def count(spec, image, names):
+    """Parameters whose path ends with one of the names."""
+    params = cost.shapes(spec.build(), image)["params"]
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return sum(
+        math.prod(leaf.shape)
+        for path, leaf in leaves
+        if any(key.key.startswith(names) for key in path)
+    )
+
+
+def test_preact_1001_without_norms_is_the_papers_10_2m():
+    spec = preact(1001)
+    norms = count(spec, (32, 32, 3), ("norm_",))
+    assert cost.num_params(spec.build(), (32, 32, 3)) - norms == 10_178_490
+
+
+def test_squeeze_and_excitation_adds_two_over_r_sums():
+    """(2 / r) sum_s N_s C_s^2 without biases, 2,530,992 with (Hu et al. 2018, Eq. 5)."""
+    spec, image = imagenet(50, gate=SE(16)), (224, 224, 3)
+    units = zip(spec.depths, spec.widths, strict=True)
+    kernels = sum(2 * n * c**2 // 16 for n, c in units)
+    assert kernels == 2_514_944
+    assert count(spec, image, ("squeeze", "excite")) == 2_530_992
+    biases = sum(n * (c // 16 + c) for n, c in zip(spec.depths, spec.widths, strict=True))
+    assert kernels + biases == 2_530_992
+
+
+ORDERS = {
+    "norm after addition": NORM_AFTER_ADDITION,
+    "relu before addition": RELU_BEFORE_ADDITION,
+    "relu-only pre-activation": RELU_ONLY_PRE,
+    "full pre-activation": FULL_PRE,
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_orders_are_the_same_parts(order):
+    """He et al. 2016b, Table 2: with shortcut A no order costs or saves a parameter."""
+    net = cifar(110, shortcut="A", order=ORDERS[order]).build()
+    assert cost.num_params(net, (32, 32, 3)) == 1_727_962
+
+
+@pytest.mark.parametrize("order", ["original", "full pre-activation"])
+def test_single_convolution_units(order):
+    """He et al. 2016b, Table 3: 108 units of one convolution, as large as ResNet-110."""
+    spec = cifar(110, branch=SINGLE, shortcut="A", **order_of(order))
+    assert sum(spec.depths) == 108
+    assert cost.num_params(spec.build(), (32, 32, 3)) == 1_727_962
+
+
+def order_of(name):
+    return {"order": ORDERS[name]} if name in ORDERS else {}
+
+
+@pytest.mark.parametrize("sharing", ["channel", "layer"])
+def test_slopes_of_prelu(sharing):
+    """He et al. 2015: one slope a channel or one a layer, behind every norm here."""
+    spec = cifar(20, shortcut="A")
+    act = LayersSpec(act=PRelu(sharing))
+    net = dataclasses.replace(spec, layers=act).build()
+    slopes = 16 + 3 * 2 * (16 + 32 + 64) if sharing == "channel" else 19
+    assert cost.num_params(net, (32, 32, 3)) == 269_722 + slopes
