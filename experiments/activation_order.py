@@ -42,8 +42,8 @@ PAPER = {
     for order, (_, name) in ORDERS.items()
 }
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "model.unit.shortcut": "type A after the shared pre-activation at 110 layers, as in "
-    "fb.resnet.torch; the paper does not say",
+    "model.unit.shortcut": "type A after the shared pre-activation at 110 layers, as "
+    "in fb.resnet.torch; the paper does not say",
 }
 
 

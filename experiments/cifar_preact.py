@@ -5,8 +5,8 @@
 
 Recipe (appendix of the paper): 64k iterations of 128 images, learning rate 0.1 divided
 by 10 at 32k and 48k, 0.01 for the first 400, momentum 0.9, weight decay 1e-4, flips and
-4-pixel translations; BatchNorm over the 64 images of each of 2 GPUs. Every number is the
-median of 5 runs: 4.92 % test error for PreAct-1001, 5.46 % for PreAct-164.
+4-pixel translations; BatchNorm over the 64 images of each of 2 GPUs. Every number is
+the median of 5 runs: 4.92 % test error for PreAct-1001, 5.46 % for PreAct-164.
 
 CIFAR-10 is looked for in --config.data.dir (default: the tfds folder), or downloaded.
 """
@@ -36,8 +36,8 @@ PAPER = {
     "ResNet-1001": "he2016b/T3/ResNet-1001/baseline",
 }
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "model.unit.shortcut": "type A after the shared pre-activation in PreAct-110, as in "
-    "fb.resnet.torch; the paper does not say",
+    "model.unit.shortcut": "type A after the shared pre-activation in PreAct-110, as "
+    "in fb.resnet.torch; the paper does not say",
 }
 
 

@@ -10,7 +10,7 @@ centre crop: compare within a column only. Needs imagenet2012 as a tfds data set
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_IMAGENET, HE2016_DEVIATIONS
+from resnet_jax.recipes import HE2016_DEVIATIONS, HE2016_IMAGENET
 
 BASE = HE2016_IMAGENET | {
     "data.workers": 8,
@@ -51,7 +51,7 @@ PAPER = {
     "PreAct-200": "he2016b/T5/ResNet-200 pre-act/crop 320",
 }
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "optim.boundaries": "2016a divides where the error plateaus; here after each quarter",
+    "optim.boundaries": "2016a divides where the error plateaus; here at each quarter",
     "data.normalize": "channel mean and std, not the mean of each pixel",
     "train.dtype": "bfloat16 arithmetic with float32 parameters and statistics",
     "evaluation": "centre crop of 224; the tables score 10 crops, or one of 320",

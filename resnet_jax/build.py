@@ -117,7 +117,7 @@ def rectifier(model: ModelConfig) -> rectifiers.Rectifier:
 def join(unit: UnitConfig) -> shortcuts.Join:
     if unit.join != "add" and unit.shortcut == "none":
         raise ConfigError(
-            f"model.unit.join={unit.join!r}: a plain net (shortcut 'none') joins nothing"
+            f"model.unit.join={unit.join!r}: shortcut 'none' joins nothing"
         )
     match unit.join:
         case "add":

@@ -59,6 +59,7 @@ class Experiment:
         """What was computed from the config and the data, for config.json."""
         return {
             "data": self.feeds.splits["train"].fingerprint,
+            "description": self.feeds.splits["train"].description,
             "examples": {name: len(s) for name, s in self.feeds.splits.items()},
             "num_classes": self.net.num_classes,
             "num_params": cost.num_params(self.net.build(), self.feeds.image_shape),
@@ -78,7 +79,6 @@ def prepare(
     """Checks all that can be checked, and opens the data; writes nothing of the run."""
     devices = parallel.Devices.all()
     count = devices.mesh.size
-    part = config.data.batch_size // config.train.accumulate
     if config.data.batch_size % (count * config.train.accumulate):
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
@@ -125,7 +125,7 @@ def run(
         events = folder / "tensorboard" if config.train.tensorboard == "on" else None
         log = stack.enter_context(Log(folder / "metrics.jsonl", tensorboard=events))
         saved = stack.enter_context(Checkpoints(folder / "checkpoints"))
-        best = stack.enter_context(Checkpoints(folder / "best", keep=1))
+        best = stack.enter_context(Checkpoints(folder / "best"))
         progress = stack.enter_context(bar(total=experiment.loop.steps))
         meta = train(experiment, log=log, saved=saved, best=best, progress=progress)
         result = summary(log, meta)

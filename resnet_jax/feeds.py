@@ -109,8 +109,8 @@ def open_feeds(config: Config, *, progress: Callable[..., Any] | None = None) ->
         fits = height is not None and width is not None and crop.crop == "none"
         if not fits and data.feed == "resident":
             raise ConfigError(
-                f"data.feed='resident': the images of {data.name} differ in size or are "
-                "cropped as they are read; use 'streaming'"
+                f"data.feed='resident': the images of {data.name} differ in size or "
+                "are cropped as they are read; use 'streaming'"
             )
     if fits and data.feed == "auto":
         images = sum(len(source) for source in splits.values())

@@ -17,6 +17,7 @@ Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
 6 storage, 143 preempted and saved.
 """
 
+import functools
 import os
 import pathlib
 import re
@@ -33,7 +34,6 @@ from resnet_jax.config import unknown, validated
 from resnet_jax.errors import ConfigError, UserError
 from resnet_jax.progress import Bar
 
-FLAGS = flags.FLAGS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -63,40 +63,34 @@ def guarded(command: Callable[[], None], *, debug: bool) -> int:
 
 
 def _train(argv: list[str]) -> None:
-    define_flags()
-    parse(argv)
-    name, row = experiment_and_row(FLAGS["config"].config_filename)
-    config = validated(FLAGS.config.to_dict())
-    folder = FLAGS.workdir or f"runs/{name}/{row}/seed{config.seed}"
+    chosen = parse(argv)
+    name, row = experiment_and_row(chosen["config"].config_filename)
+    config = validated(chosen.config.to_dict())
+    folder = chosen.workdir or f"runs/{name}/{row}/seed{config.seed}"
     prepare_jax()
     from resnet_jax import experiment  # imports jax, and everything else
 
     folder = pathlib.Path(folder).expanduser()
     result = experiment.run(
-        config, folder, bar=Bar, allow_data_change=FLAGS.allow_data_change
+        config, folder, bar=Bar, allow_data_change=chosen.allow_data_change
     )
     print(final_line(result, folder))
 
 
-def define_flags() -> None:
-    if "config" in FLAGS:
-        return
-    config_flags.DEFINE_config_file("config", None, "FILE[:ROW]", lock_config=True)
-    flags.DEFINE_string("workdir", None, "where the run is kept")
-    flags.DEFINE_bool("allow_data_change", False, "go on although the data differ")
-    flags.DEFINE_bool("debug", False, "show tracebacks")
+def parse(argv: list[str]) -> flags.FlagValues:
+    """The flags of a command line; ConfigError naming every field that does not exist.
 
-
-def parse(argv: list[str]) -> None:
-    """Parses flags; ConfigError naming every field that does not exist."""
+    They are values of this call: absl's own are global, and remember the call before.
+    """
     if not any(re.match(r"--?config(=|$)", arg) for arg in argv):
         raise ConfigError(
             "--config: missing; name an experiment file, "
             "e.g. --config experiments/digits_preact.py"
         )
     check_fields(argv)
+    chosen = define_flags(argv)
     try:
-        left = FLAGS(argv)[1:]
+        left = chosen(argv)[1:]
     except UserError:
         raise
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -104,6 +98,20 @@ def parse(argv: list[str]) -> None:
         raise ConfigError(first) from error
     if left:
         raise ConfigError(f"{left[0]}: not understood; fields are --config.x.y=value")
+    return chosen
+
+
+def define_flags(argv: list[str]) -> flags.FlagValues:
+    chosen = flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config", None, "FILE[:ROW]", flag_values=chosen, sys_argv=argv
+    )
+    texts = functools.partial(flags.DEFINE_string, flag_values=chosen)
+    switch = functools.partial(flags.DEFINE_bool, flag_values=chosen)
+    texts("workdir", None, "where the run is kept")
+    switch("allow_data_change", False, "go on although the data differ")
+    switch("debug", False, "show tracebacks")
+    return chosen
 
 
 def check_fields(argv: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Published training recipes, as changes to the default config; each with its source."""
+"""Published training recipes, as changes to the default config, with their sources."""
 
 # He et al. 2016a, Sec. 4.2 and 2016b, appendix: batches of 128 over 2 GPUs, 64k
 # iterations, a tenth of the rate at 32k and at 48k, Caffe's momentum. Decaying kernels
@@ -50,8 +50,8 @@ HE2016_IMAGENET = {
 
 # Where every config of the recipes above leaves the papers, and why.
 HE2016_DEVIATIONS = {
-    "optim.decay": "the papers are silent; the README of fb.resnet.torch says that they "
-    "decayed convolution weights only",
+    "optim.decay": "the papers are silent; the README of fb.resnet.torch says that "
+    "they decayed convolution weights only",
     "model.norm.dialect": "the running average of the papers' code is not published; "
     "statistics recomputed after training are logged beside it",
 }

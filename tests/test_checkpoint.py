@@ -23,7 +23,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from resnet_jax.errors import CheckpointError, StorageError
-from resnet_jax.train import checkpoint
+from resnet_jax.train import sealing
 from resnet_jax.train.checkpoint import Checkpoints, restore
 
 
@@ -312,14 +312,14 @@ def test_a_flipped_bit_in_the_arrays_is_found(folder, caplog, at):
 
 
 def test_a_flipped_bit_names_the_leaves(folder, caplog):
-    digests, known = checkpoint._digests, {}
+    digests, known = sealing.digests, {}
 
     def digests_of_a_damaged_leaf(tree):
         known.update(digests(tree))
         return {**known, "params/head/kernel": "00000000"}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "_digests", digests_of_a_damaged_leaf)
+        patch.setattr(sealing, "digests", digests_of_a_damaged_leaf)
         with pytest.raises(
             CheckpointError, match="CRC32 differs in params/head/kernel"
         ):
@@ -404,7 +404,7 @@ def test_too_little_memory_blames_no_file(folder, monkeypatch):
     def no_memory(tree):
         raise MemoryError
 
-    monkeypatch.setattr(checkpoint, "_digests", no_memory)
+    monkeypatch.setattr(sealing, "digests", no_memory)
     with pytest.raises(MemoryError), Checkpoints(folder, keep=3) as checkpoints:
         checkpoints.restore(abstract(made(1)))
     assert sorted(os.listdir(folder)) == ["1", "2", "3"]
@@ -476,8 +476,8 @@ def test_another_model_is_refused_by_name(folder, wanted, told):
 
 
 def test_other_versions_are_only_a_warning(folder, monkeypatch, caplog):
-    versions = {**checkpoint._versions(), "jax": "99.0"}
-    monkeypatch.setattr(checkpoint, "_versions", lambda: versions)
+    versions = {**sealing.versions(), "jax": "99.0"}
+    monkeypatch.setattr(sealing, "versions", lambda: versions)
     assert_same(restore(folder, abstract(made(1)))[0], made(3))
     (record,) = caplog.records
     assert "written with jax" in record.message and "now jax 99.0" in record.message

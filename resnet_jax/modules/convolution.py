@@ -128,23 +128,17 @@ def _lifted(window: Window, x, kernel):
 
 
 def _folded(window: Window, x, kernel):
-    """Three axes as two: the taps along the first become channels, its points images."""
-    (stride, *_), (pad, *_), (dilation, *_) = (
-        window.strides,
-        window.padding,
-        window.dilation,
-    )
+    """Three axes as two: the first one's taps become channels, its points images."""
     groups, taps, i = window.groups, kernel.shape[0], kernel.shape[-2]
-    edges = [(0, 0, 0)] * x.ndim
-    x = lax.pad(x, x.dtype.type(0), [edges[0], (*pad, 0), *edges[2:]])
-    reach = (taps - 1) * dilation
-    starts = range(0, reach + 1, dilation)
-    last = x.shape[1] - reach
-    views = [x[:, at : at + last : stride] for at in starts]
-    views = [view.reshape(*view.shape[:-1], groups, i) for view in views]
+    stride, pad, dilation = window.strides[0], window.padding[0], window.dilation[0]
+    x = _padded(x, [pad, (0, 0), (0, 0)])
+    x = x.reshape(*x.shape[:-1], groups, i)
+    seen = x.shape[1] - (taps - 1) * dilation
+    starts = range(0, taps * dilation, dilation)
+    views = [x[:, at : at + seen : stride] for at in starts]
     x = jnp.concatenate(views, axis=-1)
     b, depth = x.shape[:2]
-    x = x.reshape(b * depth, *x.shape[2:-2], groups * taps * i)
+    x = x.reshape(b * depth, *x.shape[2:4], groups * taps * i)
     kernel = jnp.moveaxis(kernel, 0, 2)
     kernel = kernel.reshape(*kernel.shape[:2], taps * i, -1)
     y = reduced(window.map(lambda axes: axes[1:]), x, kernel)
@@ -159,25 +153,23 @@ def _multiplied(window: Window, x, kernel):
 
 
 def _blocks(window: Window, x, kernel):
-    """Groups joined to dense convolutions of about `BLOCK` channels, zero between them."""
+    """Groups joined to dense convolutions, with zeros between the groups."""
     *size, i, o = kernel.shape
     groups = window.groups
-    fits = (n for n in range(1, groups + 1) if groups % n == 0 and n * i <= BLOCK)
-    joined = max(fits, default=1)
+    divisors = (n for n in range(1, groups + 1) if groups % n == 0)
+    joined = max((n for n in divisors if n * i <= BLOCK), default=1)
     count = groups // joined
     kernel = kernel.reshape(*size, i, count, joined, o // groups)
     same = jnp.eye(joined, dtype=kernel.dtype)
     kernel = jnp.einsum("hwicjo,jk->chwkijo", kernel, same)
     kernel = kernel.reshape(count, *size, joined * i, -1)
     dense = ft.partial(reduced, replace(window, groups=1))
-    return jnp.concatenate(
-        [dense(*pair) for pair in zip(jnp.split(x, count, -1), kernel, strict=True)],
-        axis=-1,
-    )
+    y = map(dense, jnp.split(x, count, axis=-1), kernel)
+    return jnp.concatenate(list(y), axis=-1)
 
 
 def _product(window: Window, x, kernel):
-    """A 1x1 convolution: a product of two matrices, flat for the sake of its gradients."""
+    """A 1x1 convolution: a product of flat matrices, which its gradients want."""
     x = x[(slice(None), *(slice(None, None, step) for step in window.strides))]
     y = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
     return y.reshape(*x.shape[:-1], -1)
@@ -185,7 +177,7 @@ def _product(window: Window, x, kernel):
 
 @ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def canonical(window: Window, x, kernel):
-    """A dense or a depthwise convolution over two axes, with gradients of the same form."""
+    """A dense or a depthwise convolution over two axes; gradients of the same form."""
     return (
         plain(window, x, kernel) if window.groups == 1 else _shifted(window, x, kernel)
     )
@@ -211,14 +203,14 @@ def _spread(window: Window, axis: int, size: int, points: int) -> tuple[int, int
 
 
 def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
-    """The zero-dilated `dy` convolved with the flipped kernel, its channels exchanged."""
+    """The zero-dilated `dy` convolved with the flipped kernel, channels exchanged."""
     edges = []
     for axis in range(2):
         at = axis + 1
         reach, extent = _spread(window, axis, kernel.shape[axis], dy.shape[at])
         low = reach - window.padding[axis][0]
         edges.append((low, shape[at] + reach - extent - low, window.strides[axis] - 1))
-    dy = lax.pad(dy, dy.dtype.type(0), [(0, 0, 0), *edges, (0, 0, 0)])
+    dy = _padded(dy, edges)
     kernel = kernel[::-1, ::-1]
     if window.groups == 1:
         kernel = kernel.swapaxes(-1, -2)
@@ -227,13 +219,13 @@ def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
 
 
 def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
-    """The batch is what is summed over: `x` [i h w b] is convolved with `dy` [h w b o]."""
+    """Summed over the batch: `x` [i h w b] convolved with `dy` [h w b o]."""
     padding = []
     for axis in range(2):
         at, (low, _) = axis + 1, window.padding[axis]
         reach, extent = _spread(window, axis, shape[axis], dy.shape[at])
         high = reach + extent - x.shape[at] - low
-        # rows that the stride never reaches are cut here: no fast path pads by less than 0
+        # rows that the stride never reaches: the fast path takes no padding below 0
         x = lax.slice_in_dim(x, 0, x.shape[at] + min(high, 0), axis=at)
         padding.append((low, max(high, 0)))
     turned = Window(window.dilation, tuple(padding), window.strides)
@@ -241,25 +233,27 @@ def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
     return dkernel.transpose(1, 2, 0, 3)
 
 
+def _padded(x, edges):
+    """Zeros by (low, high) or (low, high, between) on the spatial axes."""
+    edges = [(*edge, 0)[:3] for edge in edges]
+    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *edges, (0, 0, 0)])
+
+
 def _views(window: Window, x, size, points):
-    """What each tap of a kernel sees: [taps of h][taps of w] of [b *points c]."""
-    x = lax.pad(
-        x, x.dtype.type(0), [(0, 0, 0), *((*p, 0) for p in window.padding), (0, 0, 0)]
-    )
+    """What each tap of the kernel sees: [taps of h][taps of w] of [b *points c]."""
+    x = _padded(x, window.padding)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
     def along(axis, tap):
-        start = tap * window.dilation[axis]
-        stride = window.strides[axis]
+        start, stride = tap * window.dilation[axis], window.strides[axis]
         return slice(start, start + (points[axis] - 1) * stride + 1, stride)
 
-    return [
-        [x[:, along(0, h), along(1, w)] for w in range(size[1])] for h in range(size[0])
-    ]
+    taps = [[along(axis, tap) for tap in range(size[axis])] for axis in range(2)]
+    return [[x[:, h, w] for w in taps[1]] for h in taps[0]]
 
 
 def _shifted(window: Window, x, kernel):
-    """Depthwise: XLA fuses the shifted copies into one pass, its convolution does not."""
+    """Depthwise as a sum of shifted products, which XLA fuses into one pass."""
     points = jax.eval_shape(ft.partial(plain, window), x, kernel).shape[1:3]
     views = _views(window, x, kernel.shape, points)
     y = sum(

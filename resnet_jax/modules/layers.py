@@ -68,7 +68,7 @@ class Layers:
         return self.spec.act(x, train=self.train, name=name)
 
     def steps(self, x: Array, steps: tuple[Step, ...], *, name: str) -> Array:
-        """Norms and activations in the order given, named `norm_<name>`, `act_<name>`."""
+        """Norms and activations in this order, named `norm_<name>`, `act_<name>`."""
         for step in steps:
             x = getattr(self, step)(x, name=f"{step}_{name}")
         return x
@@ -107,7 +107,7 @@ class Layers:
 
 
 class Convolution(nn.Module):
-    """Holds the kernel [*k c_in/groups c_out] and, where asked for, the bias [c_out]."""
+    """Holds the kernel [*k c_in/groups c_out] and, where asked for, a bias [c_out]."""
 
     kernel: tuple[int, ...]
     features: int

@@ -53,7 +53,9 @@ class UnitSpec:
 
 
 class ResidualUnit(nn.Module):
-    """y = after( h(x) + gate( end( F( before(x) ) ) ) )   [b *hw c] -> [b *hw2 features]
+    """y = after( h(x) + gate( end( F( before(x) ) ) ) )
+
+    [b *hw c] -> [b *hw2 features].
 
     With `survival` p, stochastic depth (Huang et al. 2016): in training the branch is
     closed with probability 1 - p for the whole batch and computes nothing; at test it

@@ -9,12 +9,10 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.modules.branches import (
     BASIC,
     BOTTLENECK,
-    SINGLE,
-    B,
     Branch,
 )
 from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.units import FULL_PRE, UnitSpec
+from resnet_jax.modules.units import UnitSpec
 
 # Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
 IMAGENET_DEPTHS = {

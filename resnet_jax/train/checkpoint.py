@@ -8,18 +8,13 @@ anything is read; and a way back to the newest checkpoint that is whole.
 
 import contextlib
 import gc
-import importlib.metadata
-import json
 import logging
 import os
 import pathlib
 import re
 import shutil
-import sys
 import tempfile
 import time
-import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,16 +25,12 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
+from resnet_jax.train import sealing
+from resnet_jax.train.quiet import hushed, quiet_orbax
 
 PyTree = Any
-Names = dict[str, str]  # of leaves: {path: shape and dtype} or {path: digest}
 
 _log = logging.getLogger(__name__)
-_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint")
-
-
-class _Damaged(Exception):
-    """This step cannot be read, or is not what was written."""
 
 
 class Checkpoints:
@@ -53,7 +44,7 @@ class Checkpoints:
         self.directory = pathlib.Path(os.path.abspath(directory))
         self._pending: tuple[int, int] | None = None  # (step, bytes)
         _make_writable(self.directory)
-        _quiet_orbax()
+        quiet_orbax()
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
             cleanup_tmp_directories=True,
@@ -87,7 +78,7 @@ class Checkpoints:
         size = sum(getattr(leaf, "nbytes", 8) for leaf in jax.tree.leaves(state))
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            meta=ocp.args.JsonSave(_seal(meta, state)),
+            meta=ocp.args.JsonSave(sealing.seal(meta, state)),
         )
         self.wait()
         self._pending = (step, size)
@@ -174,7 +165,7 @@ def restore(
     of devices, whatever wrote it), plain numbers where the state holds plain numbers.
     CheckpointError: names every leaf that differs; or there are steps, but none whole.
     """
-    _quiet_orbax()
+    quiet_orbax()
     directory = pathlib.Path(os.path.abspath(directory))
     found, damaged = _newest_whole(directory, abstract_state)
     for step, cause in damaged.items():
@@ -189,7 +180,7 @@ def _newest_whole(directory, abstract_state):
     for step in sorted(_steps(directory), reverse=True):
         try:
             return _read(directory / str(step), target), damaged
-        except _Damaged as error:
+        except sealing.Damaged as error:
             damaged[step] = str(error)
     if damaged or list(directory.glob("corrupt-*")):
         causes = "; ".join(f"step {step}: {cause}" for step, cause in damaged.items())
@@ -202,16 +193,18 @@ def _newest_whole(directory, abstract_state):
 
 
 def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """(state, meta) of one step, every leaf verified; _Damaged, or CheckpointError."""
+    """(state, meta) of one step, every leaf verified; Damaged, or CheckpointError."""
     args = ocp.args
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         asked = args.Composite(meta=args.JsonRestore())
-        sealed = _together(lambda: _unseal(reader.restore(path, args=asked).meta))
-        _check_same(path, sealed["kinds"], _kinds(target))
+        sealed = _together(
+            lambda: sealing.unseal(reader.restore(path, args=asked).meta)
+        )
+        sealing.check_same(path, sealed["kinds"], sealing.kinds(target))
         asked = args.Composite(state=args.StandardRestore(target))
         state = _together(lambda: reader.restore(path, args=asked).state)
-    _together(lambda: _check_digests(sealed["crc32"], _digests(state)))
-    if (then := sealed["versions"]) != (now := _versions()):
+    _together(lambda: sealing.check_digests(sealed["crc32"], sealing.digests(state)))
+    if (then := sealed["versions"]) != (now := sealing.versions()):
         _log.warning(
             "checkpoints=%s: written with %s; now %s: later steps may differ in bits",
             path,
@@ -221,35 +214,13 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
     return state, sealed["meta"]
 
 
-def _check_same(path: pathlib.Path, stored: Names, wanted: Names) -> None:
-    """CheckpointError that lists every leaf whose presence, shape or dtype differs."""
-    differing = [
-        f"{name}: checkpoint {stored.get(name, 'absent')}, "
-        f"model {wanted.get(name, 'absent')}"
-        for name in sorted(stored.keys() | wanted.keys())
-        if stored.get(name) != wanted.get(name)
-    ]
-    if differing:
-        raise CheckpointError(
-            f"checkpoints={path}: not the state of this config, {len(differing)} "
-            f"leaves differ: {'; '.join(differing)}; use the config that wrote it, or "
-            "another workdir"
-        )
-
-
-def _check_digests(stored: Names, read: Names) -> None:
-    wrong = [name for name in stored if stored[name] != read[name]]
-    if wrong:
-        raise _Damaged(f"CRC32 differs in {', '.join(wrong)}")
-
-
 def _together(read: Callable[[], Any]) -> Any:
-    """What `read` gives, if it succeeds on all processes; else _Damaged on all.
+    """What `read` gives, if it succeeds on all processes; else Damaged on all.
 
     No process may go on to the next collective call while another has given up.
     """
     cause = None
-    with _hushed():
+    with hushed():
         try:
             value = read()
         except (UserError, MemoryError, jax.errors.JaxRuntimeError):
@@ -262,83 +233,8 @@ def _together(read: Callable[[], Any]) -> Any:
     if jax.process_count() > 1:
         whole = bool(multihost_utils.process_allgather(np.array(whole)).all())
     if not whole:
-        raise _Damaged(cause or "unreadable on another process")
+        raise sealing.Damaged(cause or "unreadable on another process")
     return value
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Hides what asyncio says of the tasks that orbax abandons when a read fails."""
-    log = logging.getLogger("asyncio")
-    before = log.disabled, sys.unraisablehook
-    log.disabled, sys.unraisablehook = True, lambda unraisable: None
-    try:
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            yield
-    finally:
-        log.disabled, sys.unraisablehook = before
-
-
-def _named(tree: PyTree) -> dict[str, Any]:
-    """{"params/stage1/first/branch/conv1/kernel": leaf, ...}"""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _kinds(tree: PyTree) -> dict[str, str]:
-    """What every leaf is: "(3, 3, 16, 16) float32", or "int" for a plain number."""
-
-    def kind(leaf):
-        if not hasattr(leaf, "dtype"):
-            return type(leaf).__name__
-        return f"{tuple(leaf.shape)} {leaf.dtype}"
-
-    return {name: kind(leaf) for name, leaf in _named(tree).items()}
-
-
-def _digests(tree: PyTree) -> dict[str, str]:
-    """CRC32 of the bytes of every leaf, whatever devices and processes hold it."""
-    values = jax.device_get({name: _whole(x) for name, x in _named(tree).items()})
-    return {name: _crc32(np.asarray(value)) for name, value in values.items()}
-
-
-def _whole(leaf: Any) -> Any:
-    """The leaf as this process can read it; a collective call if others hold a part."""
-    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
-        return leaf
-    if leaf.is_fully_replicated:
-        return leaf.addressable_data(0)
-    return multihost_utils.process_allgather(leaf, tiled=True)
-
-
-def _crc32(value: np.ndarray) -> str:
-    # viewed as bytes, because bfloat16 has no buffer of its own
-    return f"{zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8)):08x}"
-
-
-def _seal(meta: dict[str, Any], state: PyTree) -> dict[str, Any]:
-    """What is stored beside the state, with a CRC32 of its own."""
-    sealed = {
-        "meta": json.loads(json.dumps(meta, allow_nan=False)),
-        "kinds": _kinds(state),
-        "crc32": _digests(state),
-        "versions": _versions(),
-    }
-    return {**sealed, "seal": _seal_of(sealed)}
-
-
-def _unseal(stored: dict[str, Any]) -> dict[str, Any]:
-    """What `_seal` made; _Damaged where a bit of it has changed."""
-    sealed = {name: value for name, value in stored.items() if name != "seal"}
-    if stored.get("seal") != _seal_of(sealed):
-        raise _Damaged("CRC32 differs in meta")
-    return sealed
-
-
-def _seal_of(sealed: dict[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(sealed, sort_keys=True).encode()):08x}"
 
 
 def _placed(leaf: Any) -> Any:
@@ -402,16 +298,3 @@ def _storage_cause(error: BaseException | None) -> str | None:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
-
-
-def _not_orbax(record: logging.LogRecord) -> bool:
-    return "orbax" not in pathlib.PurePath(record.pathname).parts
-
-
-def _quiet_orbax() -> None:
-    """Hides orbax's own log: whatever matters of it is raised, or said here once."""
-    logging.getLogger("absl").addFilter(_not_orbax)

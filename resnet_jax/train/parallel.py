@@ -58,8 +58,9 @@ class Program:
     """The compiled functions of a run.
 
     init(seed) -> state
-    steps(state, data, feeds) -> (state, {"loss" [k], "ok" [k]}): k updates, one for each
-        entry of the leading axis of `feeds`; `data` are the resident arrays, or None
+    steps(state, data, feeds) -> (state, {"loss" [k], "ok" [k], "skipped" [k]}): k
+        updates, one for each entry of the leading axis of `feeds`; `data` are the
+        resident arrays, or None
     evaluate(variables, data, feed) -> sums
     statistics(variables, data, feed) -> the batch_stats of this batch alone
     place(feeds) puts host arrays [k b ...] where `steps` wants them

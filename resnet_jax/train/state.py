@@ -1,4 +1,4 @@
-"""All that changes while a network is trained: the one thing that a checkpoint holds."""
+"""All that changes while a network is trained, and all that a checkpoint holds."""
 
 from typing import Any
 

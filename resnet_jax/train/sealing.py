@@ -1,0 +1,114 @@
+"""What is kept beside a saved state, so that any change to it is found.
+
+{"meta": the caller's, "kinds": shape and dtype of every leaf, "crc32": of its bytes,
+"versions": of the libraries, "seal": CRC32 of all this}
+"""
+
+import importlib.metadata
+import json
+import pathlib
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from resnet_jax.errors import CheckpointError
+
+PyTree = Any
+Names = dict[str, str]  # of leaves: {path: shape and dtype} or {path: digest}
+
+PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint")
+
+
+class Damaged(Exception):
+    """This step cannot be read, or is not what was written."""
+
+
+def check_same(path: pathlib.Path, stored: Names, wanted: Names) -> None:
+    """CheckpointError that lists every leaf whose presence, shape or dtype differs."""
+    differing = [
+        f"{name}: checkpoint {stored.get(name, 'absent')}, "
+        f"model {wanted.get(name, 'absent')}"
+        for name in sorted(stored.keys() | wanted.keys())
+        if stored.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"checkpoints={path}: not the state of this config, {len(differing)} "
+            f"leaves differ: {'; '.join(differing)}; use the config that wrote it, or "
+            "another workdir"
+        )
+
+
+def check_digests(stored: Names, read: Names) -> None:
+    wrong = [name for name in stored if stored[name] != read[name]]
+    if wrong:
+        raise Damaged(f"CRC32 differs in {', '.join(wrong)}")
+
+
+def _named(tree: PyTree) -> dict[str, Any]:
+    """{"params/stage1/first/branch/conv1/kernel": leaf, ...}"""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def kinds(tree: PyTree) -> dict[str, str]:
+    """What every leaf is: "(3, 3, 16, 16) float32", or "int" for a plain number."""
+
+    def kind(leaf):
+        if not hasattr(leaf, "dtype"):
+            return type(leaf).__name__
+        return f"{tuple(leaf.shape)} {leaf.dtype}"
+
+    return {name: kind(leaf) for name, leaf in _named(tree).items()}
+
+
+def digests(tree: PyTree) -> dict[str, str]:
+    """CRC32 of the bytes of every leaf, whatever devices and processes hold it."""
+    values = jax.device_get({name: _whole(x) for name, x in _named(tree).items()})
+    return {name: _crc32(np.asarray(value)) for name, value in values.items()}
+
+
+def _whole(leaf: Any) -> Any:
+    """The leaf as this process can read it; a collective call if others hold a part."""
+    if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+        return leaf
+    if leaf.is_fully_replicated:
+        return leaf.addressable_data(0)
+    return multihost_utils.process_allgather(leaf, tiled=True)
+
+
+def _crc32(value: np.ndarray) -> str:
+    # viewed as bytes, because bfloat16 has no buffer of its own
+    return f"{zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8)):08x}"
+
+
+def seal(meta: dict[str, Any], state: PyTree) -> dict[str, Any]:
+    """What is stored beside the state, with a CRC32 of its own."""
+    sealed = {
+        "meta": json.loads(json.dumps(meta, allow_nan=False)),
+        "kinds": kinds(state),
+        "crc32": digests(state),
+        "versions": versions(),
+    }
+    return {**sealed, "seal": _seal_of(sealed)}
+
+
+def unseal(stored: dict[str, Any]) -> dict[str, Any]:
+    """What `seal` made; Damaged where a bit of it has changed."""
+    sealed = {name: value for name, value in stored.items() if name != "seal"}
+    if stored.get("seal") != _seal_of(sealed):
+        raise Damaged("CRC32 differs in meta")
+    return sealed
+
+
+def _seal_of(sealed: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(sealed, sort_keys=True).encode()):08x}"
+
+
+def versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
