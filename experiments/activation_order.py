@@ -41,6 +41,7 @@ PAPER = {
     for depth in DEPTHS
     for order, (_, name) in ORDERS.items()
 }
+RECIPE = "he2016b/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
     "model.unit.shortcut": "type A after the shared pre-activation at 110 layers, as "
     "in fb.resnet.torch; the paper does not say",

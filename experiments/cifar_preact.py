@@ -35,6 +35,7 @@ PAPER = {
     "ResNet-164": "he2016b/T3/ResNet-164/baseline",
     "ResNet-1001": "he2016b/T3/ResNet-1001/baseline",
 }
+RECIPE = "he2016b/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
     "model.unit.shortcut": "type A after the shared pre-activation in PreAct-110, as "
     "in fb.resnet.torch; the paper does not say",

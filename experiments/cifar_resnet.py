@@ -33,6 +33,8 @@ ROWS = {
 }
 SEEDS = (0, 1, 2, 3, 4)
 PAPER = {row: f"he2016a/T6/{row}" for row in ROWS if row.startswith("ResNet")}
+NETWORK = {row: f"he2016a/Fig6/{row}" for row in ROWS if row.startswith("plain")}
+RECIPE = dict.fromkeys(ROWS, "he2016a/cifar") | {"ResNet-110": "he2016a/cifar/110"}
 DEVIATIONS = HE2016_DEVIATIONS | {
     "optim.warmup": "until the training error falls below 80 %, about 400 iterations",
 }

@@ -50,6 +50,11 @@ PAPER = {
     "PreAct-152": "he2016b/T5/ResNet-152 pre-act/crop 320",
     "PreAct-200": "he2016b/T5/ResNet-200 pre-act/crop 320",
 }
+NETWORK = {"ResNet-50-3x3": "fb.resnet.torch/ResNet-50"}
+RECIPE = {
+    row: "he2016b/imagenet" if row.startswith("PreAct") else "he2016a/imagenet"
+    for row in ROWS
+}
 DEVIATIONS = HE2016_DEVIATIONS | {
     "optim.boundaries": "2016a divides where the error plateaus; here at each quarter",
     "data.normalize": "channel mean and std, not the mean of each pixel",

@@ -34,6 +34,8 @@ ROWS = {
 }
 SEEDS = (0, 1, 2, 3, 4)
 PAPER = {}
+NETWORK = dict.fromkeys(ROWS, "he2016a/Fig6/plain-20")
+RECIPE = "he2016a/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
     "model.name": "nets of the CIFAR form with BatchNorm, not the 14-layer model",
     "optim.decay": "kernels only: the paper exempts the slopes and names nothing else",

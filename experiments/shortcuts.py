@@ -56,6 +56,7 @@ PAPER = {
     "1x1-conv": "he2016b/T1/1x1 conv shortcut",
     "dropout": "he2016b/T1/dropout shortcut",
 }
+RECIPE = "he2016b/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
     "model.unit.join": "gates see the resized shortcut, and their weights are drawn as "
     "all others; the 1x1 convolutions end with a BatchNorm: the paper says neither",

@@ -16,6 +16,7 @@ from resnet_jax.train.optim import OptimSpec
 NETWORKS = {
     "cifar_resnet": zoo.cifar_resnet,
     "imagenet_resnet": zoo.imagenet_resnet,
+    "plain": zoo.plain,
 }
 ORDERS = {
     "original": units.ORIGINAL,
@@ -68,12 +69,9 @@ def network(
             "that are normalised together (data.batch_size over train.accumulate"
             f"{' and devices' if axis_name else ''})"
         )
-    norm = NORMS[model.norm.dialect]
-    changed = {"momentum": model.norm.momentum, "epsilon": model.norm.epsilon}
-    changed = {name: value for name, value in changed.items() if value is not None}
     layers = LayersSpec(
         act=rectifier(model),
-        norm=dataclasses.replace(norm, group=group, axis_name=axis_name, **changed),
+        norm=norm(model, group=group, axis_name=axis_name),
         init=INITS[model.init],
         dtype=config.train.dtype,
     )
@@ -95,6 +93,22 @@ def network(
         survival=model.unit.survival,
         depth_mode=model.depth_mode,
     )
+
+
+def norm(
+    model: ModelConfig, *, group: int | None, axis_name: str | None
+) -> batchnorm.NormSpec | None:
+    """BatchNorm in a dialect, with what the config changes of it."""
+    chosen = {"momentum": model.norm.momentum, "epsilon": model.norm.epsilon}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if model.norm.dialect != "none":
+        spec = NORMS[model.norm.dialect]
+        return dataclasses.replace(spec, group=group, axis_name=axis_name, **chosen)
+    if chosen or group or model.norm.precise:
+        raise ConfigError(
+            "model.norm.dialect='none': leaves no norm to set other fields of"
+        )
+    return None
 
 
 def norm_group(config: Config, *, devices: int) -> int | None:

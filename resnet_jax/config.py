@@ -60,7 +60,8 @@ class UnitConfig:
 class NormConfig:
     """BatchNorm: whose conventions, and which examples share statistics."""
 
-    dialect: Literal["torch", "caffe", "tensorflow"] = "torch"
+    # "none": no norm, biases in its place
+    dialect: Literal["torch", "caffe", "tensorflow", "none"] = "torch"
     group: Literal["global", "device"] | Count = "global"
     momentum: Share | None = None  # None: the dialect's
     epsilon: Positive | None = None
@@ -71,7 +72,7 @@ class NormConfig:
 class ModelConfig:
     """The network."""
 
-    name: Literal["cifar_resnet", "imagenet_resnet"] = "cifar_resnet"
+    name: Literal["cifar_resnet", "imagenet_resnet", "plain"] = "cifar_resnet"
     depth: Count = 20  # weighted layers, as the papers count them
     width: Positive = 1.0  # factor on all widths
     num_classes: Count | None = None  # None: as many as the data has

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -61,6 +62,7 @@ class Experiment:
             "data": self.feeds.splits["train"].fingerprint,
             "description": self.feeds.splits["train"].description,
             "examples": {name: len(s) for name, s in self.feeds.splits.items()},
+            "image_shape": list(self.feeds.image_shape),
             "num_classes": self.net.num_classes,
             "num_params": cost.num_params(self.net.build(), self.feeds.image_shape),
             "total_steps": self.optim.total_steps,
@@ -86,6 +88,11 @@ def prepare(
         )
     if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
         raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
+    if config.train.tensorboard == "on" and not find_spec("tensorboardX"):
+        raise ConfigError(
+            "train.tensorboard='on': tensorboardX is not installed; "
+            'pip install "resnet_jax[tensorboard]"'
+        )
     axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
     make = functools.partial(build.network, config, devices=count, axis_name=axis_name)
     make(num_classes=config.model.num_classes or 10)  # its errors, ahead of the data
@@ -117,8 +124,9 @@ def run(
     refuse_other_config(folder, resolved, allow_data_change=allow_data_change)
     with lock(folder), contextlib.ExitStack() as stack:
         done = workdir.read_json(folder / "DONE")
-        if done and done["step"] >= experiment.loop.steps:
-            return workdir.read_json(folder / "result.json")
+        result = workdir.read_json(folder / "result.json")
+        if done and result and done["step"] >= experiment.loop.steps:
+            return result
         (folder / "DONE").unlink(missing_ok=True)
         workdir.write_json(folder / "config.json", resolved)
         workdir.keep_environment(folder)
@@ -155,6 +163,7 @@ def train(
     program = parallel.compiled(task, spec, spmd=config.train.spmd, devices=devices)
     data = feeds.resident and devices.copied(feeds.resident)
     state, meta = start(experiment, program, saved)
+    refuse_end_behind(log, step=int(state.step), end=experiment.loop.steps)
     log.cut(int(state.step))
     best.discard_after(int(state.step))
     run = loop.Run(
@@ -182,6 +191,8 @@ def make_task(experiment: Experiment) -> Task:
     # With momentum 0 the running statistics are those of the batch.
     batch_only = {"axis_name": None, "momentum": 0.0, "average": "moving"}
     changes = {f"layers.norm.{name}": value for name, value in batch_only.items()}
+    if experiment.net.layers.norm is None:
+        changes = {}
     batch_net = replaced(experiment.net, changes).build()
 
     def init(key):
@@ -193,7 +204,7 @@ def make_task(experiment: Experiment) -> Task:
         logits, new = net.apply(
             variables, images, train=True, mutable=["batch_stats"], rngs=rngs
         )
-        return logits, new["batch_stats"]
+        return logits, new.get("batch_stats", {})
 
     def statistics(variables, images, *, rngs):
         return apply(variables, images, train=True, rngs=rngs, net=batch_net)[1]
@@ -201,7 +212,7 @@ def make_task(experiment: Experiment) -> Task:
     return Task(
         init=init,
         apply=apply,
-        preprocess=experiment.feeds.preprocess(),
+        preprocess=experiment.feeds.preprocess,
         tx=experiment.optim.build(),
         statistics=statistics,
     )
@@ -230,7 +241,7 @@ def scaled_by_data(experiment: Experiment, state: TrainState) -> Any:
     feed = jax.tree.map(lambda x: x[0], experiment.feeds.train()(0, 1))
     data = experiment.feeds.resident
     batch = parallel.gathered(data and data["train"], feed)
-    images = experiment.feeds.preprocess()(None, batch, train=False)
+    images = experiment.feeds.preprocess(None, batch, train=False)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     return lsuv(experiment.net.build(), variables, images)["params"]
 
@@ -267,6 +278,16 @@ def summary(log: Log, meta: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def refuse_end_behind(log: Log, *, step: int, end: int) -> None:
+    """ConfigError where `train.steps` would end a run at a step that it has passed."""
+    rows, _ = read(log.path)
+    ended = any(row["split"] == "test" and row["step"] == step for row in rows)
+    if step >= end and not ended:
+        raise ConfigError(
+            f"train.steps={end}: the run is at step {step} already; give it more"
+        )
+
+
 def refuse_other_config(
     folder: Folder, new: dict[str, Any], *, allow_data_change: bool
 ) -> None:
@@ -280,9 +301,11 @@ def refuse_other_config(
     if not changed:
         return
     fields = "; ".join(f"{p}: {a!r} -> {b!r}" for p, (a, b) in changed.items())
+    of_data = all(path.startswith(workdir.DATA_FIELDS) for path in changed)
+    hint = ", or go on with --allow_data_change" if of_data else ""
     raise CheckpointError(
         f"workdir={folder}: holds a run of another config ({fields}); name another "
-        "--workdir, or move this one away"
+        f"--workdir, or move this one away{hint}"
         + "".join(f"\n  {line}" for line in parameter_changes(folder, new))
     )
 
@@ -290,9 +313,11 @@ def refuse_other_config(
 def parameter_changes(folder: Folder, new: dict[str, Any]) -> list[str]:
     """Every parameter whose shape or dtype a changed config changes."""
     old = workdir.read_json(folder / "config.json")
-    classes = old.pop("derived")["num_classes"]
+    derived = old.pop("derived")
+    before = parameters(validated(old), derived)
+    derived = new.get("derived", derived)
     new = {name: value for name, value in new.items() if name != "derived"}
-    before, after = (parameters(validated(c), classes) for c in (old, new))
+    after = parameters(validated(new), derived)
     return [
         f"{path}: checkpoint {before.get(path)} vs model {after.get(path)}"
         for path in sorted({**before, **after})
@@ -300,11 +325,11 @@ def parameter_changes(folder: Folder, new: dict[str, Any]) -> list[str]:
     ]
 
 
-def parameters(config: Config, classes: int) -> dict[str, str]:
-    """Path -> shape and dtype."""
-    classes = config.model.num_classes or classes
+def parameters(config: Config, derived: dict[str, Any]) -> dict[str, str]:
+    """Path -> shape and dtype, on the data that `derived` was computed from."""
+    classes = config.model.num_classes or derived["num_classes"]
     net = build.network(config, num_classes=classes, devices=1).build()
-    leaves = flat(cost.shapes(net, (32, 32, 3))["params"])
+    leaves = flat(cost.shapes(net, tuple(derived["image_shape"]))["params"])
     return {
         path.replace(".", "/"): f"{leaf.shape} {leaf.dtype}"
         for path, leaf in leaves.items()

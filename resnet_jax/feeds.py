@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.config import Config
+from resnet_jax.config import Config, DataConfig
 from resnet_jax.data import augment, decode, loader, sources
 from resnet_jax.errors import ConfigError
 from resnet_jax.train.parallel import Devices, Program
@@ -29,22 +29,7 @@ class Feeds:
     splits: dict[str, sources.Source]
     resident: dict[str, Batch] | None
     image_shape: tuple[int, int, int]
-
-    def preprocess(self) -> Callable[..., jax.Array]:
-        data = self.config.data
-        spec = augment.preset(data.augment)
-        if data.normalize:
-            spec = dataclasses.replace(spec, normalize=data.normalize)
-        if self.resident:
-            return augment.build(
-                spec, augment.statistics(self.resident["train"]["image"])
-            )
-        if spec.normalize == "pixel_mean":
-            raise ConfigError(
-                "data.normalize='pixel_mean': needs the whole set in memory; use "
-                "'channel', or data.feed='resident'"
-            )
-        return augment.build(spec, augment.IMAGENET_STATISTICS)
+    preprocess: Callable[..., jax.Array]
 
     def train(self) -> Callable[[int, int], Batch]:
         """feeds(step, k): this process's share of the k batches from `step` on."""
@@ -126,7 +111,41 @@ def open_feeds(config: Config, *, progress: Callable[..., Any] | None = None) ->
             f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
             "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
         )
-    return Feeds(config, splits, resident, (height, width, channels))
+    shape = (height, width, channels)
+    preprocess = preprocessing(data, splits["train"], resident, shape)
+    return Feeds(config, splits, resident, shape, preprocess)
+
+
+def preprocessing(
+    data: DataConfig,
+    train: sources.Source,
+    resident: dict[str, Batch] | None,
+    image_shape: tuple[int, int, int],
+) -> Callable[..., jax.Array]:
+    """Augmentation, and normalisation by the statistics of the training images.
+
+    Those of ImageNet where images are cropped as they are read; else streamed images
+    are read once ahead of the run, so that a run is the same however it is fed.
+    """
+    spec = augment.preset(data.augment)
+    if data.normalize:
+        spec = dataclasses.replace(spec, normalize=data.normalize)
+    if resident:
+        return augment.build(spec, augment.statistics(resident["train"]["image"]))
+    if decode.preset(data.augment).crop == "none":
+        images = sources.to_arrays(train)["image"]
+        return augment.build(spec, augment.statistics(images))
+    if spec.normalize == "pixel_mean":
+        raise ConfigError(
+            f"data.normalize='pixel_mean': the images of data.augment={data.augment!r} "
+            "are random crops and have no such mean; use 'channel'"
+        )
+    if image_shape[-1] != 3:
+        raise ConfigError(
+            f"data.augment={data.augment!r}: is for images of 3 channels, but those of "
+            f"{data.name} have {image_shape[-1]}"
+        )
+    return augment.build(spec, augment.IMAGENET_STATISTICS)
 
 
 def added(sums: Iterator[Sums]) -> dict[str, float]:

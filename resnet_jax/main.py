@@ -17,55 +17,31 @@ Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
 6 storage, 143 preempted and saved.
 """
 
-import functools
+import argparse
 import os
 import pathlib
-import re
-import runpy
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
-
-from resnet_jax.config import unknown, validated
-from resnet_jax.errors import ConfigError, UserError
+from resnet_jax import cli
 from resnet_jax.progress import Bar
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
-
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit code of the command line `argv`."""
     argv = sys.argv if argv is None else argv
     if {"-h", "--help"} & set(argv):
         print(__doc__.strip())
         return 0
-    return guarded(lambda: _train(argv), debug="--debug" in argv)
+    return cli.guarded(lambda: _train(argv[1:]), debug="--debug" in argv)
 
 
-def guarded(command: Callable[[], None], *, debug: bool) -> int:
-    """Runs a command; an error that a user can cause is a line, not a traceback."""
-    try:
-        command()
-    except UserError as error:
-        if debug:
-            raise
-        for line in str(error).splitlines():
-            print(f"error[{error.kind}] {line}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the same command resumes", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _train(argv: list[str]) -> None:
-    chosen = parse(argv)
-    name, row = experiment_and_row(chosen["config"].config_filename)
-    config = validated(chosen.config.to_dict())
+def _train(argv: Sequence[str]) -> None:
+    chosen, fields = parse(argv)
+    config = cli.changed(chosen.config, fields)
+    name, row = cli.experiment_and_row(chosen.config)
     folder = chosen.workdir or f"runs/{name}/{row}/seed{config.seed}"
     prepare_jax()
     from resnet_jax import experiment  # imports jax, and everything else
@@ -77,81 +53,14 @@ def _train(argv: list[str]) -> None:
     print(final_line(result, folder))
 
 
-def parse(argv: list[str]) -> flags.FlagValues:
-    """The flags of a command line; ConfigError naming every field that does not exist.
-
-    They are values of this call: absl's own are global, and remember the call before.
-    """
-    if not any(re.match(r"--?config(=|$)", arg) for arg in argv):
-        raise ConfigError(
-            "--config: missing; name an experiment file, "
-            "e.g. --config experiments/digits_preact.py"
-        )
-    check_fields(argv)
-    chosen = define_flags(argv)
-    try:
-        left = chosen(argv)[1:]
-    except UserError:
-        raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ConfigError(first) from error
-    if left:
-        raise ConfigError(f"{left[0]}: not understood; fields are --config.x.y=value")
-    return chosen
-
-
-def define_flags(argv: list[str]) -> flags.FlagValues:
-    chosen = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, "FILE[:ROW]", flag_values=chosen, sys_argv=argv
-    )
-    texts = functools.partial(flags.DEFINE_string, flag_values=chosen)
-    switch = functools.partial(flags.DEFINE_bool, flag_values=chosen)
-    texts("workdir", None, "where the run is kept")
-    switch("allow_data_change", False, "go on although the data differ")
-    switch("debug", False, "show tracebacks")
-    return chosen
-
-
-def check_fields(argv: list[str]) -> None:
-    """All misspelt --config.x.y at once; the flags parser would stop at the first."""
-    pairs = zip(argv, [*argv[1:], ""], strict=True)
-    found = [re.fullmatch(r"--?config(?:=(.*))?", arg) for arg in argv]
-    after = [m.group(1) or nxt for m, (_, nxt) in zip(found, pairs, strict=True) if m]
-    config = load(after[-1])
-    paths = [re.match(r"--(?:no)?config\.([\w.]+)", arg) for arg in argv]
-    problems = [p for m in paths if m and (p := unknown(config, m.group(1)))]
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def load(reference: str) -> Any:
-    """The ConfigDict of FILE or FILE:ROW."""
-    path, _, row = reference.partition(":")
-    if not pathlib.Path(path).is_file():
-        raise ConfigError(f"--config={path}: no such file")
-    try:
-        module = runpy.run_path(path)
-    except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from error
-    if "get_config" not in module:
-        raise ConfigError(f"--config={path}: defines no get_config(row)")
-    return module["get_config"](row) if row else module["get_config"]()
-
-
-def experiment_and_row(reference: str) -> tuple[str, str]:
-    """Name of the file and of the row, as the default workdir uses them."""
-    path, _, row = reference.partition(":")
-    module = runpy.run_path(path)
-    row = row or next(iter(module.get("ROWS", {"default": None})))
-    for name in (stem := pathlib.Path(path).stem, row):
-        if not NAME.fullmatch(name):
-            raise ConfigError(
-                f"{name!r}: names of experiments and rows are up to 64 letters, "
-                "digits, '.', '_', '+', '-'"
-            )
-    return stem, row
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and the --config.x.y=v."""
+    parser = cli.Parser("resnet_jax.main")
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--workdir")
+    parser.add_argument("--allow_data_change", action="store_true")
+    parser.add_argument("--debug", action="store_true")
+    return parser.parse_known_args(argv)
 
 
 def prepare_jax() -> None:

@@ -25,7 +25,7 @@ DATA_FIELDS = ("data.", "seed", "derived.")
 def check_writable(folder: pathlib.Path) -> None:
     """ConfigError where a run could not be kept; creates nothing."""
     existing = folder
-    while not existing.exists():
+    while not os.path.exists(existing):  # False as well where it may not be asked
         existing = existing.parent
     if not existing.is_dir():
         raise ConfigError(f"workdir={folder}: {existing} is a file; name a folder")

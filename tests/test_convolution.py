@@ -101,6 +101,17 @@ def test_equals_plain_in_float64(case):
         assert_close(jax.jit(with_gradients(ours(case)))(*arrays), want, 1e-10)
 
 
+def test_pieces_of_a_batch_sum_to_the_whole():
+    case = CASES["3x3 stride 2, rows unread"]
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        for b in (32, 34, 35):  # four pieces, two, one
+            x = jnp.asarray(rng.normal(size=(b, 8, 10, 64)))
+            kernel = jnp.asarray(rng.normal(size=(3, 3, 64, 2)))
+            want = jax.jit(with_gradients(stock(case)))(x, kernel)
+            assert_close(jax.jit(with_gradients(ours(case)))(x, kernel), want, 1e-10)
+
+
 # one of each form: dense, product, blocks, depthwise, folded
 FORMS = ("3x3 stride 2", "1x1", "groups in blocks", "depthwise", "3-D")
 

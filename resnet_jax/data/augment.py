@@ -118,7 +118,7 @@ def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
         return shift(crop_key, image, spec=spec) if spec.crop_pad else image
 
     def preprocess(
-        key: Shaped[Array, "..."],
+        key: Shaped[Array, "..."] | None,  # None: evaluation draws nothing
         batch: Mapping[str, Shaped[Array | np.ndarray, "b ..."]],
         *,
         train: bool,

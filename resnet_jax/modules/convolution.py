@@ -6,6 +6,9 @@ body of a loop (jax-ml/jax#12868), so that the stock gradients of a convolution 
 `lax.scan` fall to a naive one. Here every convolution is brought to that form, and so
 are both its gradients. Other platforms get the plain convolution and its own gradients;
 the choice is made when the program is lowered.
+
+Time in a loop over that of stock JAX without one (benchmarks/convolution.py): 3x3 about
+1, 1x1 0.4 to 0.9, grouped 0.1 to 0.4, depthwise 0.1, three axes 0.2.
 """
 
 import functools as ft
@@ -22,6 +25,9 @@ FORMATS = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
 # Groups are joined until a dense convolution has this many input channels: with fewer
 # its fixed cost shows, with more the zeros between the groups do.
 BLOCK = 16
+# Images times channels of the least piece of a batch by which a kernel's gradient is
+# summed: shorter rows slow the convolution down.
+PIECE = 512
 
 
 @dataclass(frozen=True)
@@ -164,8 +170,10 @@ def _blocks(window: Window, x, kernel):
     kernel = jnp.einsum("hwicjo,jk->chwkijo", kernel, same)
     kernel = kernel.reshape(count, *size, joined * i, -1)
     dense = ft.partial(reduced, replace(window, groups=1))
-    y = map(dense, jnp.split(x, count, axis=-1), kernel)
-    return jnp.concatenate(list(y), axis=-1)
+    # one block in the program, whatever their number: as fast, and soon compiled
+    x = jnp.moveaxis(x.reshape(*x.shape[:-1], count, -1), -2, 0)
+    y = jnp.moveaxis(lax.map(lambda block: dense(*block), (x, kernel)), 0, -2)
+    return y.reshape(*y.shape[:-2], -1)
 
 
 def _product(window: Window, x, kernel):
@@ -229,8 +237,20 @@ def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
         x = lax.slice_in_dim(x, 0, x.shape[at] + min(high, 0), axis=at)
         padding.append((low, max(high, 0)))
     turned = Window(window.dilation, tuple(padding), window.strides)
-    dkernel = plain(turned, x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3))
+    # pieces of the batch: 1.1 to 2 times faster where they are large enough
+    b, i = x.shape[0], x.shape[-1]
+    count = next((n for n in (4, 2) if b % n == 0 and b // n * i >= PIECE), 1)
+    dkernel = sum(
+        plain(turned, some.transpose(3, 1, 2, 0), same.transpose(1, 2, 0, 3))
+        for some, same in zip(_pieces(x, count), _pieces(dy, count), strict=True)
+    )
     return dkernel.transpose(1, 2, 0, 3)
+
+
+def _pieces(x, count: int):
+    """The batch in `count` parts, by stride: a device of a mesh cuts its own images."""
+    x = x.reshape(-1, count, *x.shape[1:])
+    return [x[:, at] for at in range(count)]
 
 
 def _padded(x, edges):

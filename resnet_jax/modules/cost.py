@@ -1,5 +1,6 @@
 """Parameters and multiply-adds of a network, counted without running it."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator
@@ -21,6 +22,48 @@ def num_params(net: nn.Module, image_shape: tuple[int, ...]) -> int:
     """Every learned number: kernels, biases, norm scales and offsets, slopes."""
     leaves = jax.tree.leaves(shapes(net, image_shape)["params"])
     return sum(math.prod(leaf.shape) for leaf in leaves)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Where the learned numbers of a net are, and its weighted layers."""
+
+    conv: int = 0  # kernels of the stem, branches and shortcut projections
+    norm: int = 0  # scales and offsets
+    slopes: int = 0
+    gates: int = 0  # of squeeze and excitation, and on shortcuts
+    fc: int = 0  # the last layer, its bias included
+    # As papers count: the stem's and the branches' convolutions and the last layer;
+    # neither projections nor gates.
+    weighted_layers: int = 0
+
+    @property
+    def params(self) -> int:
+        return self.conv + self.norm + self.slopes + self.gates + self.fc
+
+
+def parts(net: nn.Module, image_shape: tuple[int, ...]) -> Parts:
+    """Parameters by kind, and weighted layers, by the names of the modules."""
+    counts = dict.fromkeys((field.name for field in dataclasses.fields(Parts)), 0)
+    leaves = jax.tree_util.tree_leaves_with_path(shapes(net, image_shape)["params"])
+    for path, leaf in leaves:
+        *modules, name = (key.key for key in path)
+        kind = _kind(modules, name)
+        counts[kind] += math.prod(leaf.shape)
+        if name == "kernel" and (kind == "fc" or {"stem_conv", "branch"} & {*modules}):
+            counts["weighted_layers"] += leaf.shape[0] if "rest" in modules else 1
+    return Parts(**counts)
+
+
+def _kind(modules: list[str], name: str) -> str:
+    """The field of Parts that a parameter belongs to."""
+    if name == "slope":
+        return "slopes"
+    if modules[-1].startswith("norm_"):
+        return "norm"
+    if modules[-1] in ("gate_conv", "squeeze", "excite"):
+        return "gates"
+    return "fc" if modules == ["head"] else "conv"
 
 
 def multiply_adds(net: nn.Module, image_shape: tuple[int, ...]) -> int:

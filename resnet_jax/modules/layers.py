@@ -26,7 +26,7 @@ class LayersSpec:
     """What every layer of one network shares."""
 
     act: Rectifier = Relu()
-    norm: NormSpec = TORCH
+    norm: NormSpec | None = TORCH  # None: the bias alone that a norm would add
     init: InitSpec = InitSpec()
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # of the arithmetic
     rank: int = 2  # spatial axes: 2 for images, 3 for clips
@@ -62,6 +62,8 @@ class Layers:
         return module(x)
 
     def norm(self, x: Array, *, name: str) -> Array:
+        if self.spec.norm is None:
+            return Bias(self.spec.dtype, name=name)(x)
         return BatchNorm(self.spec.norm, name=name)(x, train=self.train)
 
     def act(self, x: Array, *, name: str) -> Array:
@@ -139,6 +141,18 @@ class Convolution(nn.Module):
             bias = self.param("bias", self.bias_init, (self.features,), dtype)
             y += bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
         return y
+
+
+class Bias(nn.Module):
+    """x + bias [c]: what is left of a norm in a net without one."""
+
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw c"]:
+        shape, dtype = (x.shape[-1],), _param_dtype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, dtype).astype(x.dtype)
+        return x + bias.reshape((1,) * (x.ndim - 1) + shape)
 
 
 def _param_dtype(dtype: str) -> jnp.dtype:

@@ -9,6 +9,7 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.modules.branches import (
     BASIC,
     BOTTLENECK,
+    SINGLE,
     Branch,
 )
 from resnet_jax.modules.resnet import ResNetSpec
@@ -60,6 +61,30 @@ def cifar_resnet(
         widths=scaled(widths, width),
         unit=UnitSpec(branch, **unit),
         stem_width=scaled((16,), width)[0],
+    )
+
+
+def plain(
+    depth: int, *, branch: Branch = SINGLE, width: float = 1.0, **unit: Any
+) -> ResNetSpec:
+    """The stem, depth - 2 convolutions of one width at one resolution, fc: any depth.
+
+    What the theory of He et al. 2015, Sec. 2.2 is about, at the 22 and 30 layers of its
+    Figures 2 and 3; their nets also widen and subsample.
+    """
+    if depth < 3:
+        raise ConfigError(f"model.depth={depth}: must be at least 3 (e.g. 22)")
+    if branch != SINGLE or unit.get("shortcut") != "none":
+        raise ConfigError(
+            "model.name='plain': needs model.unit.branch='single' and "
+            "model.unit.shortcut='none'"
+        )
+    (features,) = scaled((16,), width)
+    return ResNetSpec(
+        depths=(depth - 2,),
+        widths=(features,),
+        unit=UnitSpec(SINGLE, **unit),
+        stem_width=features,
     )
 
 

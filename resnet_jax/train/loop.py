@@ -7,7 +7,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ class LoopSpec:
     max_skips: int = 0
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Shows a person how far a run is."""
 
@@ -92,10 +93,12 @@ def fit(
                 state = report(run, spec, state, meta, step=step, clock=clock)
             if step == spec.steps and finish:
                 finish(state)
-            if due(step, spec.checkpoint_every, spec) or asked():
+            stop = asked()
+            if due(step, spec.checkpoint_every, spec) or stop:
                 watch.check()
+                run.best.wait()  # `meta` tells of it
                 run.checkpoints.save(step, state, meta=clock.stamped(meta))
-            if asked() and step < spec.steps:
+            if stop and step < spec.steps:
                 run.checkpoints.wait()
                 raise Preempted(
                     f"step={step}: asked to stop, state saved; the same command resumes"
@@ -230,7 +233,7 @@ class Watch:
         if skipped > self._spec.max_skips:
             raise DivergedError(
                 f"step={step}: loss {loss} or its gradient is not finite; lower "
-                "optim.learning_rate, lengthen optim.warmup, or allow some with "
+                "optim.learning_rate, lengthen optim.warmup, or leave out more than "
                 f"train.max_skips={self._spec.max_skips}"
             )
 

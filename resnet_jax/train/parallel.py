@@ -62,7 +62,8 @@ class Program:
         updates, one for each entry of the leading axis of `feeds`; `data` are the
         resident arrays, or None
     evaluate(variables, data, feed) -> sums
-    statistics(variables, data, feed) -> the batch_stats of this batch alone
+    statistics(variables, data, feed, number) -> the batch_stats of this batch alone;
+        noise and augmentation are drawn for each number anew
     place(feeds) puts host arrays [k b ...] where `steps` wants them
     """
 
@@ -85,9 +86,9 @@ def compiled(
         variables = task.init(jax.random.key(seed))
         return create(variables, task.tx, seed=seed, ema=spec.ema)
 
-    def statistics(variables, data, feed):
+    def statistics(variables, data, feed, number):
         batch = gathered(data, feed)
-        key = jax.random.key(0)
+        key = jax.random.fold_in(jax.random.key(0), number)
         images = task.preprocess(key, batch, train=True)
         return task.statistics(variables, images, rngs={"drop_path": key, "noise": key})
 

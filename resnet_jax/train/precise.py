@@ -4,7 +4,7 @@ Moving averages mix the statistics of networks that are no more; He et al. compu
 true averages after training (deep-residual-networks, README).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -22,8 +22,8 @@ def precise_statistics(
     The variance is the mean variance within batches plus that of the batch means.
     """
     count, first, second = 0, None, None
-    for feed in feeds:
-        stats = program.statistics(variables, data, feed)
+    for number, feed in enumerate(feeds):
+        stats = program.statistics(variables, data, feed, number)
         moments = _mean_leaves(stats, lambda mean: mean**2)
         if first is None:
             first, second = stats, moments
@@ -35,6 +35,21 @@ def precise_statistics(
     average = jax.tree.map(lambda x: x / count, first)
     squares = jax.tree.map(lambda x: x / count, second)
     return _merged(average, squares)
+
+
+def over_groups(statistics: Callable[..., Tree], *, size: int) -> Callable[..., Tree]:
+    """`statistics` for nets that normalise each `size` images by themselves.
+
+    As above, the variance is that within groups plus that of the means of the groups.
+    """
+
+    def total(variables, images, *, rngs):
+        groups = images.reshape(-1, size, *images.shape[1:])
+        stats = jax.vmap(lambda group: statistics(variables, group, rngs=rngs))(groups)
+        moments = _mean_leaves(stats, lambda mean: mean**2)
+        return _merged(*jax.tree.map(lambda x: x.mean(axis=0), (stats, moments)))
+
+    return total
 
 
 def _mean_leaves(stats, function):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 Sums = dict[str, jax.Array]  # n, wrong, wrong5, nll: additive over whatever is counted
+Leaf = Any  # an array, or its shape, or its sharding: a state is a tree of any of them
 
 
 @flax.struct.dataclass
@@ -18,18 +19,19 @@ class TrainState:
     other state. `sums` are those of the training examples since the last log row.
     """
 
-    step: jax.Array
-    seed: jax.Array
+    step: Leaf
+    seed: Leaf
     params: Any
     batch_stats: Any
     opt_state: Any
     ema: Any  # moving average of params, or None
-    sums: Sums
-    skipped: jax.Array  # updates left out since loss or gradient was not finite
+    sums: dict[str, Leaf]
+    skipped: Leaf  # updates left out since loss or gradient was not finite
 
 
 def zero_sums() -> Sums:
-    return {name: jnp.zeros(()) for name in ("n", "wrong", "wrong5", "nll")}
+    names = ("n", "wrong", "wrong5", "nll")
+    return {name: jnp.zeros((), jnp.float32) for name in names}
 
 
 def create(

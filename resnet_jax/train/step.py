@@ -40,7 +40,7 @@ class StepSpec:
     """How one update is made of one batch."""
 
     label_smoothing: float = 0.0
-    accumulate: int = 1  # parts a batch is cut into; BatchNorm sees one part at a time
+    accumulate: int = 1  # parts a batch is dealt to; BatchNorm sees one part at a time
     ema: float = 0.0  # decay of the moving average of parameters; 0: none kept
     max_skips: int = 0  # non-finite updates to leave out before the run stops
     axis_name: str | None = None  # of pmap
@@ -57,7 +57,7 @@ def example_sums(
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
     before = jnp.arange(logits.shape[1])[None] < label[:, None]
     rank = ((logits > own) | ((logits == own) & before)).sum(axis=1)
-    rank = jnp.where(jnp.isfinite(nll), rank, logits.shape[1])
+    rank = jnp.where(jnp.isfinite(nll), rank, max(logits.shape[1], 5))
     counted = {"n": 1.0, "wrong": rank >= 1, "wrong5": rank >= 5, "nll": nll}
     return {k: (v * mask).sum().astype(jnp.float32) for k, v in counted.items()}
 
@@ -71,11 +71,11 @@ def make_train_step(
     past `max_skips` the state freezes, so that it stays fit to be saved.
     """
 
-    def objective(params, batch_stats, part, key):
+    def objective(params, batch_stats, part, key, number):
         images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, batch_stats = task.apply(
-            variables, images, train=True, rngs=_streams(key, spec.axis_name)
+            variables, images, train=True, rngs=_streams(key, number, spec.axis_name)
         )
         nll = optax.softmax_cross_entropy(
             logits,
@@ -92,24 +92,21 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)
         grad = jax.value_and_grad(objective, has_aux=True)
         if spec.accumulate == 1:
-            (loss, aux), grads = grad(state.params, state.batch_stats, batch, key)
+            (loss, aux), grads = grad(state.params, state.batch_stats, batch, key, 0)
             return loss, grads, *aux
 
         def add(carry, numbered):
             loss, grads, batch_stats, sums = carry
             number, part = numbered
-            part_key = jax.random.fold_in(key, number)
             (more, (batch_stats, seen)), g = grad(
-                state.params, batch_stats, part, part_key
+                state.params, batch_stats, part, key, number
             )
             added = jax.tree.map(jnp.add, (loss, grads, sums), (more, g, seen))
             return (*added[:2], batch_stats, added[2]), None
 
-        parts = jax.tree.map(
-            lambda x: x.reshape(spec.accumulate, -1, *x.shape[1:]), batch
-        )
+        parts = jax.tree.map(lambda x: _dealt(x, spec.accumulate), batch)
         first = jax.tree.map(lambda x: x[0], parts)
-        shapes = jax.eval_shape(grad, state.params, state.batch_stats, first, key)
+        shapes = jax.eval_shape(grad, state.params, state.batch_stats, first, key, 0)
         (loss, (_, sums)), grads = jax.tree.map(
             lambda s: jnp.zeros(s.shape, s.dtype), shapes
         )
@@ -153,9 +150,14 @@ def make_eval_step(task: Task) -> Callable[[Any, Batch], Sums]:
     return evaluate
 
 
-def _streams(key, axis_name):
-    """drop_path is drawn for a whole batch, noise for each example."""
-    noise = jax.random.fold_in(key, 2)
+def _dealt(x, parts):
+    """[b ...] -> [parts b/parts ...], every parts-th row: a share of every device's."""
+    return x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1)
+
+
+def _streams(key, number, axis_name):
+    """drop_path is drawn for a whole batch, noise for each example of each part."""
+    noise = jax.random.fold_in(jax.random.fold_in(key, 2), number)
     if axis_name:
         noise = jax.random.fold_in(noise, jax.lax.axis_index(axis_name))
     return {"drop_path": jax.random.fold_in(key, 1), "noise": noise}

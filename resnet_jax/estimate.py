@@ -1,0 +1,235 @@
+"""What one run would cost: counted from its config, measured by compiling its step.
+
+No image is read: sizes are those of the data set, and the train step is compiled for
+shapes.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resnet_jax import build, experiment
+from resnet_jax.config import Config
+from resnet_jax.data import decode, sources
+from resnet_jax.errors import ConfigError
+from resnet_jax.feeds import RESIDENT_BYTES, Feeds, preprocessing
+from resnet_jax.modules import cost
+from resnet_jax.spec import flat
+from resnet_jax.train import parallel
+from resnet_jax.train.step import StepSpec
+
+Level = Literal["shapes", "compile", "time"]
+PARTS = ("conv", "norm", "slopes", "head")
+TIMED = 5  # steps, after one that is not counted
+
+# Train and test examples, image shape, classes, as tfds has them.
+SIZES = {
+    "digits": (1_437, 360, (8, 8, 1), 10),
+    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+    "cifar100": (50_000, 10_000, (32, 32, 3), 100),
+    "imagenet2012": (1_281_167, 50_000, (None, None, 3), 1_000),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Costs of one run; None is what was not measured.
+
+    parameters by part; multiply_adds for one image; bytes of parameters with optimizer,
+    of resident data, and of temporaries on one device.
+    """
+
+    parameters: Mapping[str, int]
+    multiply_adds: int
+    steps: int
+    state_bytes: int
+    data_bytes: int
+    temporary_bytes: int | None = None
+    compile_s: float | None = None
+    step_s: float | None = None
+
+    @property
+    def hours(self) -> float | None:
+        """Of all training steps; evaluation and checkpoints come on top."""
+        return None if self.step_s is None else self.steps * self.step_s / 3600
+
+
+def estimate(config: Config, *, level: Level) -> Estimate:
+    """Counts a run and, unless only shapes are asked for, compiles its train step."""
+    made = prepared(config)
+    net, image = made.net.build(), made.feeds.image_shape
+    program = make_program(made)
+    state, data, feeds = arguments(made, program)
+    counted = Estimate(
+        parameters=parts(cost.shapes(net, image)["params"]),
+        multiply_adds=cost.multiply_adds(net, image),
+        steps=made.loop.steps,
+        state_bytes=size_of(state),
+        data_bytes=size_of(data),
+    )
+    if level == "shapes":
+        return counted
+    start = time.perf_counter()
+    step = program.steps.lower(state, data, feeds).compile()
+    measured = dataclasses.replace(
+        counted,
+        compile_s=time.perf_counter() - start,
+        temporary_bytes=step.memory_analysis().temp_size_in_bytes,
+    )
+    if level == "compile":
+        return measured
+    seconds = timed(step, program.init(jnp.uint32(config.seed)), data, feeds)
+    return dataclasses.replace(measured, step_s=seconds / config.train.steps_per_call)
+
+
+def prepared(config: Config) -> experiment.Experiment:
+    """An experiment with data of the right shape that holds one black image."""
+    devices = parallel.Devices.all()
+    count = devices.mesh.size
+    if config.data.batch_size % (count * config.train.accumulate):
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
+            f"devices times train.accumulate={config.train.accumulate}"
+        )
+    if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
+    splits = sizes(config)
+    feeds, train = make_feeds(config, splits), splits["train"]
+    classes = config.model.num_classes or train.num_classes
+    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
+    net = build.network(config, num_classes=classes, devices=count, axis_name=axis_name)
+    steps = build.schedule_steps(config, examples=len(train))
+    optim = build.optimizer(config, total_steps=steps)
+    return experiment.Experiment(config, feeds, net, optim, devices)
+
+
+def make_feeds(config: Config, splits: dict[str, sources.Source]) -> Feeds:
+    """Resident or streamed as a run would be, with one black image for all."""
+    data, crop = config.data, decode.preset(config.data.augment)
+    height, width, channels = splits["train"].image_shape
+    if cropped := crop.crop != "none":
+        height = width = crop.size
+    if height is None or width is None:
+        raise ConfigError(
+            f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
+            "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
+        )
+    shape = (height, width, channels)
+    fits = not cropped and data.feed != "streaming"
+    if data.feed == "auto":
+        fits &= sum(map(len, splits.values())) * math.prod(shape) <= RESIDENT_BYTES
+    image = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
+    black = {"train": image}
+    preprocess = preprocessing(data, splits["train"], None if cropped else black, shape)
+    return Feeds(config, splits, black if fits else None, shape, preprocess)
+
+
+def sizes(config: Config) -> dict[str, sources.Source]:
+    """The splits of a data set without its records; from its folder where unknown."""
+    data = config.data
+    name = data.name.split(":")[0]
+    if name not in SIZES:
+        return sources.open_sources(data.name, directory=data.dir, split=data.split)
+    train, test, shape, classes = SIZES[name]
+    lengths = {"train": train, "test": test}
+    if data.split != "full":
+        first, last = (int(n.replace("k", "000")) for n in data.split.split("/"))
+        lengths = {"train": first, "val": last, "test": test}
+    return {
+        split: sources.Source(
+            name=name,
+            version="",
+            split=split,
+            num_classes=classes,
+            image_shape=shape,
+            description="",
+            records=sources.Records(split, (), (length,), None),
+            start=0,
+            length=length,
+        )
+        for split, length in lengths.items()
+    }
+
+
+def make_program(made: experiment.Experiment) -> parallel.Program:
+    train = made.config.train
+    spec = StepSpec(
+        label_smoothing=train.label_smoothing,
+        accumulate=train.accumulate,
+        ema=train.ema,
+        max_skips=train.max_skips,
+    )
+    task = experiment.make_task(made)
+    return parallel.compiled(task, spec, spmd=train.spmd, devices=made.devices)
+
+
+def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:
+    """Shapes of state, resident arrays and one call's batches, as a step takes them."""
+    same = made.devices.replicated
+    whole = jax.eval_shape(program.init, jax.ShapeDtypeStruct((), jnp.uint32))
+    state = jax.tree.map(lambda x: _shape(x.shape, x.dtype, same), whole)
+    train, shape = made.config.train, made.feeds.image_shape
+    batch = (train.steps_per_call, made.config.data.batch_size)
+    feeds = {"row": (batch, np.int32)}
+    if made.feeds.resident:
+        feeds |= {"index": (batch, np.int32)}
+        length = len(made.feeds.splits["train"])
+        data = {
+            "image": _shape((length, *shape), np.uint8, same),
+            "label": _shape((length,), np.int32, same),
+        }
+    else:
+        feeds |= {"image": ((*batch, *shape), np.uint8), "label": (batch, np.int32)}
+        feeds |= {"mask": (batch, np.float32)}
+        data = None
+    placed = program.place({k: np.zeros(*spec) for k, spec in feeds.items()})
+    feeds = jax.tree.map(
+        lambda x: _shape(x.shape, x.dtype, getattr(x, "sharding", None)), placed
+    )
+    return state, data, feeds
+
+
+def _shape(shape, dtype, sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+
+def timed(step: Any, state: Any, data: Any, feeds: Any) -> float:
+    """Seconds a call of a compiled step, on images that are all black."""
+    data, feeds = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), (data, feeds)
+    )
+    start = 0.0
+    for i in range(TIMED + 1):
+        state, seen = step(state, data, feeds)
+        if i == 0:
+            jax.block_until_ready(seen)
+            start = time.perf_counter()
+    jax.block_until_ready(state)
+    return (time.perf_counter() - start) / TIMED
+
+
+def parts(params: Mapping[str, Any]) -> dict[str, int]:
+    """Parameters by part: convolutions (with gates), norms, slopes, classifier."""
+    counts = dict.fromkeys(PARTS, 0)
+    for path, leaf in flat(params).items():
+        names = path.split(".")
+        if names[-1] == "slope":
+            part = "slopes"
+        elif any(name.startswith("norm_") for name in names):
+            part = "norm"
+        else:
+            part = "head" if names[0] == "head" else "conv"
+        counts[part] += math.prod(leaf.shape)
+    return counts
+
+
+def size_of(tree: Any) -> int:
+    """Bytes of all arrays."""
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves)

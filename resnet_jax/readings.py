@@ -1,0 +1,259 @@
+"""What a config comes to, quantity by quantity, in the words that papers' facts use."""
+
+import dataclasses
+import functools
+from typing import Any
+
+from resnet_jax import build
+from resnet_jax.config import Config
+from resnet_jax.data import augment, decode
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules import cost
+from resnet_jax.modules.initializers import InitSpec
+from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.report.paper import recipes
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Sizes that need no look at the data."""
+
+    train: int
+    test: int
+    classes: int
+    image: tuple[int, int, int]
+
+
+DATASETS = {
+    "cifar10": Dataset(50_000, 10_000, 10, (32, 32, 3)),
+    "cifar100": Dataset(50_000, 10_000, 100, (32, 32, 3)),
+    "imagenet2012": Dataset(1_281_167, 50_000, 1000, (224, 224, 3)),
+    "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
+}
+DECAYED = {"kernels": recipes.KERNELS, "all": recipes.ALL_BUT_SLOPES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """The value of a quantity, and the field of the config that decides it."""
+
+    field: str
+    value: Any
+
+
+Readings = dict[str, Reading]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A config with the sizes of its data."""
+
+    config: Config
+
+    @property
+    def data(self) -> Dataset:
+        name = self.config.data.name.partition(":")[0]
+        if name not in DATASETS:
+            raise ConfigError(
+                f"data.name={name!r}: its size is not known here; known are "
+                f"{', '.join(DATASETS)}"
+            )
+        return DATASETS[name]
+
+    @property
+    def train_images(self) -> int:
+        """N of a split N/M, or the whole training split."""
+        if self.config.data.split == "full":
+            return self.data.train
+        first = self.config.data.split.split("/")[0]
+        count = int(first.removesuffix("k")) * (1000 if first.endswith("k") else 1)
+        if count > self.data.train:
+            raise ConfigError(
+                f"data.split={self.config.data.split!r}: {self.config.data.name} has "
+                f"{self.data.train} training images"
+            )
+        return count
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return self.train_images / self.config.data.batch_size
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        crop = decode.preset(self.config.data.augment)
+        height, width, channels = self.data.image
+        if crop.crop != "none":
+            height = width = crop.size
+        return height, width, channels
+
+    @functools.cached_property
+    def net(self) -> ResNetSpec:
+        classes = self.config.model.num_classes or self.data.classes
+        return build.network(self.config, num_classes=classes, devices=1)
+
+    def readings(self) -> Readings:
+        """All quantities: of the net, of the data, of the training."""
+        return self._net() | self.counts() | self._data() | self._optim() | self._rest()
+
+    def counts(self) -> Readings:
+        """Weighted layers, parameters and multiply-adds, counted on shapes."""
+        parts, macs = _counted(_bare(self.net), self.image)
+        kinds = {
+            "parameters": parts.params,
+            "in convolutions": parts.conv,
+            "in norms": parts.norm,
+            "in rectifiers": parts.slopes,
+            "in gates": parts.gates,
+            "in the last layer": parts.fc,
+            "multiply-adds": macs,
+        }
+        return {"weighted layers": Reading("model.depth", parts.weighted_layers)} | {
+            name: Reading(name, value) for name, value in kinds.items()
+        }
+
+    def _net(self) -> Readings:
+        model, unit = self.config.model, self.config.model.unit
+        spec = self.net
+        projects = unit.shortcut in ("B", "C")
+        norm_on_projections = projects and "norm" in spec.unit.order.end
+        return {
+            "form": Reading("model.name", model.name),
+            "units a stage": Reading("model.depth", spec.depths),
+            "width": Reading("model.width", model.width),
+            "classes": Reading("model.num_classes", spec.num_classes),
+            "pool of the stem": Reading("model.name", _pool(spec)),
+            "branch": Reading("model.unit.branch", _branch(spec)),
+            "stride of a bottleneck": Reading("model.unit.stride_at", unit.stride_at),
+            "order": Reading("model.unit.order", unit.order),
+            "shortcut": Reading("model.unit.shortcut", unit.shortcut),
+            "norm on projections": Reading(
+                "model.unit.shortcut", "yes" if norm_on_projections else "no"
+            ),
+            "join": Reading("model.unit.join", unit.join),
+            "scales": Reading("model.unit.scales", unit.scales),
+            "gate bias": Reading("model.unit.gating_bias", unit.gating_bias),
+            "what gates see": Reading("model.unit.join", "the resized shortcut"),
+            "dropout of the shortcut": Reading(
+                "model.unit.dropout_rate", unit.dropout_rate
+            ),
+            "gate": Reading("model.unit.gate", unit.gate),
+            "reduction of the gate": Reading(
+                "model.unit.se_reduction", unit.se_reduction
+            ),
+            "survival of the last unit": Reading("model.unit.survival", unit.survival),
+            "rectifier": Reading("model.act", model.act),
+            "slope": Reading("model.slope", spec.layers.act.slope),
+            "BatchNorm": Reading(
+                "model.norm.dialect", "yes" if spec.layers.norm else "no"
+            ),
+        }
+
+    def _data(self) -> Readings:
+        data = self.config.data
+        spec, crop = augment.preset(data.augment), decode.preset(data.augment)
+        height, width, _ = self.image
+        view = f"one view of {height}x{width}"
+        if crop.crop != "none":
+            view = f"centre crop of {crop.size}, shorter side {crop.eval_shorter}"
+        return {
+            "data set": Reading("data.name", data.name.partition(":")[0]),
+            "training images": Reading("data.split", self.train_images),
+            "test images": Reading("data.name", self.data.test),
+            "batch": Reading("data.batch_size", data.batch_size),
+            "augmentation": Reading("data.augment", _augmentation(spec, crop)),
+            "normalisation": Reading(
+                "data.normalize", data.normalize or spec.normalize
+            ),
+            "evaluation": Reading("evaluation", view),
+        }
+
+    def _optim(self) -> Readings:
+        config, optim = self.config, self.config.optim
+        total = build.schedule_steps(config, examples=self.train_images)
+        spec = build.optimizer(config, total_steps=total)
+        length = "train.iterations" if config.train.epochs is None else "train.epochs"
+        if config.train.steps is not None and config.train.steps < total:
+            total, length = config.train.steps, "train.steps"
+        return {
+            "optimizer": Reading("optim.name", spec.name),
+            "learning rate": Reading("optim.learning_rate", spec.learning_rate),
+            "schedule": Reading("optim.schedule", spec.schedule),
+            "drops at": Reading("optim.boundaries", spec.boundaries),
+            "divided by": Reading("optim.factor", round(1 / spec.factor, 6)),
+            "iterations": Reading(length, total),
+            "warm-up": Reading("optim.warmup", spec.warmup_steps),
+            "warm-up rate": Reading("optim.warmup_rate", spec.warmup_rate),
+            "warm-up kind": Reading("optim.warmup_kind", spec.warmup),
+            "momentum": Reading("optim.momentum", spec.momentum),
+            "momentum dialect": Reading("optim.dialect", spec.dialect),
+            "dampening": Reading("optim.dampening", spec.dampening),
+            "Nesterov": Reading("optim.nesterov", spec.nesterov),
+            "weight decay": Reading("optim.weight_decay", spec.weight_decay),
+            "decayed parameters": Reading("optim.decay", DECAYED[optim.decay]),
+        }
+
+    def _rest(self) -> Readings:
+        config, norm = self.config, self.config.model.norm
+        group = build.norm_group(config, devices=1)
+        part = config.data.batch_size // config.train.accumulate
+        group = "of a device" if norm.group == "device" else group or part
+        return {
+            "initialisation": Reading("model.init", config.model.init),
+            "BatchNorm group": Reading("model.norm.group", group),
+            "running statistics": Reading("model.norm.dialect", norm.dialect),
+            "label smoothing": Reading(
+                "train.label_smoothing", config.train.label_smoothing
+            ),
+            "parameter average": Reading("train.ema", config.train.ema),
+            "arithmetic": Reading("train.dtype", config.train.dtype),
+        }
+
+
+def _bare(spec: ResNetSpec) -> ResNetSpec:
+    """The spec without what leaves its shapes as they are, so that counts are shared."""
+    norm = spec.layers.norm and LayersSpec().norm
+    layers = dataclasses.replace(
+        spec.layers, norm=norm, init=InitSpec(), dtype="float32"
+    )
+    return dataclasses.replace(spec, layers=layers, survival=1.0, depth_mode="scan")
+
+
+@functools.cache
+def _counted(
+    spec: ResNetSpec, image: tuple[int, int, int]
+) -> tuple[cost.Parts, int]:
+    net = spec.build()
+    return cost.parts(net, image), cost.multiply_adds(net, image)
+
+
+def _branch(spec: ResNetSpec) -> str:
+    """The field's word for a branch, whether it was chosen or came with the depth."""
+    return next(
+        name
+        for (name, _), branch in build.BRANCHES.items()
+        if branch == spec.unit.branch
+    )
+
+
+def _pool(spec: ResNetSpec) -> str:
+    return "3x3, stride 2, padding 1" if spec.stem == "imagenet" else "none"
+
+
+def _augmentation(spec: augment.AugmentSpec, crop: decode.CropSpec) -> str:
+    """What is done to a training image, in the order in which it is done."""
+    done = []
+    if crop.crop == "scale":
+        low, high = crop.shorter
+        done += [f"shorter side {low} to {high}", f"crop {crop.size}"]
+    elif crop.crop == "area":
+        done += ["random area and aspect", f"crop {crop.size}"]
+    if spec.crop_pad:
+        done += [f"{spec.crop_pad}-pixel {spec.fill} pad", "crop"]
+    if spec.flip == "horizontal":
+        done.append("flip")
+    if spec.colour:
+        done.append(f"colour jitter {spec.colour}")
+    if spec.lighting:
+        done.append("AlexNet colours")
+    return ", ".join(done) or "none"

@@ -1,0 +1,166 @@
+"""Runs as a user starts them: processes of a tiny net on digits, and what they leave."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from resnet_jax.data import sources
+from resnet_jax.train.log import read
+
+ROOT = pathlib.Path(__file__).parents[1]
+DIGITS = ROOT / "experiments" / "digits_preact.py"
+TINY = {
+    "model.depth": 8,
+    "model.width": 0.25,
+    "data.batch_size": 64,
+    "train.eval_every": 4,
+    "train.checkpoint_every": 3,
+    "train.steps": 24,
+}
+MAIN = """
+import sys
+from resnet_jax.main import main
+sys.exit(main(["main", *sys.argv[1:]]))
+"""
+# Slow enough to be met by a signal at any step.
+PAUSED = """
+import time
+from resnet_jax import feeds
+def train(self, read=feeds.Feeds.train):
+    read = read(self)
+    def paused(step, k):
+        time.sleep({seconds} if step >= {after} else 0)
+        return read(step, k)
+    return paused
+feeds.Feeds.train = train
+"""
+LIMIT = 300  # seconds that any run here may take
+
+
+@dataclasses.dataclass(frozen=True)
+class Workshop:
+    """A folder with digits prepared, and what XLA compiled kept for the next run."""
+
+    folder: pathlib.Path
+
+    @classmethod
+    def open(cls, folder: pathlib.Path) -> "Workshop":
+        sources.open_sources("digits", directory=folder / "tfds")
+        return cls(folder)
+
+    def command(self, workdir, changes=(), *, config=DIGITS) -> list[str]:
+        """The arguments of a run of the tiny net."""
+        fields = {**TINY, "data.dir": self.folder / "tfds", **dict(changes)}
+        return [
+            *("--config", str(config), "--workdir", str(workdir)),
+            *(f"--config.{path}={value}" for path, value in fields.items()),
+        ]
+
+    def start(
+        self, workdir, changes=(), *, devices=2, before="", flags=()
+    ) -> subprocess.Popen:
+        """Starts a run, after the Python code `before`."""
+        arguments = [*self.command(workdir, changes), *flags]
+        return subprocess.Popen(
+            [sys.executable, "-c", before + MAIN, *arguments],
+            env=self.environment(devices=devices),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, workdir, changes=(), **kwargs) -> subprocess.CompletedProcess:
+        return ended(self.start(workdir, changes, **kwargs))
+
+    def done(self, workdir, changes=(), **kwargs) -> pathlib.Path:
+        """The folder of a run that ended well."""
+        run = self.run(workdir, changes, **kwargs)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.startswith("done: test error"), run.stdout
+        return workdir
+
+    def environment(self, *, devices=2) -> dict[str, str]:
+        return os.environ | {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(devices),
+            "JAX_COMPILATION_CACHE_DIR": str(self.folder / "xla"),
+            "PYTHONPATH": str(ROOT),
+            # Compiles in half the time; equal in all runs that are compared.
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        }
+
+
+def ended(process) -> subprocess.CompletedProcess:
+    """A process and what it said, when it is over."""
+    try:
+        out, err = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def await_rows(process, workdir, count) -> None:
+    """Returns once a run that goes on has logged so many rows."""
+    log, end = workdir / "metrics.jsonl", time.monotonic() + LIMIT
+    while not log.exists() or log.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def rows(workdir) -> list[dict]:
+    """The rows of a whole log."""
+    found, problems = read(workdir / "metrics.jsonl")
+    assert not problems
+    return found
+
+
+def timeless(workdir) -> list[dict]:
+    """The rows without what differs between equal runs."""
+    clocks = ("wall_s", "images_per_s")
+    return [{k: v for k, v in row.items() if k not in clocks} for row in rows(workdir)]
+
+
+def state(workdir, *, kind="checkpoints") -> dict[str, np.ndarray]:
+    """The leaves of the newest checkpoint, read without the package."""
+    path = workdir / kind / str(steps(workdir, kind=kind)[-1]) / "state"
+    with ocp.PyTreeCheckpointer() as reader:
+        tree = reader.metadata(path).item_metadata.tree
+        as_numpy = jax.tree.map(
+            lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
+        )
+        tree = reader.restore(path, restore_args=as_numpy)
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(k, simple=True, separator="/"): v for k, v in leaves}
+
+
+def steps(workdir, *, kind="checkpoints") -> list[int]:
+    names = (path.name for path in (workdir / kind).iterdir())
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def assert_same_run(one, other) -> None:
+    """Equal rows, none lost or doubled, and equal bits in the final state."""
+    assert timeless(one) == timeless(other)
+    assert steps(one) == steps(other)
+    a, b = state(one), state(other)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].dtype == b[name].dtype
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def listing(folder) -> dict[str, tuple[int, int]]:
+    """Every file below a folder with its size and time, to see that none changed."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
+    }

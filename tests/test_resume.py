@@ -1,0 +1,300 @@
+"""Runs that are killed, stopped, starved or moved go on as if nothing had happened."""
+
+import json
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import runs
+import tinyset
+
+from resnet_jax.main import main
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="module")
+def whole(shop):
+    """An uninterrupted run of 24 steps."""
+    return shop.done(shop.folder / "whole")
+
+
+@pytest.fixture(scope="module")
+def half(shop, whole):
+    """The same run, ended at step 12."""
+    return shop.done(shop.folder / "half", {"train.steps": 12})
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """copied(run): a copy that a test may go on with, or break."""
+    return lambda workdir: shutil.copytree(workdir, tmp_path / workdir.name)
+
+
+def refused(shop, workdir, changes, capsys):
+    """What a refused command says, in this process; nothing in the folder changes."""
+    before = runs.listing(workdir)
+    code = main(["main", *shop.command(workdir, changes)])
+    assert runs.listing(workdir) == before
+    return code, capsys.readouterr().err
+
+
+# Killed
+
+
+def killed_and_resumed(shop, workdir, changes=(), *, times):
+    """Kills a run at random instants, then lets the same command finish it."""
+    for _ in range(times):
+        logged = len(runs.rows(workdir)) if workdir.exists() else 0
+        delay = random.uniform(0, 1)
+        process = shop.start(
+            workdir, changes, before=runs.PAUSED.format(seconds=0.05, after=0)
+        )
+        runs.await_rows(process, workdir, logged + 1)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        run = runs.ended(process)
+        print(f"killed after {delay:.3f} s: {run.returncode}, {runs.steps(workdir)}")
+        assert run.returncode == -signal.SIGKILL
+        assert not (workdir / "DONE").exists()
+    return shop.done(workdir, changes)
+
+
+def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(shop, whole, tmp_path):
+    workdir = killed_and_resumed(shop, tmp_path / "run", times=2)
+    runs.assert_same_run(workdir, whole)
+    environment = json.loads((workdir / "env.json").read_text())
+    assert len(environment["resumed"]) == 2
+
+
+def test_a_killed_run_keeps_its_best_and_its_precise_rows(shop, tmp_path):
+    changes = {"data.split": "1200/200", "model.norm.precise": 2}
+    whole = shop.done(tmp_path / "whole", changes)
+    workdir = killed_and_resumed(shop, tmp_path / "run", changes, times=1)
+    runs.assert_same_run(workdir, whole)
+    one, other = (json.loads((d / "result.json").read_text()) for d in (workdir, whole))
+    assert one | {"wall_s": 0} == other | {"wall_s": 0}
+    best = one["best_on_val"]["step"]
+    assert runs.steps(workdir, kind="best")[-1] == best
+    assert runs.state(workdir, kind="best")["step"] == best
+    rows = runs.rows(workdir)
+    precise = [row for row in rows if row.get("stats") == "precise"]
+    assert [(r["split"], r["step"]) for r in precise] == [("val", 24), ("test", 24)]
+    moving = [r for r in rows if r["split"] == "val" and r not in precise]
+    assert best == min(moving, key=lambda row: row["top1_err"])["step"]
+
+
+# Asked to stop
+
+
+def test_sigterm_saves_the_current_step(shop, whole, tmp_path):
+    process = shop.start(
+        tmp_path / "run", before=runs.PAUSED.format(seconds=0.1, after=4)
+    )
+    runs.await_rows(process, tmp_path / "run", 2)
+    process.send_signal(signal.SIGTERM)
+    run = runs.ended(process)
+    assert run.returncode == 143, run.stderr
+    (step,) = runs.steps(tmp_path / "run")[-1:]
+    assert f"error[preempted] step={step}: asked to stop, state saved" in run.stderr
+    assert 4 <= step < 24
+    runs.assert_same_run(shop.done(tmp_path / "run"), whole)
+
+
+def test_a_second_signal_ends_a_run_at_once_and_a_second_run_is_refused(
+    shop, whole, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    process = shop.start(workdir, before=runs.PAUSED.format(seconds=600, after=8))
+    runs.await_rows(process, workdir, 4)
+
+    code, said = refused(shop, workdir, {}, capsys)
+    assert code == 2
+    assert f"workdir={workdir}: another run is writing here" in said
+
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(Exception, match="timed out"):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert runs.ended(process).returncode == -signal.SIGTERM
+    assert runs.steps(workdir) == [3, 6]
+    runs.assert_same_run(shop.done(workdir), whole)
+
+
+# More of the same
+
+
+def test_more_steps_continue_a_finished_run(shop, whole, half, copied):
+    runs.assert_same_run(shop.done(copied(half)), whole)
+
+
+def test_a_finished_run_answers_at_once(shop, whole, capsys):
+    assert refused(shop, whole, {}, capsys)[0] == 0
+
+
+def test_fewer_steps_than_were_made_are_refused(shop, tmp_path):
+    workdir = shop.done(tmp_path / "run", {"train.steps": 6, "train.eval_every": 6})
+    (workdir / "DONE").unlink()
+    log = workdir / "metrics.jsonl"
+    log.write_bytes(b"")  # as if stopped between two evaluations
+    run = shop.run(workdir, {"train.steps": 5, "train.eval_every": 6})
+    assert run.returncode == 2
+    assert "train.steps=5: the run is at step 6 already" in run.stderr
+    assert runs.steps(workdir) == [3, 6]
+
+
+# Other devices, other feeds
+
+
+def test_losses_are_the_same_on_one_two_and_four_devices(shop, whole, tmp_path):
+    for devices, steps in ((1, 8), (2, 16), (4, 24)):
+        shop.done(tmp_path / "run", {"train.steps": steps}, devices=devices)
+    assert_close_rows(tmp_path / "run", whole)
+
+
+def test_a_streamed_run_continues_a_resident_one(shop, whole, half, copied):
+    workdir = shop.done(copied(half), {"data.feed": "streaming"})
+    assert_close_rows(workdir, whole)
+
+
+def assert_close_rows(one, other):
+    pairs = zip(runs.timeless(one), runs.timeless(other), strict=True)
+    for a, b in pairs:
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert [a[k] for k in ("split", "step", "n")] == [
+            b[k] for k in ("split", "step", "n")
+        ]
+
+
+# Damage
+
+
+FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384))
+"""
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(shop, whole, half, copied):
+    workdir = copied(half)
+    run = shop.run(workdir, before=FULL_DISK)
+    assert run.returncode == 6, run.stderr
+    said = run.stderr
+    assert f"error[storage] checkpoints={workdir}/checkpoints: step 15 could" in said
+    assert "last good step: 12" in said
+    assert runs.timeless(workdir)[:6] == runs.timeless(half)
+    assert runs.steps(workdir)[-1] == 12
+    runs.assert_same_run(shop.done(workdir), whole)
+
+
+def flip(checkpoint):
+    """Changes one bit of the numbers in a checkpoint."""
+    files = [path for path in checkpoint.rglob("d/*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_is_not_used(shop, whole, copied):
+    workdir = copied(whole)
+    (workdir / "DONE").unlink()
+    flip(workdir / "checkpoints" / "24")
+    run = shop.run(workdir)
+    assert run.returncode == 0, run.stderr
+    assert "STEP 24 IS DAMAGED" in run.stderr
+    assert (workdir / "checkpoints" / "corrupt-24").is_dir()
+    runs.assert_same_run(workdir, whole)
+
+
+def test_no_usable_checkpoint_is_not_a_fresh_start(shop, whole, copied):
+    workdir = copied(whole)
+    (workdir / "DONE").unlink()
+    for step in runs.steps(workdir):
+        flip(workdir / "checkpoints" / str(step))
+    logged = runs.rows(workdir)
+    run = shop.run(workdir)
+    assert run.returncode == 4, run.stderr
+    assert f"checkpoints={workdir}/checkpoints: none of the checkpoints" in run.stderr
+    assert runs.rows(workdir) == logged
+    assert runs.steps(workdir) == runs.steps(whole)
+
+
+# Other configs
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {"model.width": 0.5},
+            [
+                "(model.width: 0.25 -> 0.5)",
+                "stem_conv/kernel: checkpoint (3, 3, 1, 4) float32 vs model (3, 3, 1, 8)",
+                "head/kernel: checkpoint (16, 10) float32 vs model (32, 10) float32",
+            ],
+        ),
+        (
+            {"model.num_classes": 7},
+            [
+                "(model.num_classes: None -> 7)",
+                "head/kernel: checkpoint (16, 10) float32 vs model (16, 7) float32",
+                "head/bias: checkpoint (10,) float32 vs model (7,) float32",
+            ],
+        ),
+        (
+            {"optim.name": "adamw", "train.dtype": "bfloat16"},
+            ["optim.name: 'sgd' -> 'adamw'", "train.dtype: 'float32' -> 'bfloat16'"],
+        ),
+    ],
+)
+def test_another_model_is_refused(shop, whole, changes, lines, capsys):
+    code, said = refused(shop, whole, changes, capsys)
+    assert code == 4
+    assert f"error[checkpoint] workdir={whole}: holds a run of another config" in said
+    for line in lines:
+        assert line in said
+    assert "allow_data_change" not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"seed": 1}, "(seed: 0 -> 1)"),
+        ({"data.batch_size": 32}, "data.batch_size: 64 -> 32"),
+        ({"data.split": "1200/200"}, "data.split: 'full' -> '1200/200'"),
+    ],
+)
+def test_other_data_are_refused(shop, whole, changes, line, capsys):
+    code, said = refused(shop, whole, changes, capsys)
+    assert code == 4
+    assert line in said
+    assert "or go on with --allow_data_change" in said
+
+
+def test_another_version_of_the_data_is_refused(shop, whole, tmp_path, capsys):
+    folder = shutil.copytree(shop.folder / "tfds", tmp_path / "tfds") / "digits"
+    (folder / "1.0.0").rename(folder / "1.0.1")
+    tinyset.edit(folder / "1.0.1", lambda info: info.update(version="1.0.1"))
+    code, said = refused(shop, whole, {"data.dir": tmp_path / "tfds"}, capsys)
+    assert code == 4
+    assert (
+        "derived.data: 'digits:1.0.0:train:1437' -> 'digits:1.0.1:train:1437'" in said
+    )
+
+
+def test_other_data_are_taken_where_they_are_asked_for(shop, half, copied):
+    workdir = copied(half)
+    run = shop.run(
+        workdir, {"seed": 1, "train.steps": 16}, flags=["--allow_data_change"]
+    )
+    assert run.returncode == 0, run.stderr
+    assert runs.timeless(workdir)[:6] == runs.timeless(half)
+    assert json.loads((workdir / "config.json").read_text())["seed"] == 1

@@ -1,0 +1,194 @@
+"""Every slot with every other: shapes and finite gradients; what is not legal is refused."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules.branches import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE, B
+from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, Relu, RRelu
+from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.shortcuts import Add, Dropped, Gated, Scaled
+from resnet_jax.modules.units import (
+    FULL_PRE,
+    NORM_AFTER_ADDITION,
+    ORIGINAL,
+    RELU_BEFORE_ADDITION,
+    RELU_ONLY_PRE,
+    SE,
+    ResidualUnit,
+    UnitSpec,
+)
+from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet
+
+BRANCHES = {
+    "basic": BASIC,
+    "bottleneck": BOTTLENECK,
+    "bottleneck, 3x3": BOTTLENECK_3X3,
+    "single": SINGLE,
+    "grouped": B((1, 3, 1), inner=1 / 2, cardinality=4, stride_at=1),
+}
+ORDERS = [
+    ORIGINAL, NORM_AFTER_ADDITION, RELU_BEFORE_ADDITION, RELU_ONLY_PRE, FULL_PRE,
+]  # fmt: skip
+SHORTCUTS = ["A", "B", "C", "avgpool-A", "none"]
+GATES = [None, SE(reduction=4)]
+JOINS = [Add(), Scaled(), Gated("both"), Gated("shortcut"), Dropped()]
+RECTIFIERS = [
+    Relu(), LeakyRelu(), PRelu("channel"), PRelu("layer"), RRelu(), Elu(),
+]  # fmt: skip
+
+
+def key(seed):
+    return jax.random.key(seed, impl="rbg")  # compiles fast
+
+
+def image(rank, channels=8):
+    return jnp.asarray(
+        np.random.default_rng(0).normal(size=(2, *(4,) * rank, channels)), jnp.float32
+    )
+
+
+def made(unit, layers, *, features=16, strides=2):
+    """A unit that may subsample and widen, its variables, and images."""
+    net, x = ResidualUnit(unit, layers, features, strides), image(layers.rank)
+    init = functools.partial(net.init, train=False)
+    shapes = jax.eval_shape(init, key(0), x, None)
+    variables = reference.draw(shapes, np.random.default_rng(1))
+    as_shaped = functools.partial(jax.tree.map, lambda v, s: jnp.asarray(v, s.dtype))
+    return net, as_shaped(variables, shapes), x
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+@pytest.mark.parametrize("gate", GATES, ids=["open", "SE"])
+def test_shapes_of_the_whole_product(branch, shortcut, gate):
+    """Subsampling and widening, and neither; every order, join and rectifier."""
+    for order, join, act in itertools.product(ORDERS, JOINS, RECTIFIERS[::2]):
+        unit = UnitSpec(BRANCHES[branch], order, shortcut, gate, join)
+        net = ResidualUnit(unit, LayersSpec(act=act), 16, 2)
+        out = jax.eval_shape(
+            functools.partial(net.init_with_output, train=False), key(0), image(2), None
+        )[0]
+        assert (out.shape, out.dtype) == ((2, 2, 2, 16), jnp.float32)
+
+
+# Every branch with every order and shortcut; the other slots take turns, so that each
+# of their values meets each branch, order and shortcut.
+TURNS = itertools.cycle(itertools.product(RECTIFIERS, GATES, JOINS))
+PRODUCT = list(itertools.product(BRANCHES, ORDERS, SHORTCUTS))
+CASES = list(zip(PRODUCT, itertools.islice(TURNS, len(PRODUCT)), strict=True))
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_gradients_are_finite(branch):
+    """By every parameter and by the input, in training; no parameter is left out."""
+    for (name, order, shortcut), (act, gate, join) in CASES:
+        if name != branch:
+            continue
+        unit = UnitSpec(BRANCHES[branch], order, shortcut, gate, join)
+        net, variables, x = made(unit, LayersSpec(act=act))
+
+        def loss(params, x, net=net, variables=variables):
+            y, _ = net.apply(
+                variables | {"params": params}, x, None, train=True,
+                mutable=["batch_stats"], rngs={"noise": key(1)},
+            )  # fmt: skip
+            return jnp.square(y + 1.0).sum()
+
+        with jax.disable_jit():
+            gradients = jax.grad(loss, argnums=(0, 1))(variables["params"], x)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+            where = f"{unit} {act}: {jax.tree_util.keystr(path)}"
+            assert np.isfinite(leaf).all(), where
+            assert np.abs(leaf).max() > 0, where
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("order", [ORIGINAL, FULL_PRE], ids=["original", "pre"])
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_any_number_of_spatial_axes(rank, order, shortcut):
+    unit = UnitSpec(BOTTLENECK, order, shortcut, SE(4))
+    net, variables, x = made(unit, LayersSpec(rank=rank))
+    y = net.apply(variables, x, None, train=False)
+    assert y.shape == (2, *(2,) * rank, 16)
+    assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_bfloat16_arithmetic_keeps_float32_parameters(order):
+    """Outputs of bfloat16 units lie near those of float32; what is kept stays wide."""
+    unit = UnitSpec(order=order, gate=SE(4))
+    wide, variables, x = made(unit, LayersSpec())
+    low, _, _ = made(unit, LayersSpec(dtype="bfloat16"))
+    run = {"train": True, "mutable": ["batch_stats"]}
+    y, _ = wide.apply(variables, x, None, **run)
+    near, changed = low.apply(variables, x.astype(jnp.bfloat16), None, **run)
+    assert near.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(changed)} == {jnp.dtype("float32")}
+    scale = np.abs(y).max()
+    np.testing.assert_allclose(near.astype(jnp.float32), y, atol=0.05 * scale)
+
+
+def test_logits_of_a_bfloat16_net_are_float32():
+    layers = LayersSpec(dtype="bfloat16")
+    net = ResNetSpec(depths=(1,), widths=(8,), stem_width=8, layers=layers).build()
+    init = functools.partial(net.init_with_output, train=False)
+    logits, held = jax.eval_shape(init, key(0), jnp.zeros((2, 8, 8, 3)))
+    assert logits.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(held)} == {jnp.dtype("float32")}
+
+
+# ---------------------------------------------------------------- what is refused
+
+ILLEGAL = [
+    (lambda: cifar_resnet(51), r"model\.depth=51: must be 6n\+2 \(e\.g\. 110\)"),
+    (lambda: cifar_resnet(2), r"model\.depth=2: must be 6n\+2 \(e\.g\. 110\)"),
+    (lambda: cifar_resnet(-4), r"model\.depth=-4: must be 6n\+2"),
+    (
+        lambda: cifar_resnet(110, branch=BOTTLENECK),
+        r"model\.depth=110: must be 9n\+2 \(e\.g\. 164\)",
+    ),
+    (
+        lambda: cifar_resnet(111, branch=SINGLE),
+        r"model\.depth=111: must be 3n\+2 \(e\.g\. 56\)",
+    ),
+    (lambda: imagenet_resnet(20), r"model\.depth=20: must be one of \(18, 34, 50, 101"),
+    (lambda: cifar_resnet(20, width=0.3), r"model\.width=0\.3: widths \(4\.8"),
+    (lambda: cifar_resnet(20, width=0), r"model\.width=0: widths .* positive"),
+    (
+        lambda: ResNetSpec(depths=(3, 3), widths=(16,)),
+        r"one width and at least one unit a stage: got depths=\(3, 3\), widths=\(16,\)",
+    ),
+    (lambda: ResNetSpec(depths=(3, 0), widths=(16, 32)), r"at least one unit a stage"),
+    (lambda: B((3, 3), stride_at=2), r"stride_at=2: must index kernels=\(3, 3\)"),
+]
+
+
+@pytest.mark.parametrize("make, message", ILLEGAL)
+def test_illegal_networks_are_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_groups_must_divide_channels():
+    unit = UnitSpec(B((1, 3, 1), inner=3 / 8, cardinality=4))
+    with pytest.raises(ValueError, match=r"4 groups must divide the 6 input and 6 .*conv2"):
+        made(unit, LayersSpec())
+
+
+def test_closed_choices_are_checked():
+    """By the type-checker that these tests switch on."""
+    with pytest.raises(Exception, match="shortcut"):
+        UnitSpec(shortcut="D")
+
+
+def test_unknown_fields_of_a_unit_are_refused():
+    with pytest.raises(TypeError, match="shortcuts"):
+        cifar_resnet(20, shortcuts="A")

@@ -1,0 +1,141 @@
+"""Small nets on random images, trained without a workdir, and compared."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType
+
+from resnet_jax import build, experiment
+from resnet_jax.config import configured, validated
+from resnet_jax.data import augment
+from resnet_jax.feeds import Feeds
+from resnet_jax.train import parallel
+from resnet_jax.train.state import create
+from resnet_jax.train.step import StepSpec
+
+BASE = {"data.batch_size": 16, "train.iterations": 100, "optim.schedule": "constant"}
+NOISY = {"model.unit.survival": 0.5, "data.augment": "crop_flip"}
+# One stage of two units, so that there is a loop, and little to compile.
+NET = {"depths": (2,), "widths": (8,), "stem_width": 8}
+
+
+def images(n=64, shape=(8, 8, 1), seed=0):
+    """Random images with random labels, as the resident arrays of a split."""
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.integers(0, 256, (n, *shape), dtype=np.uint8),
+        "label": rng.integers(0, 10, n).astype(np.int32),
+    }
+
+
+def devices(count):
+    """The first so many devices in one row."""
+    mesh = jax.make_mesh(
+        (count,),
+        (parallel.AXIS,),
+        devices=jax.devices()[:count],
+        axis_types=(AxisType.Auto,),
+    )
+    return parallel.Devices(mesh)
+
+
+def opened(changes, *, count=1, arrays=None):
+    """The experiment of a config, on random images."""
+    config = validated(configured(BASE | changes, {"row": {}}, "row").to_dict())
+    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
+    net = build.network(config, num_classes=10, devices=count, axis_name=axis_name)
+    arrays = arrays or images()
+    spec = augment.preset(config.data.augment)
+    feeds = Feeds(
+        config=config,
+        splits={},
+        resident={"train": arrays},
+        image_shape=arrays["image"].shape[1:],
+        preprocess=augment.build(spec, augment.statistics(arrays["image"])),
+    )
+    optim = build.optimizer(config, total_steps=config.train.iterations)
+    net = dataclasses.replace(net, **NET)
+    return experiment.Experiment(config, feeds, net, optim, devices(count))
+
+
+def step_spec(config):
+    train = config.train
+    names = ("label_smoothing", "accumulate", "ema", "max_skips")
+    return StepSpec(**{name: getattr(train, name) for name in names})
+
+
+def begin(task, config):
+    """The state before the first step, drawn by NumPy: there is nothing to compile."""
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    rng = np.random.default_rng(config.seed)
+
+    def draw(path, leaf):
+        match path[-1].key:
+            case "kernel":
+                scale = (2 / np.prod(leaf.shape[-4:-1])) ** 0.5
+                return jnp.asarray(scale * rng.normal(size=leaf.shape), leaf.dtype)
+            case "scale" | "var":
+                return jnp.ones(leaf.shape, leaf.dtype)
+            case _:
+                return jnp.zeros(leaf.shape, leaf.dtype)
+
+    variables = jax.tree_util.tree_map_with_path(draw, shapes)
+    return create(variables, task.tx, seed=jnp.uint32(config.seed), ema=config.train.ema)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """The program of a config with its data and its first state."""
+
+    opening: experiment.Experiment
+    program: parallel.Program
+    data: dict
+    state: object
+
+    @functools.cached_property
+    def feeds(self):
+        return self.opening.feeds.train()
+
+    def run(self, steps, *, k=1, state=None):
+        """(state after so many steps, k a call; what they said), as host arrays."""
+        start = self.state if state is None else state
+        state = self.opening.devices.copied(jax.tree.map(jnp.copy, start))
+        seen = []
+        for step in range(0, steps, k):
+            feeds = self.program.place(self.feeds(step, k))
+            state, last = self.program.steps(state, self.data, feeds)
+            seen.append(last)
+        seen = jax.tree.map(lambda *x: np.concatenate(x), *jax.device_get(seen))
+        return jax.device_get(state), seen
+
+
+def trainer(changes, *, count=1, arrays=None):
+    opening = opened(changes, count=count, arrays=arrays)
+    task = experiment.make_task(opening)
+    program = parallel.compiled(
+        task,
+        step_spec(opening.config),
+        spmd=opening.config.train.spmd,
+        devices=opening.devices,
+    )
+    data = opening.devices.copied(opening.feeds.resident["train"])
+    state = opening.devices.copied(begin(task, opening.config))
+    return Trainer(opening, program, data, state)
+
+
+def assert_equal(a, b):
+    """Equal trees, bit for bit."""
+    assert_close(a, b, rtol=0)
+
+
+def assert_close(a, b, *, rtol):
+    """Equal trees but for rounding, each leaf measured by its largest number."""
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    paths = jax.tree_util.tree_leaves_with_path(a)
+    for (path, x), y in zip(paths, jax.tree.leaves(b), strict=True):
+        bound = rtol * np.max(np.abs(np.asarray(y, np.float64)), initial=0.0)
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(x, y, rtol=0, atol=bound, err_msg=name)
