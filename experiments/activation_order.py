@@ -43,8 +43,12 @@ PAPER = {
 }
 RECIPE = "he2016b/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "model.unit.shortcut": "type A after the shared pre-activation at 110 layers, as "
-    "in fb.resnet.torch; the paper does not say",
+    "model.unit.shortcut": {
+        "*-pre-110": "type A, after the shared pre-activation as in fb.resnet.torch; "
+        "the paper does not say",
+        "*[ny]-*164": "projections end with a norm where branches do; the paper does "
+        "not say",
+    },
 }
 
 

@@ -37,8 +37,10 @@ PAPER = {
 }
 RECIPE = "he2016b/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "model.unit.shortcut": "type A after the shared pre-activation in PreAct-110, as "
-    "in fb.resnet.torch; the paper does not say",
+    "model.unit.shortcut": {
+        "PreAct-110": "type A, after the shared pre-activation as in fb.resnet.torch; "
+        "the paper does not say",
+    },
 }
 
 

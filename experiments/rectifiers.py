@@ -37,7 +37,8 @@ PAPER = {}
 NETWORK = dict.fromkeys(ROWS, "he2016a/Fig6/plain-20")
 RECIPE = "he2016a/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "model.name": "nets of the CIFAR form with BatchNorm, not the 14-layer model",
+    "model.act": "what the rows compare, on a plain net that the paper has with ReLU",
+    "model.init": {"*-Xavier": "what the rows compare"},
     "optim.decay": "kernels only: the paper exempts the slopes and names nothing else",
 }
 

@@ -58,8 +58,13 @@ PAPER = {
 }
 RECIPE = "he2016b/cifar"
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "model.unit.join": "gates see the resized shortcut, and their weights are drawn as "
-    "all others; the 1x1 convolutions end with a BatchNorm: the paper says neither",
+    "model.unit.join": {
+        "*-gating-*": "gates see the resized shortcut, and their weights are drawn as "
+        "all others; the paper does not say",
+    },
+    "model.unit.shortcut": {
+        "1x1-conv": "the convolutions end with a BatchNorm; the paper does not say",
+    },
 }
 
 

@@ -255,7 +255,7 @@ def _problems(error: pydantic.ValidationError, config: Mapping[str, Any]) -> lis
     rules: dict[str, list[str]] = {}
     for problem in error.errors():
         path, value = _field(problem["loc"], config)
-        rule = re.sub(r"^Input should be", "must be", problem["msg"])
+        rule = re.sub(r"^(Input|String) should", "must", problem["msg"])
         rules.setdefault(f"{path}={value!r}", []).append(rule)
     return [f"{field}: {' or '.join(rule)}" for field, rule in rules.items()]
 

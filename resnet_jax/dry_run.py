@@ -7,10 +7,11 @@ import jax
 import tqdm
 
 from resnet_jax.config import Config
-from resnet_jax.estimate import PARTS, Estimate, Level, estimate
+from resnet_jax.estimate import Estimate, Level, estimate
 from resnet_jax.job import Job
 from resnet_jax.spec import flat
 
+PARTS = ("conv", "norm", "slopes", "gates", "fc")
 HEADER = [
     "row", "parameters", *PARTS, "multiply-adds", "memory MB", "compile s", "steps",
     "hours", "changes",
@@ -33,7 +34,7 @@ def table(jobs: Sequence[Job], *, name: str, level: Level) -> str:
         lines.append([row, *cells(found), what])
     title = f"{name}: {len(rows)} rows x {seeds} seeds = {len(jobs)} runs"
     if level == "time":
-        title += f", {hours:.1f} hours"
+        title += f", {hours:.2g} hours one after another"
     return "\n".join([title, *aligned(lines), note(rows[0], level=level)])
 
 
@@ -59,13 +60,13 @@ def cells(found: Estimate) -> list[str]:
         parts = " + ".join(f"{size / 1e6:.0f}" for size in sizes)
         memory = f"{sum(sizes) / 1e6:.0f} = {parts}"
     return [
-        f"{sum(found.parameters.values()):,}",
-        *(f"{found.parameters[part]:,}" for part in PARTS),
+        f"{found.parts.params:,}",
+        *(f"{getattr(found.parts, part):,}" for part in PARTS),
         f"{found.multiply_adds:,}",
         memory,
         "-" if found.compile_s is None else f"{found.compile_s:.1f}",
         f"{found.steps:,}",
-        "-" if found.hours is None else f"{found.hours:.2f}",
+        "-" if found.hours is None else f"{found.hours:.2g}",
     ]
 
 

@@ -7,7 +7,6 @@ shapes.
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
@@ -20,32 +19,23 @@ from resnet_jax.data import decode, sources
 from resnet_jax.errors import ConfigError
 from resnet_jax.feeds import RESIDENT_BYTES, Feeds, preprocessing
 from resnet_jax.modules import cost
-from resnet_jax.spec import flat
+from resnet_jax.readings import DATASETS, Row
 from resnet_jax.train import parallel
 from resnet_jax.train.step import StepSpec
 
 Level = Literal["shapes", "compile", "time"]
-PARTS = ("conv", "norm", "slopes", "head")
 TIMED = 5  # steps, after one that is not counted
-
-# Train and test examples, image shape, classes, as tfds has them.
-SIZES = {
-    "digits": (1_437, 360, (8, 8, 1), 10),
-    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
-    "cifar100": (50_000, 10_000, (32, 32, 3), 100),
-    "imagenet2012": (1_281_167, 50_000, (None, None, 3), 1_000),
-}
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """Costs of one run; None is what was not measured.
 
-    parameters by part; multiply_adds for one image; bytes of parameters with optimizer,
-    of resident data, and of temporaries on one device.
+    multiply_adds for one image; bytes of parameters with optimizer, of resident data,
+    and of temporaries on one device.
     """
 
-    parameters: Mapping[str, int]
+    parts: cost.Parts
     multiply_adds: int
     steps: int
     state_bytes: int
@@ -67,7 +57,7 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     program = make_program(made)
     state, data, feeds = arguments(made, program)
     counted = Estimate(
-        parameters=parts(cost.shapes(net, image)["params"]),
+        parts=cost.parts(net, image),
         multiply_adds=cost.multiply_adds(net, image),
         steps=made.loop.steps,
         state_bytes=size_of(state),
@@ -133,21 +123,18 @@ def make_feeds(config: Config, splits: dict[str, sources.Source]) -> Feeds:
 def sizes(config: Config) -> dict[str, sources.Source]:
     """The splits of a data set without its records; from its folder where unknown."""
     data = config.data
-    name = data.name.split(":")[0]
-    if name not in SIZES:
+    name = data.name.partition(":")[0]
+    if name not in DATASETS:
         return sources.open_sources(data.name, directory=data.dir, split=data.split)
-    train, test, shape, classes = SIZES[name]
-    lengths = {"train": train, "test": test}
-    if data.split != "full":
-        first, last = (int(n.replace("k", "000")) for n in data.split.split("/"))
-        lengths = {"train": first, "val": last, "test": test}
+    known = DATASETS[name]
+    lengths = {"train": Row(config).train_images, "test": known.test}
     return {
         split: sources.Source(
             name=name,
             version="",
             split=split,
-            num_classes=classes,
-            image_shape=shape,
+            num_classes=known.classes,
+            image_shape=known.image,
             description="",
             records=sources.Records(split, (), (length,), None),
             start=0,
@@ -212,21 +199,6 @@ def timed(step: Any, state: Any, data: Any, feeds: Any) -> float:
             start = time.perf_counter()
     jax.block_until_ready(state)
     return (time.perf_counter() - start) / TIMED
-
-
-def parts(params: Mapping[str, Any]) -> dict[str, int]:
-    """Parameters by part: convolutions (with gates), norms, slopes, classifier."""
-    counts = dict.fromkeys(PARTS, 0)
-    for path, leaf in flat(params).items():
-        names = path.split(".")
-        if names[-1] == "slope":
-            part = "slopes"
-        elif any(name.startswith("norm_") for name in names):
-            part = "norm"
-        else:
-            part = "head" if names[0] == "head" else "conv"
-        counts[part] += math.prod(leaf.shape)
-    return counts
 
 
 def size_of(tree: Any) -> int:

@@ -122,24 +122,31 @@ def run(
     experiment = prepare(config)
     resolved = experiment.to_dict()
     refuse_other_config(folder, resolved, allow_data_change=allow_data_change)
-    with lock(folder), contextlib.ExitStack() as stack:
+    number = jax.process_index()
+    with contextlib.ExitStack() as stack:
+        if number == 0:
+            stack.enter_context(lock(folder))
         done = workdir.read_json(folder / "DONE")
         result = workdir.read_json(folder / "result.json")
         if done and result and done["step"] >= experiment.loop.steps:
             return result
-        (folder / "DONE").unlink(missing_ok=True)
-        workdir.write_json(folder / "config.json", resolved)
-        workdir.keep_environment(folder)
-        events = folder / "tensorboard" if config.train.tensorboard == "on" else None
-        log = stack.enter_context(Log(folder / "metrics.jsonl", tensorboard=events))
+        if number == 0:
+            (folder / "DONE").unlink(missing_ok=True)
+            workdir.write_json(folder / "config.json", resolved)
+            workdir.keep_environment(folder)
+        board = config.train.tensorboard == "on" and number == 0
+        events = folder / "tensorboard" if board else None
+        name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
+        log = stack.enter_context(Log(folder / name, tensorboard=events))
         saved = stack.enter_context(Checkpoints(folder / "checkpoints"))
         best = stack.enter_context(Checkpoints(folder / "best"))
         progress = stack.enter_context(bar(total=experiment.loop.steps))
         meta = train(experiment, log=log, saved=saved, best=best, progress=progress)
         result = summary(log, meta)
-        workdir.write_json(folder / "result.json", result)
-        done = {"step": result["step"], "wall_s": result["wall_s"]}
-        workdir.write_json(folder / "DONE", done)
+        if number == 0:
+            workdir.write_json(folder / "result.json", result)
+            done = {"step": result["step"], "wall_s": result["wall_s"]}
+            workdir.write_json(folder / "DONE", done)
     return result
 
 

@@ -82,16 +82,16 @@ class Launch:
         """Runs done, in fractions, and `3/10 runs, A/seed0 1200/64000, ETA 2:05:00`."""
         kinds = collections.Counter(outcome.kind for outcome in self.outcomes)
         done = kinds["done"] + kinds["kept"]
-        shown = [f"{done}/{self._total} runs"]
+        shown, shares = [f"{done}/{self._total} runs"], float(done)
         shown += [f"{kinds[k]} {k}" for k in ("failed", "refused") if kinds[k]]
         for child in self.running:
             steps = child.steps()
             place = f"{steps[0]}/{steps[1]}" if steps else "starting"
             shown.append(f"{child.job.name} {place}")
-            done += child.share()
+            shares += child.share()
         if self.running:
             shown.append(f"ETA {eta_text(self.eta())}")
-        return done, ", ".join(shown)
+        return shares, ", ".join(shown)
 
     def eta(self) -> tuple[float, bool] | None:
         """Seconds left, and whether every row that is left has been measured."""
@@ -105,6 +105,7 @@ class Launch:
 
     def _start(self, job: Job, bar: SweepBar) -> None:
         try:
+            workdir.check_writable(job.folder)
             if done := job.done():
                 self._took[job.row].append(done["wall_s"])
                 self._end(Outcome(job, "kept"), bar)

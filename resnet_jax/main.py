@@ -13,6 +13,8 @@
 
 In DIR: config.json, env.json, metrics.jsonl, checkpoints/, best/, result.json, DONE.
 The same command resumes an interrupted run; SIGTERM saves and ends with 143.
+Several hosts: start it on each with JAX_COORDINATOR_ADDRESS=HOST:PORT and, where no
+cluster tells them, JAX_NUM_PROCESSES and JAX_PROCESS_ID; DIR is shared by all.
 Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
 6 storage, 143 preempted and saved.
 """
@@ -73,7 +75,9 @@ def prepare_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        jax.distributed.initialize()
+        named = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
+        given = {k: int(os.environ[v]) for k, v in named.items() if v in os.environ}
+        jax.distributed.initialize(**given)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
 
 

@@ -220,9 +220,7 @@ def _bare(spec: ResNetSpec) -> ResNetSpec:
 
 
 @functools.cache
-def _counted(
-    spec: ResNetSpec, image: tuple[int, int, int]
-) -> tuple[cost.Parts, int]:
+def _counted(spec: ResNetSpec, image: tuple[int, int, int]) -> tuple[cost.Parts, int]:
     net = spec.build()
     return cost.parts(net, image), cost.multiply_adds(net, image)
 

@@ -12,7 +12,7 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.readings import Reading, Readings, Row
 from resnet_jax.report import paper
 from resnet_jax.report.paper import networks, recipes
-from resnet_jax.report.paper.recipes import Fact, Facts
+from resnet_jax.report.paper.facts import Fact, Facts
 from resnet_jax.spec import did_you_mean
 
 Verdict = Literal["equal", "deviates", "WRONG", "unsettled", "shown"]
@@ -111,13 +111,13 @@ def _network(module: Mapping[str, Any], row: str) -> tuple[str | None, Facts | N
     """Key and facts of the net that a row claims to be."""
     if row in module.get("NETWORK", {}):
         key = module["NETWORK"][row]
-        return key, networks.named(key)
+        return key, networks.network(key)
     cell = module.get("PAPER", {}).get(row)
     if cell is None:
         return None, None
     cell = cell if isinstance(cell, paper.Value) else paper.value(cell)
-    network = networks.network(cell.key)
-    return (cell.key if network else None), network
+    known = cell.key in networks.NETWORKS
+    return (cell.key, networks.network(cell.key)) if known else (None, None)
 
 
 def _reason(module: Mapping[str, Any], field: str, row: str) -> str:
@@ -257,7 +257,9 @@ def wrong(rows: Sequence[Audited]) -> list[str]:
 def stale(path: str, rows: Sequence[Audited]) -> list[str]:
     """A line for every reason in DEVIATIONS that no row needs."""
     reasons = cli.definitions(path).get("DEVIATIONS", {})
-    needed = {(line.field, row.name) for row in rows for line in row.lines if line.reason}
+    needed = {
+        (line.field, row.name) for row in rows for line in row.lines if line.reason
+    }
     problems = []
     for field, entry in reasons.items():
         for pattern in ("*",) if isinstance(entry, str) else entry:

@@ -78,7 +78,7 @@ def fit(
     """
     step, clock = int(state.step), Clock(spent=meta["wall_s"])
     watch = Watch(run, spec, clock)
-    with asked_to_stop() as asked:
+    with asked_to_stop(run.checkpoints) as asked:
         while step < spec.steps:
             count = calls(step, spec)
             feeds = run.program.place(run.feeds(step, count))
@@ -93,7 +93,7 @@ def fit(
                 state = report(run, spec, state, meta, step=step, clock=clock)
             if step == spec.steps and finish:
                 finish(state)
-            stop = asked()
+            stop = asked(step)
             if due(step, spec.checkpoint_every, spec) or stop:
                 watch.check()
                 run.best.wait()  # `meta` tells of it
@@ -239,8 +239,14 @@ class Watch:
 
 
 @contextlib.contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come; a second one ends the process at once."""
+def asked_to_stop(checkpoints: Checkpoints) -> Iterator[Callable[[int], bool]]:
+    """Whether SIGTERM has come; a second one ends the process at once.
+
+    Several processes agree on the step at which they all stop.
+    """
+    if jax.process_count() > 1:
+        yield checkpoints.reached_preemption
+        return
     came = []
 
     def handler(number, frame):
@@ -250,9 +256,9 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
     try:
         before = signal.signal(signal.SIGTERM, handler)
     except ValueError:  # not the main thread, as in some notebooks
-        yield lambda: False
+        yield lambda step: False
         return
     try:
-        yield lambda: bool(came)
+        yield lambda step: bool(came)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -10,12 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 from resnet_jax.train.state import Sums, TrainState
 
-Batch = dict[str, jax.Array]
+Batch = dict[str, jax.Array | np.ndarray]  # on its way to a device, or there
 
 
 @dataclasses.dataclass(frozen=True)

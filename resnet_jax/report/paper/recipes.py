@@ -4,59 +4,9 @@ A recipe maps quantities to facts, in the words of a config; the command that co
 configs with papers reads these quantities off a config.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
-
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper.value import Certainty
+from resnet_jax.report.paper.facts import Facts, said, silent
 from resnet_jax.spec import did_you_mean
-
-# Beyond the certainty of a table's numbers: the paper does not say, or sources differ.
-Sureness = Certainty | Literal["silent", "unsure"]
-SETTLED = ("text", "code", "derived")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """What a paper says of one quantity, and where.
-
-    `value` is None where the paper is silent, and a sentence where it states a rule
-    that no field holds. Schedules may be in epochs, multiply-adds in thousands of
-    millions (`unit`).
-    """
-
-    value: Any
-    source: str
-    certainty: Sureness = "text"
-    unit: Literal["", "epochs", "G"] = ""
-
-    @property
-    def settled(self) -> bool:
-        """Whether a config that differs is wrong, unless it says why it does."""
-        return self.value is not None and self.certainty in SETTLED
-
-
-Facts = Mapping[str, Fact]
-
-
-def said(
-    source: str,
-    values: Mapping[str, Any],
-    *,
-    certainty: Sureness = "text",
-    unit: Literal["", "epochs", "G"] = "",
-) -> dict[str, Fact]:
-    """Facts that one place states with one certainty."""
-    return {
-        quantity: Fact(value=value, source=source, certainty=certainty, unit=unit)
-        for quantity, value in values.items()
-    }
-
-
-def silent(*quantities: str, source: str = "not stated") -> dict[str, Fact]:
-    return said(source, dict.fromkeys(quantities), certainty="silent")
-
 
 # Weight decay: the slopes of PReLU never decay (He et al. 2015, Sec. 2.1).
 KERNELS = "kernels; not norms, biases, slopes"
@@ -209,7 +159,12 @@ HE2016B_RELEASED = (
         },
         certainty="code",
     )
-    | said(_LUA, {"iterations": 200, "drops at": (80, 121)}, certainty="code", unit="epochs")
+    | said(
+        _LUA,
+        {"iterations": 200, "drops at": (80, 121)},
+        certainty="code",
+        unit="epochs",
+    )
 )
 
 _L = "He et al. 2015, Sec. 3"

@@ -1,0 +1,415 @@
+"""The command line and bad input: one line that names the fault, and nothing made."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import runs
+import tinyset
+
+from resnet_jax import main as command
+from resnet_jax.errors import ConfigError
+from resnet_jax.main import main
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Tests stand in an empty folder, and leave the settings of jax as they are."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(command, "prepare_jax", lambda: None)
+
+
+def told(capsys, *argv):
+    """(exit code, lines of stderr) of a command that must leave nothing behind."""
+    before = sorted(os.listdir())
+    code = main(["main", *map(str, argv)])
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sorted(os.listdir()) == before, "something was created"
+    return code, said.err.splitlines()
+
+
+# Configs
+
+
+@pytest.mark.parametrize(
+    ("fields", "problems"),
+    [
+        (
+            ["model.dept=8", "optim.lr=1", "seeed=2"],
+            [
+                "model.dept: config.model has no field 'dept'; it has act, depth,",
+                "optim.lr: config.optim has no field 'lr'; it has boundaries,",
+                "seeed: config has no field 'seeed'; it has data, model, optim, seed,",
+            ],
+        ),
+        (["model.dept=8"], ["; did you mean 'depth'?"]),
+        (
+            ["model.depth=ten", "data.batch_size=1.5", "model.norm.group=some"],
+            [
+                "model.depth='ten': must be a valid integer",
+                "model.norm.group='some': must be 'global' or 'device' or must be a",
+                "data.batch_size=1.5: must be a valid integer",
+            ],
+        ),
+        (["model=5"], ["model=5: must be a dictionary"]),
+        (["train.steps=True"], ["train.steps='True': must be a valid integer"]),
+        (["optim.learning_rate=nan"], ["optim.learning_rate='nan': must be a finite"]),
+        (["optim.learning_rate=inf"], ["optim.learning_rate='inf': must be a finite"]),
+        (["optim.boundaries=(0.5,nan)"], ["optim.boundaries='(0.5,nan)': must be"]),
+        (
+            [
+                "data.batch_size=0",
+                "optim.learning_rate=-1",
+                "train.steps=-5",
+                "seed=-1",
+            ],
+            [
+                "data.batch_size=0: must be greater than or equal to 1",
+                "optim.learning_rate=-1.0: must be greater than 0",
+                "train.steps=-5: must be greater than or equal to 1",
+                "seed=-1: must be greater than or equal to 0",
+            ],
+        ),
+        (
+            ["model.unit.order=preact", "optim.name=lars", "model.dept=8"],
+            [
+                "model.dept: config.model has no field",
+                "model.unit.order='preact': must be 'original', 'norm_after_addition'",
+                "optim.name='lars': must be 'sgd' or 'adamw'",
+            ],
+        ),
+        (["data.split=half"], ["data.split='half': must match pattern"]),
+        (
+            ["data.split=2k/1k"],
+            ["data.split='2k/1k': asks for 2000 + 1000 of the 1437"],
+        ),
+        (["train.epochs=None"], ["train.epochs=None: set it, or train.iterations"]),
+        (["model.depth=21"], ["model.depth=21: must be 6n+2 (e.g. 110)"]),
+        (["model.slope=0.5"], ["model.slope=0.5: relu has no such slope"]),
+        (["model.norm.group=7"], ["model.norm.group=7: does not divide the 64 images"]),
+        (["data.batch_size=63"], ["data.batch_size=63: is not divisible by 2 devices"]),
+        (["train.accumulate=3"], ["data.batch_size=64: is not divisible by 2 devices"]),
+        (["train.dtype=float64"], ["train.dtype='float64': needs JAX_ENABLE_X64=1"]),
+        (
+            ["optim.schedule=steps", "optim.boundaries=(30, 99999)"],
+            ["optim.boundaries=(30.0, 99999.0): beyond the last of"],
+        ),
+        (
+            ["model.unit.join=scaled", "model.unit.shortcut=none"],
+            ["model.unit.join='scaled': "],
+        ),
+        (
+            ["data.augment=imagenet_scale"],
+            [
+                "data.augment='imagenet_scale': is for images of 3 channels, but those of"
+            ],
+        ),
+        (["train.steps"], ["--config.train.steps: has no value"]),
+    ],
+)
+def test_a_wrong_field_is_named_and_nothing_made(shop, fields, problems, capsys):
+    changes = [f"--config.{field}" for field in fields]
+    code, lines = told(capsys, *shop.command("run"), *changes)
+    assert code == 2
+    assert len(lines) == len(problems), lines
+    for problem in problems:
+        assert any(
+            line.startswith("error[config] ") and problem in line for line in lines
+        )
+
+
+FILES = {
+    "empty.py": "",
+    "syntax.py": "\ndef get_config(:\n",
+    "broken.py": "def get_config(row='a'):\n    return undefined\n",
+    "other.py": "def get_config(row='a'):\n    return {'model': {'depth': 8}}\n",
+    "field.py": "from resnet_jax.config import configured\n"
+    "def get_config(row='a'):\n    return configured({'model.dept': 8}, {'a': {}}, row)",
+}
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        ("none.py", "--config=none.py: no such file"),
+        (".", "--config=.: no such file"),
+        ("empty.py", "--config=empty.py: defines no get_config(row)"),
+        ("syntax.py", "syntax.py:2: invalid syntax"),
+        ("broken.py", "broken.py:2: NameError: name 'undefined' is not defined"),
+        ("other.py", "--config=other.py: get_config gives dict, must give what"),
+        ("field.py", "model.dept: config.model has no field 'dept'"),
+        ("field.py:../../b", "row '../../b': this experiment has a"),
+        (
+            f"{runs.DIGITS}:PreAct-21",
+            "row 'PreAct-21': this experiment has PreAct-20, ResNet-20; did you mean "
+            "'PreAct-20'?",
+        ),
+    ],
+)
+def test_a_wrong_experiment_file_is_named(reference, problem, capsys):
+    for name, text in FILES.items():
+        with open(name, "w") as file:
+            file.write(text)
+    code, lines = told(capsys, "--config", reference, "--workdir", "run")
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].startswith(f"error[config] {problem}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        ([], "the following arguments are required: --config"),
+        (["--config"], "argument --config: expected one argument"),
+        (["--config", runs.DIGITS, "train"], "train: not understood"),
+        (["--config", runs.DIGITS, "--wrokdir=x"], "--wrokdir=x: not understood"),
+        (["--config", runs.DIGITS, "--lr", "1"], "--lr: not understood"),
+    ],
+)
+def test_wrong_usage_is_one_line(argv, problem, capsys):
+    code, lines = told(capsys, *argv)
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].startswith(f"error[config] {problem}")
+
+
+def test_the_command_is_answered_without_jax():
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "resnet_jax.main"],
+        env=os.environ | {"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=runs.LIMIT,
+    )
+    said = [line for line in run.stderr.splitlines() if "import time" not in line]
+    assert run.returncode == 2
+    assert len(said) == 1 and said[0].startswith("error[config]")
+    assert "| jax\n" not in run.stderr
+
+
+def test_help_explains_the_command(capsys):
+    assert main(["main", "--help"]) == 0
+    assert "--allow_data_change" in capsys.readouterr().out
+
+
+def test_debug_shows_where_an_error_comes_from():
+    with pytest.raises(ConfigError, match="no such file"):
+        main(["main", "--config=none.py", "--debug"])
+
+
+def test_a_call_does_not_remember_the_one_before(shop, capsys):
+    for width, problem in (("-1", "model.width=-1.0"), ("-2", "model.width=-2.0")):
+        argv = [*shop.command("run"), f"--config.model.width={width}"]
+        code, lines = told(capsys, *argv)
+        assert code == 2
+        assert [problem in line for line in lines] == [True]
+
+
+# Folders
+
+
+def test_the_workdir_is_a_file(shop, capsys):
+    with open("file", "w") as file:
+        file.write("kept")
+    for workdir in ("file", "file/below"):
+        code, lines = told(capsys, *shop.command(workdir))
+        assert code == 2
+        assert lines == [
+            f"error[config] workdir={workdir}: file is a file; name a folder"
+        ]
+    with open("file") as file:
+        assert file.read() == "kept"
+
+
+def test_the_workdir_cannot_be_written(shop, tmp_path, capsys):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    code, lines = told(capsys, *shop.command(folder / "run"))
+    assert code == 2
+    assert lines == [
+        f"error[config] workdir={folder / 'run'}: {folder} cannot be written"
+    ]
+
+
+def test_tensorboard_is_asked_for_and_not_there(shop, monkeypatch, capsys):
+    monkeypatch.setattr("resnet_jax.experiment.find_spec", lambda name: None)
+    code, lines = told(capsys, *shop.command("run", {"train.tensorboard": "on"}))
+    assert code == 2
+    assert lines[0].startswith("error[config] train.tensorboard='on': tensorboardX is")
+
+
+def test_three_devices_cannot_share_a_batch(shop, tmp_path):
+    run = shop.run(tmp_path / "run", devices=3)
+    assert run.returncode == 2
+    assert run.stderr == (
+        "error[config] data.batch_size=64: is not divisible by 3 devices times "
+        "train.accumulate=1\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+# Data
+
+
+def tiny(folder, train, **kwargs):
+    """Prepares a data set in a folder of its own; the changes that name it."""
+    folder.mkdir()
+    examples = {"train": train, "test": tinyset.pairs(6)}
+    prepared = tinyset.prepare(folder, examples=examples, **kwargs)
+    return prepared, {"data.name": "tiny", "data.dir": folder, "data.batch_size": 2}
+
+
+GOOD = tinyset.images(1)[0]
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "place", "problem"),
+    [
+        (GOOD, -1, "data.num_classes=10: label -1 at train[", "labels must be 0..9"),
+        (GOOD[:, :7], 1, "train[", "image is 8x7 in mode RGB, must be 8x8"),
+        (GOOD[..., 0], 1, "train[", "image is 8x8 in mode L, must be 8x8 in mode RGB"),
+        (tinyset.encoded(GOOD, "jpeg")[:200], 1, "train[", "damaged image"),
+        (b"", 1, "train[", "damaged image"),
+    ],
+)
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+def test_a_bad_example_is_named(
+    shop, tmp_path, image, label, place, problem, feed, capsys
+):
+    train = [*tinyset.pairs(6), (image, label)]
+    _, changes = tiny(tmp_path / "data", train, encoding="jpeg")
+    code, lines = told(capsys, *shop.command("run", changes | {"data.feed": feed}))
+    assert (code, len(lines)) == (3, 1)
+    assert lines[0].startswith(f"error[data] {place}")
+    assert problem in lines[0]
+
+
+def test_a_label_past_the_last_class_is_named(shop, tmp_path, capsys):
+    folder, changes = tiny(tmp_path / "data", tinyset.pairs(10))
+    tinyset.edit(
+        folder,
+        lambda f: f["featuresDict"]["features"]["label"]["classLabel"].update(
+            numClasses="9"
+        ),
+        file="features.json",
+    )
+    code, lines = told(capsys, *shop.command("run", changes))
+    assert code == 3
+    assert lines[0].startswith("error[data] data.num_classes=9: label 9 at train[")
+
+
+def test_a_flipped_bit_in_the_records_is_named(shop, tmp_path, capsys):
+    folder, changes = tiny(tmp_path / "data", tinyset.pairs(40))
+    (shard,) = folder.glob("tiny-train.array_record-*")
+    data = bytearray(shard.read_bytes())
+    filled = np.flatnonzero(np.frombuffer(data, np.uint8))
+    data[filled[len(filled) // 3]] ^= 1
+    shard.write_bytes(data)
+    code, lines = told(capsys, *shop.command("run", changes))
+    assert code == 3
+    assert len(lines) == 1 and "error[data] train[" in lines[0]
+    assert shard.name in lines[0]
+
+
+def test_the_classes_of_model_and_data_differ(shop, capsys):
+    code, lines = told(capsys, *shop.command("run", {"model.num_classes": 7}))
+    assert code == 3
+    assert lines == [
+        "error[data] model.num_classes=7: digits has 10 classes; leave it out, or name "
+        "another data set"
+    ]
+
+
+def test_cifar_offline_is_told_within_seconds(shop, tmp_path, capsys, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    config = runs.ROOT / "experiments" / "cifar_preact.py"
+    folder = tmp_path / "empty"
+    code, lines = told(
+        capsys, "--config", config, f"--config.data.dir={folder}", "--workdir=run"
+    )
+    assert (code, len(lines)) == (3, 1)
+    assert lines[0].startswith(
+        f"error[data] data.dir={folder}: holds neither the data set nor "
+        "cifar-10-binary.tar.gz"
+    )
+    assert f"place the archive in {folder}" in lines[0]
+
+
+# Numbers that are not finite
+
+NAN_AT_5 = """
+import jax.numpy as jnp
+from resnet_jax.train import parallel
+def with_nan(task, spec, make=parallel.make_train_step):
+    step = make(task, spec)
+    def hit(state, batch):
+        add = jnp.where(state.step == 5, jnp.nan, 0.0)
+        return step(state, batch | {"image": batch["image"] + add})
+    return hit
+parallel.make_train_step = with_nan
+"""
+
+
+def assert_finite(workdir):
+    for name, leaf in runs.state(workdir).items():
+        assert np.isfinite(leaf).all(), name
+
+
+@pytest.mark.slow
+def test_a_batch_of_nan_is_left_out_and_counted(shop, tmp_path):
+    changes = {"train.steps": 12, "train.max_skips": 1}
+    workdir = shop.done(tmp_path / "run", changes, before=NAN_AT_5)
+    (event,) = [row for row in runs.rows(workdir) if "event" in row]
+    assert event.items() >= {
+        "step": 6, "event": "not finite", "loss": None, "nonfinite": {"loss": "nan"}
+    }.items()  # fmt: skip
+    trained = [row for row in runs.rows(workdir) if "lr" in row]
+    assert [(r["step"], r["n"], r["skipped"]) for r in trained] == [
+        (4, 256, 0),
+        (8, 192, 1),
+        (12, 256, 1),
+    ]
+    assert_finite(workdir)
+    assert runs.state(workdir)["step"] == 12
+
+
+@pytest.mark.slow
+def test_a_batch_of_nan_stops_a_run_that_may_skip_none(shop, tmp_path):
+    workdir, changes = tmp_path / "run", {"train.steps": 12}
+    run = shop.run(workdir, changes, before=NAN_AT_5)
+    assert run.returncode == 5, run.stderr
+    assert "error[diverged] step=6: loss nan or its gradient is not" in run.stderr
+    assert runs.rows(workdir)[-1]["event"] == "not finite"
+    assert runs.steps(workdir) == [3]
+    assert_finite(workdir)
+    shop.done(workdir, changes)
+    assert [(row["split"], row["step"]) for row in runs.rows(workdir)] == [
+        (split, step) for step in (4, 8, 12) for split in ("train", "test")
+    ]
+
+
+@pytest.mark.slow
+def test_divergence_ends_a_run_and_spares_its_checkpoints(shop, tmp_path):
+    workdir = tmp_path / "run"
+    changes = {"optim.learning_rate": 1e9, "train.checkpoint_every": 1}
+    run = shop.run(workdir, changes)
+    assert run.returncode == 5, run.stderr
+    assert "lower optim.learning_rate" in run.stderr
+    last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["event"] == "not finite"
+    assert last["step"] <= 5
+    assert runs.steps(workdir)[-1] < last["step"]
+    assert_finite(workdir)
