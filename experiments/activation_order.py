@@ -46,8 +46,10 @@ DEVIATIONS = HE2016_DEVIATIONS | {
     "model.unit.shortcut": {
         "*-pre-110": "type A, after the shared pre-activation as in fb.resnet.torch; "
         "the paper does not say",
-        "*[ny]-*164": "projections end with a norm where branches do; the paper does "
-        "not say",
+        "*-addition-164": "projections end with a norm where branches do; the paper "
+        "does not say",
+        "relu-only-pre-164": "projections end with a norm, as branches do; the paper "
+        "does not say",
     },
 }
 

@@ -57,8 +57,8 @@ RECIPE = {
 }
 DEVIATIONS = HE2016_DEVIATIONS | {
     "optim.boundaries": "2016a divides where the error plateaus; here at each quarter",
-    "model.name": "max pool of the stem padded by 1 on all sides, as in fb.resnet.torch; "
-    "the released Caffe nets pad where it is rounded up",
+    "model.name": "max pool of the stem padded by 1, as in fb.resnet.torch; the "
+    "released Caffe nets round its size up instead",
     "data.normalize": "channel mean and std, not the mean of each pixel",
     "train.dtype": "bfloat16 arithmetic with float32 parameters and statistics",
     "evaluation": "centre crop of 224; the tables score 10 crops, or one of 320",

@@ -175,7 +175,7 @@ def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:
         feeds |= {"image": ((*batch, *shape), np.uint8), "label": (batch, np.int32)}
         feeds |= {"mask": (batch, np.float32)}
         data = None
-    placed = program.place({k: np.zeros(*spec) for k, spec in feeds.items()})
+    placed = program.place({k: jnp.zeros(*spec) for k, spec in feeds.items()})
     feeds = jax.tree.map(
         lambda x: _shape(x.shape, x.dtype, getattr(x, "sharding", None)), placed
     )

@@ -211,7 +211,7 @@ class Row:
 
 
 def _bare(spec: ResNetSpec) -> ResNetSpec:
-    """The spec without what leaves its shapes as they are, so that counts are shared."""
+    """The spec without what changes no shape, so that rows share their counts."""
     norm = spec.layers.norm and LayersSpec().norm
     layers = dataclasses.replace(
         spec.layers, norm=norm, init=InitSpec(), dtype="float32"

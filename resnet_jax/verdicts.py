@@ -215,6 +215,8 @@ def _line(
 def shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(shown, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -236,10 +236,8 @@ class Net:
             return norm(h, at["norm_shortcut"], train=self.train) if normed else h
         if not changes:
             return x
-        if self.shortcut == "A":
-            h = a[:, ::stride, ::stride]
-        else:  # Huang et al. 2016 (released code)
-            h = mean_pool(a, stride)
+        # The mean is that of Huang et al. 2016 (released code).
+        h = a[:, ::stride, ::stride] if self.shortcut == "A" else mean_pool(a, stride)
         zeros = np.zeros((*h.shape[:3], width - h.shape[3]))
         return np.concatenate([h, zeros], axis=3)
 

@@ -1,4 +1,4 @@
-"""Runs as a user starts them: processes of a tiny net on digits, and what they leave."""
+"""Runs as a user starts them: processes that train a tiny net, and what they leave."""
 
 import dataclasses
 import os

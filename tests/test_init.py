@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 
 import jax
@@ -95,7 +96,13 @@ def drawn(spec):
 
 @pytest.mark.parametrize(
     "act, slope",
-    [(Relu(), 0), (LeakyRelu(0.1), 0.1), (PRelu(), 0.25), (RRelu(), 1 / 5.5), (Elu(), 0)],
+    [
+        (Relu(), 0),
+        (LeakyRelu(0.1), 0.1),
+        (PRelu(), 0.25),
+        (RRelu(), 1 / 5.5),
+        (Elu(), 0),
+    ],
 )
 def test_every_convolution_of_a_net_has_the_gain_of_its_rectifier(act, slope):
     """Stem, units and projections: Var[w] = 2 / ((1 + slope^2) k^2 c_out)."""
@@ -110,7 +117,9 @@ def test_every_convolution_of_a_net_has_the_gain_of_its_rectifier(act, slope):
 
 def test_stacked_units_are_drawn_apart():
     spec = ResNetSpec(depths=(1, 4), widths=(32, 64), stem_width=32)
-    units = [w for path, w in drawn(spec).items() if path[1:4] == ("rest", "branch", "conv1")]
+    units = [
+        w for path, w in drawn(spec).items() if path[1:4] == ("rest", "branch", "conv1")
+    ]
     assert len(units) == 3
     for i in range(3):
         for j in range(i):
@@ -119,7 +128,7 @@ def test_stacked_units_are_drawn_apart():
 
 # ---------------------------------------------------------------- 30 layers
 
-# A plain net y_l = W_l x_l, x_{l+1} = f(y_l), f with slope a below zero. He et al. 2015:
+# A plain net y_l = W_l x_l, x_{l+1} = f(y_l), slope a below zero. He et al. 2015:
 #
 #   forward,  Eq. 8 and 15:   Var[y_l]  = n_l Var[w_l] (1 + a^2)/2 Var[y_{l-1}]
 #   backward, Eq. 13 and 15:  Var[dx_l] = m_l Var[w_l] (1 + a^2)/2 Var[dx_{l+1}]
@@ -143,10 +152,12 @@ def band(widths):
 def convolve(x, w):
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")
     numbers = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=numbers)
+    return jax.lax.conv_general_dilated(
+        x, w, (1, 1), "VALID", dimension_numbers=numbers
+    )
 
 
-def plain(widths, slope, kernels, shifts, x):
+def plain(slope, kernels, shifts, x):
     """Pre-activations y_1 ... y_L of a plain net; `shifts` are added to them."""
     outputs = []
     for w, shift in zip(kernels, shifts, strict=True):
@@ -159,14 +170,17 @@ def plain(widths, slope, kernels, shifts, x):
 def log_variances(spec, widths, *, slope=0.0):
     """log Var[y_l] and log Var[dy_l] of every layer, relative to where each starts."""
     keys = jax.random.split(key(1), len(widths))
-    shapes = [(3, 3, i, o) for i, o in zip(widths[:-1], widths[1:], strict=True)]
-    kernels = [spec(slope=slope)(k, shape) for k, shape in zip(keys, shapes, strict=False)]
+    shapes = [(3, 3, i, o) for i, o in itertools.pairwise(widths)]
+    kernels = [
+        spec(slope=slope)(k, shape) for k, shape in zip(keys, shapes, strict=False)
+    ]
     x = jax.random.normal(keys[-1], (2, 6, 6, widths[0]))
     shifts = [jnp.zeros((2, 6, 6, width)) for width in widths[1:]]
-    net = functools.partial(plain, widths, slope)
+    net = functools.partial(plain, slope)
     outputs = net(kernels, shifts, x)
     weights = jax.random.normal(key(2), outputs[-1].shape)
-    gradients = jax.grad(lambda shifts: jnp.vdot(weights, net(kernels, shifts, x)[-1]))(shifts)
+    loss = lambda shifts: jnp.vdot(weights, net(kernels, shifts, x)[-1])  # noqa: E731
+    gradients = jax.grad(loss)(shifts)
     forward = np.log([float(jnp.square(y).mean()) for y in outputs])
     backward = np.log([float(jnp.square(y).mean()) for y in gradients])
     return forward - forward[0], backward - backward[-1]
@@ -183,7 +197,7 @@ def test_he_keeps_signals_and_gradients(mode, slope):
 
 
 def test_xavier_halves_the_variance_a_layer():
-    """2^-29 from the first to the 30th, layer by layer: the net that stalls (Fig. 3)."""
+    """2^-29 from the first to the 30th: the net that stalls (Fig. 3)."""
     widths = [WIDTH] * (LAYERS + 1)
     forward, backward = log_variances(InitSpec("xavier", "fan_in"), widths)
     within, halvings = band(widths[1:]), np.arange(LAYERS) * math.log(2)

@@ -18,6 +18,7 @@ from resnet_jax.modules.shortcuts import Dropped, Gated, Scaled
 from resnet_jax.modules.units import (
     FULL_PRE,
     NORM_AFTER_ADDITION,
+    ORIGINAL,
     RELU_BEFORE_ADDITION,
     RELU_ONLY_PRE,
     SE,
@@ -86,9 +87,9 @@ CIFAR = [
     ("dropout",           cifar(110, shortcut="A", join=Dropped()),
                                                           1_727_962,   252_887_680),
     ("exclusive gating",  cifar(110, shortcut="A", join=Gated("both")),
-                                                 1_727_962 + 98_784, 252_887_680 + GATES),
+                                              1_727_962 + 98_784, 252_887_680 + GATES),
     ("shortcut gating",   cifar(110, shortcut="A", join=Gated("shortcut")),
-                                                 1_727_962 + 98_784, 252_887_680 + GATES),
+                                              1_727_962 + 98_784, 252_887_680 + GATES),
     # Hu et al. 2018, reduction 16, with biases
     ("SE-ResNet-20",   cifar(20, shortcut="A", gate=SE()),    272_095, None),
     ("SE-ResNet-110",  cifar(110, shortcut="A", gate=SE()), 1_742_200, None),
@@ -120,7 +121,8 @@ IMAGENET = [
     ("SE-ResNet-101", imagenet(101, gate=SE()),  49_326_872, "7.575 G"),
     ("SE-ResNet-152", imagenet(152, gate=SE()),  66_821_848, "11.289 G"),
 ]
-ROWS = [(*row, (32, 32, 3)) for row in CIFAR] + [(*row, (224, 224, 3)) for row in IMAGENET]
+ROWS = [(*row, (32, 32, 3)) for row in CIFAR]
+ROWS += [(*row, (224, 224, 3)) for row in IMAGENET]
 # fmt: on
 
 
@@ -165,14 +167,12 @@ def test_preact_1001_without_norms_is_the_papers_10_2m():
 
 
 def test_squeeze_and_excitation_adds_two_over_r_sums():
-    """(2 / r) sum_s N_s C_s^2 without biases, 2,530,992 with (Hu et al. 2018, Eq. 5)."""
+    """2,514,944 without biases (Hu et al. 2018, Eq. 5); 2,530,992 with."""
     spec, image = imagenet(50, gate=SE(16)), (224, 224, 3)
-    units = zip(spec.depths, spec.widths, strict=True)
-    kernels = sum(2 * n * c**2 // 16 for n, c in units)
-    assert kernels == 2_514_944
-    assert count(spec, image, ("squeeze", "excite")) == 2_530_992
-    biases = sum(n * (c // 16 + c) for n, c in zip(spec.depths, spec.widths, strict=True))
-    assert kernels + biases == 2_530_992
+    units = list(zip(spec.depths, spec.widths, strict=True))
+    biases = sum(n * (c // 16 + c) for n, c in units)
+    assert sum(2 * n * c**2 // 16 for n, c in units) == 2_514_944
+    assert count(spec, image, ("squeeze", "excite")) == 2_514_944 + biases == 2_530_992
 
 
 ORDERS = {
@@ -190,16 +190,12 @@ def test_orders_are_the_same_parts(order):
     assert cost.num_params(net, (32, 32, 3)) == 1_727_962
 
 
-@pytest.mark.parametrize("order", ["original", "full pre-activation"])
+@pytest.mark.parametrize("order", [ORIGINAL, FULL_PRE], ids=["original", "pre"])
 def test_single_convolution_units(order):
-    """He et al. 2016b, Table 3: 108 units of one convolution, as large as ResNet-110."""
-    spec = cifar(110, branch=SINGLE, shortcut="A", **order_of(order))
+    """He et al. 2016b, Table 3: 108 units of one convolution."""
+    spec = cifar(110, branch=SINGLE, shortcut="A", order=order)
     assert sum(spec.depths) == 108
     assert cost.num_params(spec.build(), (32, 32, 3)) == 1_727_962
-
-
-def order_of(name):
-    return {"order": ORDERS[name]} if name in ORDERS else {}
 
 
 @pytest.mark.parametrize("sharing", ["channel", "layer"])

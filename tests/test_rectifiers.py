@@ -115,8 +115,8 @@ def test_prelu_gradient_by_input():
 
 def test_prelu_gradients_at_zero():
     """Neither halved, as the gradient of max(0, y) + a min(0, y) would be, nor NaN."""
-    slope, zero = jnp.asarray([0.25]), jnp.zeros((1, 1))
-    by_x, by_slope = jax.grad(lambda x, a: prelu(x, a).sum(), argnums=(0, 1))(zero, slope)
+    gradient = jax.grad(lambda x, a: prelu(x, a).sum(), argnums=(0, 1))
+    by_x, by_slope = gradient(jnp.zeros((1, 1)), jnp.asarray([0.25]))
     np.testing.assert_array_equal(by_x, [[0.25]])
     np.testing.assert_array_equal(by_slope, [0.0])
 
@@ -125,7 +125,8 @@ def test_prelu_gradients_at_zero():
 def test_prelu_starts_at_a_quarter(sharing, slopes):
     net = Net(PRelu(sharing))
     held = net.init(key(0), jnp.ones((2, 3, 3, 5)), train=True)
-    np.testing.assert_array_equal(held["params"]["act_1"]["slope"], np.full(slopes, 0.25))
+    slope = held["params"]["act_1"]["slope"]
+    np.testing.assert_array_equal(slope, np.full(slopes, 0.25))
 
 
 @pytest.mark.parametrize("sharing", ["channel", "layer"])

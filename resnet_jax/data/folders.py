@@ -56,12 +56,20 @@ def _version(folder: pathlib.Path) -> tuple[int, ...]:
 @contextlib.contextmanager
 def locked(name: str, *, directory: pathlib.Path) -> Iterator[None]:
     """Let one process at a time prepare `name`; the others wait for its result."""
+    path, existed = directory / f".{name}.lock", directory.exists()
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        lock = open(directory / f".{name}.lock", "w")  # noqa: SIM115, closed below
+        lock = open(path, "w")  # noqa: SIM115, closed below
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        except DataError:
+            if not existed:  # a mistyped folder leaves nothing behind
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+            raise
 
 
 @contextlib.contextmanager

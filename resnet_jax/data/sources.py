@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data import decode, folders
-from resnet_jax.data.tfrecord import TFRecords
+from resnet_jax.data.records import Records, open_builder, open_records
 from resnet_jax.errors import ConfigError, DataError
 
 # The labels of ImageNet's test images were never published; tfds stores -1.
@@ -20,43 +20,6 @@ CHUNK = 256  # records read at once: few calls, and a progress bar that moves
 
 ImageShape = tuple[int | None, int | None, int]
 Progress = Callable[[int, int], object]
-
-
-@dataclasses.dataclass(frozen=True)
-class Records:
-    """The serialised `tf.train.Example`s of one tfds split, and the files they are in.
-
-    Stored by every tfds folder, whatever the file format, and read without TensorFlow.
-    """
-
-    split: str
-    files: tuple[str, ...]
-    lengths: tuple[int, ...]
-    reader: Any = dataclasses.field(repr=False, compare=False)
-
-    def where(self, index: int) -> str:
-        """`train[123] in FILE`."""
-        ends = np.cumsum(self.lengths)
-        shard = int(np.searchsorted(ends, index, side="right"))
-        return f"{self.split}[{index}] in {self.files[shard]}"
-
-    def read(self, index: int) -> bytes:
-        try:
-            return self.reader[index]
-        # The readers raise whatever their C++ layers map a damaged byte to.
-        except Exception as error:
-            cause = folders.first_line(error)
-            raise DataError(
-                f"{self.where(index)}: cannot be read ({cause});"
-                " delete the folder and prepare the data set again"
-            ) from error
-
-    def read_many(self, indices: Sequence[int]) -> list[bytes]:
-        try:
-            return self.reader.__getitems__(list(indices))
-        # Read again one by one: only so is it known which record is damaged.
-        except Exception:
-            return [self.read(i) for i in indices]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +104,7 @@ def open_sources(
     last M to validate on. Digits are prepared on first use; so are CIFAR-10 and -100,
     from the original archives. All others must lie prepared in `directory`.
     """
-    builder = _builder(_prepared(name, directory=folders.root(directory)))
+    builder = open_builder(_prepared(name, directory=folders.root(directory)))
     test = TESTED_ON.get(builder.name) or next(
         (s for s in ("test", "validation") if s in builder.info.splits), "test"
     )
@@ -201,19 +164,6 @@ def _prepared(name, *, directory) -> pathlib.Path:
         return cifar.prepare(name, directory=directory)
 
 
-def _builder(folder):
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder_from_directory(folder)
-        if not builder.info.splits:
-            raise ValueError("no split in dataset_info.json")
-    # tfds answers damaged files with ParseError, KeyError, JSONDecodeError, ...
-    except Exception as error:
-        raise folders.damaged(folder, error) from error
-    return builder
-
-
 def _source(builder, split) -> Source:
     """A whole tfds split; refuses what is not image classification."""
     info = builder.info
@@ -221,7 +171,7 @@ def _source(builder, split) -> Source:
     channels = info.features[keys[0]].shape[-1]
     if channels not in decode.MODES:
         raise DataError(f"{info.name}: images have {channels} channels, not 1, 3 or 4")
-    records = _records(builder, split)
+    records = open_records(builder, split)
     return Source(
         name=info.full_name.split(":")[0].rsplit("/", 1)[0],
         version=str(info.version),
@@ -251,35 +201,6 @@ def _keys(info) -> tuple[str, str]:
             f" are {', '.join(info.features)}"
         )
     return keys
-
-
-def _records(builder, split) -> Records:
-    """The reader for the file format of a folder: array_record or TFRecord."""
-    import tensorflow_datasets as tfds
-
-    info = builder.info
-    files = tuple(os.fspath(path) for path in info.splits[split].filepaths)
-    lengths = tuple(info.splits[split].shard_lengths)
-    formats = {f.value for f in info.available_file_formats()}
-    if "array_record" in formats:
-        try:
-            reader = builder.as_data_source(
-                split,
-                deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-                file_format="array_record",
-            )
-        # A missing or empty shard; RuntimeError and others, from C++.
-        except Exception as error:
-            raise folders.damaged(builder.data_path, error) from error
-    elif "tfrecord" in formats:
-        reader = TFRecords(files, lengths)
-    else:
-        raise DataError(
-            f"{builder.data_path}: file format {', '.join(sorted(formats))} cannot be"
-            " read at random; prepare it again with `tfds build"
-            f" {info.name} --file_format=array_record`"
-        )
-    return Records(split, files, lengths, reader)
 
 
 def to_arrays(

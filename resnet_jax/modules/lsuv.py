@@ -62,7 +62,7 @@ def _orthonormal(path, kernel):
 
 
 def _variances(net, layers, variables, images) -> dict[Path, Array]:
-    """Variance behind every layer with a kernel; lists the layers as they are called."""
+    """Variance behind every layer with a kernel; lists the layers as called."""
 
     def measured(call, args, kwargs, context):
         y, module = call(*args, **kwargs), context.module
