@@ -132,7 +132,8 @@ def run(
         if done and result and done["step"] >= experiment.loop.steps:
             return result
         if number == 0:
-            (folder / "DONE").unlink(missing_ok=True)
+            for end in ("DONE", "FAILED"):
+                (folder / end).unlink(missing_ok=True)
             workdir.write_json(folder / "config.json", resolved)
             workdir.keep_environment(folder)
         board = config.train.tensorboard == "on" and number == 0

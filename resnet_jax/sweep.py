@@ -18,6 +18,7 @@
     --time              with hours, from a few steps of each row on made-up images
   --commands            prints the commands instead, one a line
   --slurm               prints a script for `sbatch`, an array with a task a run
+  --debug               shows tracebacks of errors that a user can cause
 
 The first seed of every row comes first, so that a table fills evenly. Runs that are
 DONE are not started. A run of another config in the same folder is refused, and the
@@ -92,14 +93,9 @@ def _sweep(argv: Sequence[str]) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ConfigError(message)
-
-
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and the --config.x.y=v that every run is given."""
-    parser = _Parser(prog="resnet_jax.sweep", add_help=False, allow_abbrev=False)
+    parser = cli.Parser("resnet_jax.sweep")
     add = parser.add_argument
     add("--config", required=True)
     for option in ("--rows", "--seeds"):

@@ -1,11 +1,13 @@
 """Runs as a user starts them: processes that train a tiny net, and what they leave."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -63,21 +65,27 @@ class Workshop:
             *(f"--config.{path}={value}" for path, value in fields.items()),
         ]
 
-    def start(
+    @contextlib.contextmanager
+    def started(
         self, workdir, changes=(), *, devices=2, before="", flags=()
-    ) -> subprocess.Popen:
-        """Starts a run, after the Python code `before`."""
+    ) -> Iterator[subprocess.Popen]:
+        """A run that was started, after the Python code `before`; it ends with us."""
         arguments = [*self.command(workdir, changes), *flags]
-        return subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", before + MAIN, *arguments],
             env=self.environment(devices=devices),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, workdir, changes=(), **kwargs) -> subprocess.CompletedProcess:
-        return ended(self.start(workdir, changes, **kwargs))
+        with self.started(workdir, changes, **kwargs) as process:
+            return ended(process)
 
     def done(self, workdir, changes=(), **kwargs) -> pathlib.Path:
         """The folder of a run that ended well."""
@@ -99,20 +107,23 @@ class Workshop:
 
 def ended(process) -> subprocess.CompletedProcess:
     """A process and what it said, when it is over."""
-    try:
-        out, err = process.communicate(timeout=LIMIT)
-    finally:
-        process.kill()
+    out, err = process.communicate(timeout=LIMIT)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def await_rows(process, workdir, count) -> None:
-    """Returns once a run that goes on has logged so many rows."""
-    log, end = workdir / "metrics.jsonl", time.monotonic() + LIMIT
-    while not log.exists() or log.read_bytes().count(b"\n") < count:
+def await_true(process, happened: Callable[[], bool]) -> None:
+    """Returns once something has happened in a run that goes on."""
+    end = time.monotonic() + LIMIT
+    while not happened():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def await_rows(process, workdir, count) -> None:
+    """Returns once a run has logged so many rows."""
+    log = workdir / "metrics.jsonl"
+    await_true(process, lambda: log.exists() and log.read_bytes().count(b"\n") >= count)
 
 
 def rows(workdir) -> list[dict]:
@@ -158,8 +169,11 @@ def assert_same_run(one, other) -> None:
 
 
 def listing(folder) -> dict[str, tuple[int, int]]:
-    """Every file below a folder with its size and time, to see that none changed."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """Files below a folder with size and time, to see that none changed.
+
+    Without .lock, which names the last process that came.
+    """
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in files

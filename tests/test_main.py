@@ -110,9 +110,7 @@ def told(capsys, *argv):
         ),
         (
             ["data.augment=imagenet_scale"],
-            [
-                "data.augment='imagenet_scale': is for images of 3 channels, but those of"
-            ],
+            ["data.augment='imagenet_scale': is for images of 3 channels, but those"],
         ),
         (["train.steps"], ["--config.train.steps: has no value"]),
     ],
@@ -133,8 +131,9 @@ FILES = {
     "syntax.py": "\ndef get_config(:\n",
     "broken.py": "def get_config(row='a'):\n    return undefined\n",
     "other.py": "def get_config(row='a'):\n    return {'model': {'depth': 8}}\n",
-    "field.py": "from resnet_jax.config import configured\n"
-    "def get_config(row='a'):\n    return configured({'model.dept': 8}, {'a': {}}, row)",
+    "field.py": "from resnet_jax import config\n"
+    "def get_config(row='a'):\n"
+    "    return config.configured({'model.dept': 8}, {'a': {}}, row)\n",
 }
 
 

@@ -43,7 +43,7 @@ class Devices:
         put = jax.make_array_from_process_local_data
         return jax.tree.map(lambda x: put(sharding, np.asarray(x)), tree)
 
-    def dealt(self, feeds: Batch) -> Batch:
+    def dealt(self, feeds: Any) -> Any:
         """[k b ...] -> [k devices b/devices ...], as pmap takes it."""
         count = jax.local_device_count()
         return jax.tree.map(lambda x: x.reshape(len(x), count, -1, *x.shape[2:]), feeds)
