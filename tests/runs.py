@@ -31,14 +31,14 @@ import sys
 from resnet_jax.main import main
 sys.exit(main(["main", *sys.argv[1:]]))
 """
-# Slow enough to be met by a signal at any step.
+# Seconds are a Python expression, of `step` perhaps: a signal may come at any step.
 PAUSED = """
 import time
 from resnet_jax import feeds
 def train(self, read=feeds.Feeds.train):
     read = read(self)
     def paused(step, k):
-        time.sleep({seconds} if step >= {after} else 0)
+        time.sleep({seconds})
         return read(step, k)
     return paused
 feeds.Feeds.train = train

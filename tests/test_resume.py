@@ -57,22 +57,23 @@ def refused(shop, workdir, changes, capsys):
 # Killed
 
 
-SLOWLY = runs.PAUSED.format(seconds=0.05, after=0)
+SLOWLY = runs.PAUSED.format(seconds="0.05")
+STUCK_AT_20 = runs.PAUSED.format(seconds="0.05 if step < 20 else 600")
 
 
 def killed_and_resumed(shop, workdir, changes=(), *, times):
     """Kills a run at random instants, then lets the same command finish it."""
+    log = workdir / "metrics.jsonl"
     for _ in range(times):
-        logged = len(runs.rows(workdir)) if workdir.exists() else 0
-        delay = random.uniform(0, 1)
-        with shop.started(workdir, changes, before=SLOWLY) as process:
-            runs.await_rows(process, workdir, logged + 1)
+        before, delay = log.exists() and log.read_bytes(), random.uniform(0, 1.2)
+        with shop.started(workdir, changes, before=STUCK_AT_20) as process:
+            runs.await_true(process, lambda: log.exists() and log.stat().st_size)
+            runs.await_true(process, lambda old=before: log.read_bytes() != old)
             time.sleep(delay)
             process.send_signal(signal.SIGKILL)
             run = runs.ended(process)
         print(f"killed after {delay:.3f} s: {run.returncode}, {runs.steps(workdir)}")
         assert run.returncode == -signal.SIGKILL
-        assert not (workdir / "DONE").exists()
     return shop.done(workdir, changes)
 
 
@@ -119,7 +120,7 @@ def test_a_second_signal_ends_a_run_at_once_and_a_second_run_is_refused(
     shop, whole, tmp_path, capsys
 ):
     workdir = tmp_path / "run"
-    stuck = runs.PAUSED.format(seconds=600, after=8)
+    stuck = runs.PAUSED.format(seconds="600 if step >= 8 else 0")
     with shop.started(workdir, before=stuck) as process:
         runs.await_rows(process, workdir, 4)
         runs.await_true(process, lambda: runs.steps(workdir) == [3, 6])
@@ -148,15 +149,14 @@ def test_a_finished_run_answers_at_once(shop, whole, capsys):
     assert refused(shop, whole, {}, capsys)[0] == 0
 
 
-def test_fewer_steps_than_were_made_are_refused(shop, tmp_path):
-    workdir = shop.done(tmp_path / "run", {"train.steps": 6, "train.eval_every": 6})
+def test_fewer_steps_than_were_made_are_refused(shop, half, copied):
+    workdir = copied(half)
     (workdir / "DONE").unlink()
-    log = workdir / "metrics.jsonl"
-    log.write_bytes(b"")  # as if stopped between two evaluations
-    run = shop.run(workdir, {"train.steps": 5, "train.eval_every": 6})
+    (workdir / "metrics.jsonl").write_bytes(b"")  # as if it was between two looks
+    run = shop.run(workdir, {"train.steps": 10})
     assert run.returncode == 2
-    assert "train.steps=5: the run is at step 6 already" in run.stderr
-    assert runs.steps(workdir) == [3, 6]
+    assert "train.steps=10: the run is at step 12 already" in run.stderr
+    assert runs.steps(workdir) == runs.steps(half)
 
 
 # Other devices, other feeds

@@ -11,7 +11,6 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.layers import Convolution
 
 Path = tuple[str, ...]
 
@@ -66,7 +65,7 @@ def _variances(net, layers, variables, images) -> dict[Path, Array]:
 
     def measured(call, args, kwargs, context):
         y, module = call(*args, **kwargs), context.module
-        if isinstance(module, Convolution | nn.Dense):
+        if module.has_variable("params", "kernel"):
             layers.append(module.path)
             wide = jnp.promote_types(y.dtype, jnp.float32)
             module.sow("intermediates", "variance", y.astype(wide).var())
