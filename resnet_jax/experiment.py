@@ -57,6 +57,14 @@ class Experiment:
             max_skips=train.max_skips,
         )
 
+    def abstract_state(self, program: parallel.Program) -> TrainState:
+        """Shapes, dtypes and placement of the state, for a checkpoint to fill."""
+        same = self.devices.replicated
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=same),
+            jax.eval_shape(program.init, jnp.uint32(self.config.seed)),
+        )
+
     def derived(self) -> dict[str, Any]:
         """What was computed from the config and the data, for config.json."""
         return {
@@ -162,14 +170,7 @@ def train(
 ) -> dict[str, Any]:
     """Restores or initialises a state and trains it to the end; returns its meta."""
     config, feeds, devices = experiment.config, experiment.feeds, experiment.devices
-    task = make_task(experiment)
-    spec = StepSpec(
-        label_smoothing=config.train.label_smoothing,
-        accumulate=config.train.accumulate,
-        ema=config.train.ema,
-        max_skips=config.train.max_skips,
-    )
-    program = parallel.compiled(task, spec, spmd=config.train.spmd, devices=devices)
+    program = make_program(experiment)
     data = feeds.resident and devices.copied(feeds.resident)
     state, meta = start(experiment, program, saved)
     refuse_end_behind(log, step=int(state.step), end=experiment.loop.steps)
@@ -191,6 +192,19 @@ def train(
     return loop.fit(
         run, experiment.loop, state=state, meta=meta, finish=finish if batches else None
     )
+
+
+def make_program(experiment: Experiment) -> parallel.Program:
+    """The functions of a run, compiled when they are first called."""
+    train = experiment.config.train
+    spec = StepSpec(
+        label_smoothing=train.label_smoothing,
+        accumulate=train.accumulate,
+        ema=train.ema,
+        max_skips=train.max_skips,
+    )
+    task = make_task(experiment)
+    return parallel.compiled(task, spec, spmd=train.spmd, devices=experiment.devices)
 
 
 def make_task(experiment: Experiment) -> Task:
@@ -232,12 +246,7 @@ def start(
 ) -> tuple[TrainState, dict[str, Any]]:
     """The newest checkpoint that is whole, or the initial state."""
     seed = jnp.uint32(experiment.config.seed)
-    same = experiment.devices.replicated
-    abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=same),
-        jax.eval_shape(program.init, seed),
-    )
-    if found := saved.restore(abstract):
+    if found := saved.restore(experiment.abstract_state(program)):
         return found
     state = program.init(seed)
     if experiment.config.model.init == "lsuv":

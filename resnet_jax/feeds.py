@@ -31,6 +31,11 @@ class Feeds:
     image_shape: tuple[int, int, int]
     preprocess: Callable[..., jax.Array]
 
+    @property
+    def crop(self) -> decode.CropSpec:
+        """The host's share of the augmentation."""
+        return decode.preset(self.config.data.augment)
+
     def train(self) -> Callable[[int, int], Batch]:
         """feeds(step, k): this process's share of the k batches from `step` on."""
         place = _place()
@@ -39,10 +44,9 @@ class Feeds:
             arrays = self.resident["train"]
             reader = loader.Resident(arrays, seed, size, **place)
             return lambda step, k: _stacked(reader.batch(step + i) for i in range(k))
-        crop = decode.preset(self.config.data.augment)
         workers = self.config.data.workers
         reader = loader.Streaming(
-            self.splits["train"], seed, size, crop, workers=workers, **place
+            self.splits["train"], seed, size, self.crop, workers=workers, **place
         )
         return _Following(reader.iterate)
 
@@ -62,9 +66,8 @@ class Feeds:
         def batches(name) -> Iterator[Any]:
             if name in fixed:
                 return fixed[name]
-            crop = decode.preset(self.config.data.augment)
             read = loader.eval_batches(
-                self.splits[name], batch_size=size, crop=crop, **_place()
+                self.splits[name], batch_size=size, crop=self.crop, **_place()
             )
             return (devices.spread(batch, axis=0) for batch in read)
 

@@ -45,9 +45,9 @@ def made(changes):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("model.depht", r"model.depht: config.model has no field 'depht'; it has name, "
+        ("model.depht", r"model.depht: config.model has no field 'depht'; it has act, "
          r"depth, .*; did you mean 'depth'\?"),
-        ("optim.lr", r"optim.lr: config.optim has no field 'lr'; it has name, learning"),
+        ("optim.lr", r"optim.lr: config.optim has no field 'lr'; it has .*rate"),
         ("modle.depth", r"modle.depth: config has no field 'modle'; .* 'model'\?"),
         ("model.unit.ordr", r"config.model.unit has no field 'ordr'; .* 'order'\?"),
         ("seed.x", r"seed.x: config.seed has no field 'x'; it has none"),
@@ -67,8 +67,8 @@ def test_every_known_field_is_known():
 
 def test_unknown_row():
     rows = {"ResNet-20": {}, "PreAct-20": {}}
-    with pytest.raises(ConfigError, match=r"row 'PreAct20': this experiment has ResNet-20"
-                       r", PreAct-20; did you mean 'PreAct-20'\?"):  # fmt: skip
+    message = r"this experiment has ResNet-20, PreAct-20; did you mean 'PreAct-20'\?"
+    with pytest.raises(ConfigError, match=f"row 'PreAct20': {message}"):
         configured({}, rows, "PreAct20")
 
 
@@ -145,11 +145,10 @@ def test_wrong_values_are_told_with_field_and_rule(path, value, rule):
     for owner in owners:
         section = section[owner]
     section[name] = value
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=rule) as caught:
         validated(tree)
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{path}={value!r}: ")
-    pytest.raises(ConfigError, validated, tree).match(rule)
 
 
 def test_all_problems_are_told_at_once(changed):
@@ -197,22 +196,17 @@ def test_what_is_operational_is_a_field():
     ("changes", "message"),
     [
         ({"model.depth": 21}, r"model.depth=21: must be 6n\+2 \(e.g. 110\)"),
-        ({"model.depth": 20, "model.unit.branch": "bottleneck"},
-         r"model.depth=20: does not|model.depth=21: must|OK"),
         ({"model.depth": 21, "model.unit.branch": "bottleneck"}, r"9n\+2 \(e.g. 164\)"),
         ({"model.name": "imagenet_resnet", "model.depth": 51}, r"one of \(18, 34, 50"),
         ({"model.norm.group": 48}, r"model.norm.group=48: does not divide the 128"),
         ({"model.slope": 0.3}, r"model.slope=0.3: relu has no such slope"),
         ({"model.width": 0.3}, r"model.width=0.3: widths .* must be whole"),
         ({"model.unit.join": "scaled", "model.unit.shortcut": "none"},
-         r"model.unit.join='scaled': a plain net"),
+         r"model.unit.join='scaled': shortcut 'none' joins nothing"),
     ],
 )  # fmt: skip
 def test_fields_that_do_not_go_together(changes, message):
     config = made(changes)
-    if "OK" in message:
-        build.network(config, num_classes=10, devices=1)
-        return
     with pytest.raises(ConfigError, match=message):
         build.network(config, num_classes=10, devices=1)
 
@@ -266,5 +260,5 @@ def test_length_of_the_schedule(changes, steps):
 
 
 def test_reading_a_config_needs_no_jax():
-    code = "import sys, resnet_jax.config, resnet_jax.cli; assert 'jax' not in sys.modules"
+    code = "import sys, resnet_jax.cli; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_row_builds_its_network(name, row, devices):
     classes = classes_of(name)
     spec = build.network(config, num_classes=classes, devices=devices)
     # Whom a norm groups changes no parameter: what is equal is counted once.
-    norm = dataclasses.replace(spec.layers.norm, group=None) if spec.layers.norm else None
+    norm = spec.layers.norm and dataclasses.replace(spec.layers.norm, group=None)
     layers = dataclasses.replace(spec.layers, norm=norm)
     channels = 1 if config.data.name == "digits" else 3
     counted = parts(dataclasses.replace(spec, layers=layers), channels)
@@ -133,7 +134,8 @@ def test_what_runs_without_a_row_is_a_row(name):
 @every_file
 def test_docstring_holds_the_command(name):
     text = MODULES[name]["__doc__"]
-    assert f"    python -m resnet_jax.main --config experiments/{name}.py" in text
+    command = rf"    python -m resnet_jax.(main|sweep) --config experiments/{name}\.py"
+    assert re.search(command, text)
     for line in text.splitlines():
         reference = line.partition(f"experiments/{name}.py:")[2].split(" ")[0]
         assert not reference or reference in MODULES[name]["ROWS"], line

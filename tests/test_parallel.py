@@ -1,6 +1,7 @@
 """The same numbers on one device and on two, under jit and under pmap."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,20 @@ import pytest
 import tinytask
 
 from resnet_jax import experiment
+from resnet_jax.data.records import Records
+from resnet_jax.data.sources import Source
 from resnet_jax.train import parallel
 from resnet_jax.train.step import example_sums
 
 EXACT = {"train.dtype": "float64"}
-BUSY = tinytask.NOISY | EXACT | {"train.ema": 0.9, "train.label_smoothing": 0.1}
+# All that a step does but the noise, which pmap draws for each device by itself.
+BUSY = {
+    "train.ema": 0.9,
+    "train.label_smoothing": 0.1,
+    "train.max_skips": 1,
+    **EXACT,
+    **tinytask.NOISY,
+}
 SUMS = 1e-6  # kept in float32
 
 
@@ -21,6 +31,19 @@ SUMS = 1e-6  # kept in float32
 def float64():
     with jax.enable_x64(True):
         yield
+
+
+@functools.cache
+def trainer(count, spmd, group, **changes):
+    """Compiled once for all tests."""
+    fields = {f"train.{name}": value for name, value in changes.items()}
+    busy = BUSY | {"train.spmd": spmd, "model.norm.group": group}
+    return tinytask.trainer(busy | fields, count=count, units=1)
+
+
+@functools.cache
+def three_updates(*args):
+    return trainer(*args).run(3)
 
 
 def assert_same(one, other):
@@ -32,9 +55,9 @@ def assert_same(one, other):
 
 
 def test_two_devices_equal_one():
-    """With all noise there is, which jit draws for a batch whatever holds it."""
-    changes = BUSY | {"model.act": "rrelu", "model.norm.group": 8}
-    one, two = (tinytask.trainer(changes, count=n).run(3) for n in (1, 2))
+    """With noise as well, which jit draws for a batch whatever holds it."""
+    noisy = BUSY | {"model.act": "rrelu", "model.norm.group": 4}
+    one, two = (tinytask.trainer(noisy, count=n, units=1).run(3) for n in (1, 2))
     assert_same(two, one)
 
 
@@ -47,80 +70,77 @@ def test_two_devices_equal_one():
     ],
 )
 def test_pmap_equals_jit_where_batchnorm_sees_the_same(pmap, jit):
-    spread = {"train.spmd": "pmap", "model.norm.group": pmap}
-    one = tinytask.trainer(BUSY | {"model.norm.group": jit}).run(3)
-    two = tinytask.trainer(BUSY | spread, count=2).run(3)
-    assert_same(two, one)
+    assert_same(three_updates(2, "pmap", pmap), three_updates(1, "jit", jit))
 
 
 def test_pmap_differs_from_jit_where_batchnorm_sees_another_batch():
-    one = tinytask.trainer(EXACT | {"model.norm.group": "global"}).run(1)
-    spread = {"train.spmd": "pmap", "model.norm.group": "device"}
-    two = tinytask.trainer(EXACT | spread, count=2).run(1)
-    assert abs(one[1]["loss"][0] - two[1]["loss"][0]) > 1e-4
+    one, two = three_updates(1, "jit", "global"), three_updates(2, "pmap", "device")
+    assert (abs(one[1]["loss"] - two[1]["loss"]) > 1e-4).all()
 
 
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_parts_of_a_batch_are_spread_as_well(spmd):
-    changes = BUSY | {"train.accumulate": 2, "model.norm.group": 4}
-    one = tinytask.trainer(changes).run(2)
-    two = tinytask.trainer(changes | {"train.spmd": spmd}, count=2)
-    assert_same(two.run(2), one)
-    if spmd == "jit":
-        # No device computes what another one computes: of 8 images a part, 4 each.
-        feeds = two.program.place(two.feeds(0, 1))
-        lowered = two.program.steps.lower(two.state, two.data, feeds)
-        program = lowered.compile().as_text()
-        assert "f64[4,8,8,8]" in program and "f64[8,8,8,8]" not in program
+    one = trainer(1, "jit", 4, accumulate=2)
+    two = trainer(2, spmd, 4, accumulate=2)
+    if spmd == "pmap":
+        assert_same(two.run(2), one.run(2))
+        return
+    feeds = two.program.place(two.feeds(0, 1))
+    steps = two.program.steps.lower(two.state, two.data, feeds).compile()
+    # No device computes what another one computes: of 8 images a part, 4 each.
+    assert "f64[4,8,8,8]" in steps.as_text() and "f64[8,8,8,8]" not in steps.as_text()
+    program = dataclasses.replace(two.program, steps=steps)
+    assert_same(dataclasses.replace(two, program=program).run(2), one.run(2))
 
 
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_many_updates_in_one_call(spmd):
-    net = tinytask.trainer(BUSY | {"train.spmd": spmd}, count=2)
-    assert_same(net.run(6, k=3), net.run(6))
+    net = trainer(2, spmd, "global")
+    assert_same(net.run(3, k=3), three_updates(2, spmd, "global"))
+
+
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
+def test_streamed_batches_equal_resident_ones(spmd):
+    net = trainer(2, spmd, "global")
+    state, said = streamed(net, [feed_of(net, step) for step in range(3)])
+    assert_same((state, said), three_updates(2, spmd, "global"))
 
 
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_what_is_not_finite_is_left_out_on_all_devices(spmd):
     """One image of one device is poisoned, in the second of three updates."""
-    net = tinytask.trainer({"train.spmd": spmd, "train.max_skips": 1}, count=2)
-    feeds = {k: x[:, 0] for k, x in streamed(net, steps=3).items()}
-    feeds["mask"] = np.ones((3, 16), np.float32)
-    feeds["mask"][1, 12] = np.nan
-    state, said = net.state, []
-    for step in range(3):
-        feed = net.program.place({k: x[step : step + 1] for k, x in feeds.items()})
-        state, seen = net.program.steps(state, None, feed)
-        said.append(jax.device_get(seen))
-    assert [bool(s["ok"][0]) for s in said] == [True, False, True]
+    net = trainer(2, spmd, "global")
+    feeds = [feed_of(net, step) for step in range(3)]
+    feeds[1]["mask"][0, 12] = np.nan
+    state, said = streamed(net, feeds)
+    assert said["ok"].tolist() == [True, False, True]
     assert (state.step, state.skipped, state.sums["n"]) == (3, 1, 32)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(jax.device_get(state)))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
 
 
-def streamed(net, *, steps):
-    """The batches of resident arrays as a stream would give them."""
-    arrays, feeds = net.opening.feeds.resident["train"], net.feeds(0, steps)
-    index = feeds.pop("index")
-    return {k: x[:, None] for k, x in (feeds | {n: a[index] for n, a in arrays.items()}).items()}
+def feed_of(net, step):
+    """A resident batch as a stream would give it."""
+    feed, arrays = net.feeds(step, 1), net.opening.feeds.resident["train"]
+    index = feed.pop("index")
+    feed |= {name: array[index] for name, array in arrays.items()}
+    return feed | {"mask": np.ones(index.shape, np.float32)}
 
 
-def test_streamed_batches_equal_resident_ones():
-    net = tinytask.trainer(BUSY, count=2)
-    resident = net.run(2)
-    feeds, state, said = streamed(net, steps=2), net.state, []
-    for step in range(2):
-        placed = net.program.place({k: x[step] for k, x in feeds.items()})
-        state, seen = net.program.steps(state, None, placed)
+def streamed(net, feeds):
+    """(state, what was said) after these feeds, without resident arrays."""
+    state, said = net.opening.devices.copied(jax.tree.map(jnp.copy, net.state)), []
+    for feed in feeds:
+        state, seen = net.program.steps(state, None, net.program.place(feed))
         said.append(seen)
     said = jax.tree.map(lambda *x: np.concatenate(x), *jax.device_get(said))
-    assert_same((jax.device_get(state), said), resident)
+    return jax.device_get(state), said
 
 
 def test_order_and_augmentation_know_no_devices():
     """The very images that the network is given."""
     pictures = []
     for count in (1, 2):
-        opening = tinytask.opened(tinytask.NOISY, count=count)
+        opening = tinytask.opened(tinytask.NOISY, count=count, units=1)
         task = dataclasses.replace(
             experiment.make_task(opening), statistics=lambda v, images, rngs: images
         )
@@ -140,7 +160,7 @@ def test_order_and_augmentation_know_no_devices():
 def test_initial_states_are_equal_on_one_and_two_devices():
     states = []
     for count in (1, 2):
-        net = tinytask.trainer(EXACT | {"train.ema": 0.9}, count=count)
+        net = tinytask.trainer(EXACT | {"train.ema": 0.9}, count=count, units=1)
         states.append(jax.device_get(net.program.init(jnp.uint32(7))))
     tinytask.assert_equal(*states)
     assert states[0].seed == 7 and states[0].step == 0
@@ -151,15 +171,18 @@ def test_initial_states_are_equal_on_one_and_two_devices():
 
 def test_evaluation_counts_each_example_once():
     """64 images in batches of 24: the last one is mostly padding."""
-    net = tinytask.trainer(EXACT | {"data.batch_size": 24}, count=2)
+    net = tinytask.trainer(EXACT | {"data.batch_size": 24}, count=2, units=1)
+    source = Source(
+        name="random", version="1", split="test", num_classes=10,
+        image_shape=(8, 8, 1), description="", start=0, length=64,
+        records=Records("test", (), (), None),
+    )  # fmt: skip
     feeds = dataclasses.replace(
         net.opening.feeds,
-        splits={"test": None},
+        splits={"test": source},
         resident={"test": net.opening.feeds.resident["train"]},
     )
-    evaluate = feeds.evaluations(
-        net.program, net.opening.devices, {"test": net.data}
-    )
+    evaluate = feeds.evaluations(net.program, net.opening.devices, {"test": net.data})
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
     found = evaluate(variables)
     images = net.opening.feeds.preprocess(None, feeds.resident["test"], train=False)

@@ -92,9 +92,7 @@ def expected(images, variables, *, group):
 def test_whole_batches(images):
     """Each batch is normalised by itself; the moments are those of all together."""
     stats, variables = recomputed(images, statistics)
-    tinytask.assert_close(
-        stats, expected(images, variables, group=BATCH), rtol=1e-12
-    )
+    tinytask.assert_close(stats, expected(images, variables, group=BATCH), rtol=1e-12)
     within = expected(images[:BATCH], variables, group=BATCH)
     assert not np.allclose(stats["first"]["var"], within["first"]["var"], rtol=0.1)
 
@@ -102,9 +100,7 @@ def test_whole_batches(images):
 @pytest.mark.parametrize("group", [2, 4, 8])
 def test_groups_within_batches(group, images):
     stats, variables = recomputed(images, over_groups(statistics, size=group))
-    tinytask.assert_close(
-        stats, expected(images, variables, group=group), rtol=1e-12
-    )
+    tinytask.assert_close(stats, expected(images, variables, group=group), rtol=1e-12)
 
 
 def test_other_leaves_are_averaged(images):
@@ -142,7 +138,11 @@ def test_a_residual_net(images):
     x = net.opening.feeds.preprocess(None, batch, train=False)
     kernel = net.state.params["stem_conv"]["kernel"]
     y = jax.lax.conv_general_dilated(
-        jnp.float64(x), kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        jnp.float64(x),
+        kernel,
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     found = stats["norm_stem"]
     np.testing.assert_allclose(found["mean"], y.mean((0, 1, 2)), atol=1e-7)

@@ -18,8 +18,8 @@ from resnet_jax.train.step import StepSpec
 
 BASE = {"data.batch_size": 16, "train.iterations": 100, "optim.schedule": "constant"}
 NOISY = {"model.unit.survival": 0.5, "data.augment": "crop_flip"}
-# One stage of two units, so that there is a loop, and little to compile.
-NET = {"depths": (2,), "widths": (8,), "stem_width": 8}
+# One stage of so many units: there is little to compile.
+NET = {"widths": (8,), "stem_width": 8}
 
 
 def images(n=64, shape=(8, 8, 1), seed=0):
@@ -42,12 +42,12 @@ def devices(count):
     return parallel.Devices(mesh)
 
 
-def opened(changes, *, count=1, arrays=None):
-    """The experiment of a config, on random images."""
+def opened(changes, *, count=1, units=2):
+    """The experiment of a config on so many devices, on random images."""
     config = validated(configured(BASE | changes, {"row": {}}, "row").to_dict())
     axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
     net = build.network(config, num_classes=10, devices=count, axis_name=axis_name)
-    arrays = arrays or images()
+    arrays = images()
     spec = augment.preset(config.data.augment)
     feeds = Feeds(
         config=config,
@@ -57,7 +57,7 @@ def opened(changes, *, count=1, arrays=None):
         preprocess=augment.build(spec, augment.statistics(arrays["image"])),
     )
     optim = build.optimizer(config, total_steps=config.train.iterations)
-    net = dataclasses.replace(net, **NET)
+    net = dataclasses.replace(net, depths=(units,), **NET)
     return experiment.Experiment(config, feeds, net, optim, devices(count))
 
 
@@ -83,7 +83,9 @@ def begin(task, config):
                 return jnp.zeros(leaf.shape, leaf.dtype)
 
     variables = jax.tree_util.tree_map_with_path(draw, shapes)
-    return create(variables, task.tx, seed=jnp.uint32(config.seed), ema=config.train.ema)
+    return create(
+        variables, task.tx, seed=jnp.uint32(config.seed), ema=config.train.ema
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,8 @@ class Trainer:
         return jax.device_get(state), seen
 
 
-def trainer(changes, *, count=1, arrays=None):
-    opening = opened(changes, count=count, arrays=arrays)
+def trainer(changes, *, count=1, units=2):
+    opening = opened(changes, count=count, units=units)
     task = experiment.make_task(opening)
     program = parallel.compiled(
         task,
