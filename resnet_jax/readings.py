@@ -119,6 +119,7 @@ class Row:
         norm_on_projections = projects and "norm" in spec.unit.order.end
         return {
             "form": Reading("model.name", model.name),
+            "depth": Reading("model.depth", model.depth),
             "units a stage": Reading("model.depth", spec.depths),
             "width": Reading("model.width", model.width),
             "classes": Reading("model.num_classes", spec.num_classes),

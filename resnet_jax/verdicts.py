@@ -17,8 +17,13 @@ from resnet_jax.spec import did_you_mean
 
 Verdict = Literal["equal", "deviates", "WRONG", "unsettled", "shown"]
 
-# Counts follow from the fields of the model.
+# Counts follow from the rest of a net, and from these parts of it.
 COUNTS = ("weighted layers", "parameters", "multiply-adds")
+COUNTED = (
+    "form", "depth", "units a stage", "width", "classes", "branch", "order", "shortcut",
+    "stride of a bottleneck", "norm on projections", "join", "gate",
+    "reduction of the gate", "rectifier", "BatchNorm",
+)  # fmt: skip
 # Given whether or not something is published to compare with.
 SHOWN = (
     *COUNTS, "in convolutions", "in norms", "in rectifiers", "in gates",
@@ -141,7 +146,7 @@ def _lines(
     differs = {
         readings[quantity].field: fact.settled and not reasons[quantity]
         for quantity, fact in network.items()
-        if quantity not in COUNTS
+        if quantity in COUNTED
         and fact.value is not None
         and not same(fact, readings[quantity].value, epoch=epoch)
     }

@@ -365,20 +365,25 @@ def config_of(facts, **fields):
     """A config that does what the facts say, where a field can say it."""
     usual = Row(DEFAULT).readings()
     for quantity, fact in facts.items():
-        section, _, name = usual[quantity].field.rpartition(".")
-        if fact.value is not None and section and quantity not in UNSAID:
-            fields[usual[quantity].field] = fact.value
+        field = usual[quantity].field
+        if fact.value is not None and "." in field and quantity not in UNSAID:
+            fields[field] = fact.value
     config = configured({"train.iterations": 64_000} | fields, {"": {}}, "")
     return validated(config.to_dict())
 
 
 # Facts whose field says more than they do, or says it in other words.
 UNSAID = (
-    "weighted layers", "units a stage", "norm on projections", "pool of the stem",
+    "depth", "weighted layers", "units a stage", "norm on projections", "pool of the stem",
     "what gates see", "BatchNorm", "test images", "training images", "divided by",
     "decayed parameters", "augmentation", "drops at", "iterations", "evaluation",
     "normalisation", "warm-up",
 )  # fmt: skip
+DATA = {
+    10: {"data.name": "cifar10"},
+    100: {"data.name": "cifar100"},
+    1000: {"data.name": "imagenet2012", "data.augment": "imagenet_scale"},
+}
 BIASES = 4_048  # of the convolutions of stochastic depth's code
 UNIQUE = {id(net): key for key, net in networks.NETWORKS.items()}.values()
 
@@ -399,8 +404,8 @@ def test_networks_are_keyed_as_the_cells_of_tables():
 @pytest.mark.parametrize("key", UNIQUE)
 def test_a_net_made_of_a_papers_facts_has_its_counts(key):
     facts = networks.network(key)
-    depth = {"model.depth": facts["weighted layers"].value}
-    readings = Row(config_of(facts, **depth)).readings()
+    fields = {"model.depth": facts["depth"].value} | DATA[facts["classes"].value]
+    readings = Row(config_of(facts, **fields)).readings()
     if key.startswith("huang2016"):
         macs, params = readings["multiply-adds"].value, readings["parameters"].value
         assert macs == facts["multiply-adds"].value

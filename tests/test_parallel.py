@@ -13,7 +13,7 @@ from resnet_jax import experiment
 from resnet_jax.data.records import Records
 from resnet_jax.data.sources import Source
 from resnet_jax.train import parallel
-from resnet_jax.train.step import example_sums
+from resnet_jax.train.step import StepSpec, example_sums
 
 EXACT = {"train.dtype": "float64"}
 # All that a step does but the noise, which pmap draws for each device by itself.
@@ -145,9 +145,7 @@ def test_order_and_augmentation_know_no_devices():
             experiment.make_task(opening), statistics=lambda v, images, rngs: images
         )
         where = opening.devices
-        program = parallel.compiled(
-            task, tinytask.step_spec(opening.config), spmd="jit", devices=where
-        )
+        program = parallel.compiled(task, StepSpec(), spmd="jit", devices=where)
         data = where.copied(opening.feeds.resident["train"])
         feeds = opening.feeds.train()(5, 3)
         for step in range(3):

@@ -315,7 +315,7 @@ def test_a_figure_without_matplotlib_names_the_extra(place, capsys, monkeypatch)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     code, line = refused(place, capsys, "--figure", str(place / "a.png"))
-    assert code == 2 and "resnet_jax[benchmarks]" in line
+    assert code == 2 and "resnet_jax[figures]" in line
 
 
 def test_a_curve_is_the_mean_over_the_seeds(place):

@@ -14,7 +14,6 @@ from resnet_jax.data import augment
 from resnet_jax.feeds import Feeds
 from resnet_jax.train import parallel
 from resnet_jax.train.state import create
-from resnet_jax.train.step import StepSpec
 
 BASE = {"data.batch_size": 16, "train.iterations": 100, "optim.schedule": "constant"}
 NOISY = {"model.unit.survival": 0.5, "data.augment": "crop_flip"}
@@ -59,12 +58,6 @@ def opened(changes, *, count=1, units=2):
     optim = build.optimizer(config, total_steps=config.train.iterations)
     net = dataclasses.replace(net, depths=(units,), **NET)
     return experiment.Experiment(config, feeds, net, optim, devices(count))
-
-
-def step_spec(config):
-    train = config.train
-    names = ("label_smoothing", "accumulate", "ema", "max_skips")
-    return StepSpec(**{name: getattr(train, name) for name in names})
 
 
 def begin(task, config):
@@ -116,16 +109,10 @@ class Trainer:
 
 def trainer(changes, *, count=1, units=2):
     opening = opened(changes, count=count, units=units)
-    task = experiment.make_task(opening)
-    program = parallel.compiled(
-        task,
-        step_spec(opening.config),
-        spmd=opening.config.train.spmd,
-        devices=opening.devices,
-    )
+    program = experiment.make_program(opening)
     data = opening.devices.copied(opening.feeds.resident["train"])
-    state = opening.devices.copied(begin(task, opening.config))
-    return Trainer(opening, program, data, state)
+    state = begin(experiment.make_task(opening), opening.config)
+    return Trainer(opening, program, data, opening.devices.copied(state))
 
 
 def assert_equal(a, b):

@@ -17,10 +17,10 @@ A run is RUNS/<name of FILE>/<row>/seed<k>/ with config.json, env.json, metrics.
 and, once it has finished, DONE. Its result is the test row at its last step.
 
 examples:
-  python -m resnet_jax.report experiments/cifar_depth.py
-  python -m resnet_jax.report experiments/cifar_depth.py --format latex > depth.tex
-  python -m resnet_jax.report experiments/cifar_depth.py --figure depth.png --axis depth
-  python -m resnet_jax.report experiments/cifar_depth.py --check results/cifar_depth.md
+  python -m resnet_jax.report experiments/digits_depth.py
+  python -m resnet_jax.report experiments/digits_depth.py --format latex > depth.tex
+  python -m resnet_jax.report experiments/digits_depth.py --figure depth.png --axis depth
+  python -m resnet_jax.report experiments/digits_depth.py --check results/digits_depth.md
 
 exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
 not what they give, 6 a figure cannot be written

@@ -13,7 +13,7 @@ from resnet_jax.report.rows import Run
 from resnet_jax.report.tables import Line, Report
 
 # The extra of setup.cfg that brings matplotlib.
-EXTRA = "benchmarks"
+EXTRA = "figures"
 # The error axis ends at this many times the largest final error: He et al. 2016a,
 # Fig. 6 cuts at 20 % what ends between 6 and 9 %.
 HEADROOM = 2.5

@@ -21,7 +21,7 @@ def _cifar(source: str, depth: int, **slots: Any) -> dict[str, Any]:
     """A net of 3n+2, 6n+2 or 9n+2 layers in three stages, as the paper states it."""
     values = ORIGINAL | {"branch": "basic", "shortcut": "A", "classes": 10} | slots
     units = (depth - 2) // (3 * LAYERS[values["branch"]])
-    values |= {"form": "cifar_resnet", "weighted layers": depth}
+    values |= {"form": "cifar_resnet", "depth": depth, "weighted layers": depth}
     return said(source, values | {"units a stage": (units,) * 3})
 
 

@@ -31,7 +31,7 @@ def _imagenet(source: str, depth: int, **slots: Any) -> Facts:
     """Four stages, bottlenecks from 50 layers on, as the paper states it."""
     values = ORIGINAL | {"branch": "basic", "shortcut": "B", "classes": 1000}
     values |= (BOTTLENECK if depth >= 50 else {}) | slots
-    values |= {"form": "imagenet_resnet", "weighted layers": depth}
+    values |= {"form": "imagenet_resnet", "depth": depth, "weighted layers": depth}
     facts = said(source, values | {"units a stage": UNITS[depth]}) | _CAFFE
     if values["shortcut"] in ("B", "C"):
         # A projection ends with a norm where its branch does, in both released codes.
