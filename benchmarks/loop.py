@@ -88,6 +88,7 @@ class CifarShaped(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             file = io.BytesIO()
             pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(file, format="PNG")
+            file.seek(0)
             yield i, {"image": file, "label": int(rng.integers(10))}
 
 

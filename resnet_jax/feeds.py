@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -63,7 +63,7 @@ class Feeds:
                 batches = loader.eval_indices(length, batch_size=size, **_place())
                 fixed[name] = [devices.spread(batch, axis=0) for batch in batches]
 
-        def batches(name) -> Iterator[Any]:
+        def batches(name) -> Iterable[Any]:
             if name in fixed:
                 return fixed[name]
             read = loader.eval_batches(

@@ -223,7 +223,9 @@ def _bare(spec: ResNetSpec) -> ResNetSpec:
 @functools.cache
 def _counted(spec: ResNetSpec, image: tuple[int, int, int]) -> tuple[cost.Parts, int]:
     net = spec.build()
-    return cost.parts(net, image), cost.multiply_adds(net, image)
+    known = cost.shapes(net, image)
+    macs = cost.multiply_adds(net, image, variables=known)
+    return cost.parts_of(known["params"]), macs
 
 
 def _branch(spec: ResNetSpec) -> str:

@@ -255,8 +255,9 @@ def wrong(rows: Sequence[Audited]) -> list[str]:
             if line.verdict == "WRONG" and not line.reason:
                 found[line].append(row.name)
     return [
-        f"{line.field}: {line.quantity}: {line.config}; the paper has {line.paper} "
-        f"({line.source}); correct it in {', '.join(names)}, or say why in DEVIATIONS"
+        ": ".join(dict.fromkeys((line.field, line.quantity, line.config)))
+        + f"; the paper has {line.paper} ({line.source}); correct it in "
+        f"{', '.join(names)}, or say why in DEVIATIONS"
         for line, names in found.items()
     ]
 

@@ -169,8 +169,8 @@ def test_a_net_that_is_built_wrong_is_caught_by_its_counts(capsys, monkeypatch):
     reference = EXPERIMENTS / "imagenet_resnet.py:ResNet-18-A"
     code, _, err = run(capsys, "--config", str(reference))
     assert code == 2
-    assert "parameters: parameters: 12,043,816; the paper has 11,515,688" in err
-    assert "multiply-adds: multiply-adds: 1,878,392,832; the paper has 1.795 G" in err
+    assert "parameters: 12,043,816; the paper has 11,515,688" in err
+    assert "multiply-adds: 1,878,298,624; the paper has 1.795 G" in err
 
 
 FILE = """
@@ -374,8 +374,9 @@ def config_of(facts, **fields):
 
 # Facts whose field says more than they do, or says it in other words.
 UNSAID = (
-    "depth", "weighted layers", "units a stage", "norm on projections", "pool of the stem",
-    "what gates see", "BatchNorm", "test images", "training images", "divided by",
+    "depth", "weighted layers", "units a stage", "norm on projections",
+    "pool of the stem", "what gates see", "BatchNorm", "test images",
+    "training images", "divided by",
     "decayed parameters", "augmentation", "drops at", "iterations", "evaluation",
     "normalisation", "warm-up",
 )  # fmt: skip
@@ -385,7 +386,19 @@ DATA = {
     1000: {"data.name": "imagenet2012", "data.augment": "imagenet_scale"},
 }
 BIASES = 4_048  # of the convolutions of stochastic depth's code
-UNIQUE = {id(net): key for key, net in networks.NETWORKS.items()}.values()
+
+
+def claims():
+    """Keys of the nets that experiment files claim, which the first test audits."""
+    for path in FILES:
+        module = cli.definitions(str(path))
+        yield from module.get("PAPER", {}).values()
+        yield from module.get("NETWORK", {}).values()
+
+
+AUDITED = {id(networks.NETWORKS.get(key)) for key in claims()}
+OTHERS = {id(net): key for key, net in networks.NETWORKS.items()}
+OTHERS = [key for net, key in OTHERS.items() if net not in AUDITED]
 
 
 def test_quantities_of_facts_are_read():
@@ -401,7 +414,7 @@ def test_networks_are_keyed_as_the_cells_of_tables():
             assert paper.value(key).origin == "own"
 
 
-@pytest.mark.parametrize("key", UNIQUE)
+@pytest.mark.parametrize("key", OTHERS)
 def test_a_net_made_of_a_papers_facts_has_its_counts(key):
     facts = networks.network(key)
     fields = {"model.depth": facts["depth"].value} | DATA[facts["classes"].value]

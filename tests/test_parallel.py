@@ -29,7 +29,7 @@ SUMS = 1e-6  # kept in float32
 
 @pytest.fixture(autouse=True)
 def float64():
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), tinytask.compiled_fast():
         yield
 
 
@@ -75,7 +75,7 @@ def test_pmap_equals_jit_where_batchnorm_sees_the_same(pmap, jit):
 
 def test_pmap_differs_from_jit_where_batchnorm_sees_another_batch():
     one, two = three_updates(1, "jit", "global"), three_updates(2, "pmap", "device")
-    assert (abs(one[1]["loss"] - two[1]["loss"]) > 1e-4).all()
+    assert abs(one[1]["loss"] - two[1]["loss"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])

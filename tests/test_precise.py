@@ -21,7 +21,7 @@ BATCHES, BATCH, NOW = 3, 8, NormSpec(momentum=0.0, running_var="biased")
 
 @pytest.fixture(autouse=True)
 def float64():
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), tinytask.compiled_fast():
         yield
 
 

@@ -23,6 +23,12 @@ from resnet_jax.train.step import (
 FEATURES, CLASSES, RATE = 6, 4, 0.5
 
 
+@pytest.fixture(autouse=True)
+def fast():
+    with tinytask.compiled_fast():
+        yield
+
+
 @pytest.fixture
 def float64():
     with jax.enable_x64(True):

@@ -1,5 +1,6 @@
 """Small nets on random images, trained without a workdir, and compared."""
 
+import contextlib
 import dataclasses
 import functools
 
@@ -28,6 +29,16 @@ def images(n=64, shape=(8, 8, 1), seed=0):
         "image": rng.integers(0, 256, (n, *shape), dtype=np.uint8),
         "label": rng.integers(0, 10, n).astype(np.int32),
     }
+
+
+@contextlib.contextmanager
+def compiled_fast():
+    """Nets of a few steps: compiling costs more than running."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def devices(count):

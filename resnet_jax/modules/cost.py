@@ -44,9 +44,13 @@ class Parts:
 
 def parts(net: nn.Module, image_shape: tuple[int, ...]) -> Parts:
     """Parameters by kind, and weighted layers, by the names of the modules."""
+    return parts_of(shapes(net, image_shape)["params"])
+
+
+def parts_of(params: Any) -> Parts:
+    """The same of a tree of parameters, or of their shapes."""
     counts = dict.fromkeys((field.name for field in dataclasses.fields(Parts)), 0)
-    leaves = jax.tree_util.tree_leaves_with_path(shapes(net, image_shape)["params"])
-    for path, leaf in leaves:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = (key.key for key in path)
         kind = _kind(modules, name)
         counts[kind] += math.prod(leaf.shape)
@@ -66,12 +70,15 @@ def _kind(modules: list[str], name: str) -> str:
     return "fc" if modules == ["head"] else "conv"
 
 
-def multiply_adds(net: nn.Module, image_shape: tuple[int, ...]) -> int:
+def multiply_adds(
+    net: nn.Module, image_shape: tuple[int, ...], *, variables: Any = None
+) -> int:
     """Multiply-adds of convolutions and matrix products for one image, as papers count.
 
-    No norms, activations, poolings or additions.
+    No norms, activations, poolings or additions. `variables` are the shapes of the net,
+    where they are known already.
     """
-    variables = shapes(net, image_shape)
+    variables = variables or shapes(net, image_shape)
     x = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     forward = jax.make_jaxpr(functools.partial(net.apply, train=False))
     return _count(forward(variables, x).jaxpr)

@@ -19,8 +19,8 @@ and, once it has finished, DONE. Its result is the test row at its last step.
 examples:
   python -m resnet_jax.report experiments/digits_depth.py
   python -m resnet_jax.report experiments/digits_depth.py --format latex > depth.tex
-  python -m resnet_jax.report experiments/digits_depth.py --figure depth.png --axis depth
-  python -m resnet_jax.report experiments/digits_depth.py --check results/digits_depth.md
+  python -m resnet_jax.report experiments/digits_depth.py --figure a.png --axis depth
+  python -m resnet_jax.report experiments/digits_depth.py --check depth.md
 
 exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
 not what they give, 6 a figure cannot be written
