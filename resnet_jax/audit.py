@@ -31,6 +31,7 @@ In a whole file, a reason for what does not deviate in any row is an error, too.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _audit(argv: Sequence[str]) -> None:
     chosen, fields = parse(argv)
+    # Counts need no accelerator, and a run may hold it.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from resnet_jax import verdicts  # imports jax
 
     rows = verdicts.audited(chosen.config, fields)

@@ -71,49 +71,7 @@ def make_train_step(
     Where loss, gradient or result is not finite the update is left out and counted;
     past `max_skips` the state freezes, so that it stays fit to be saved.
     """
-
-    def objective(params, batch_stats, part, key, number):
-        images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
-        variables = {"params": params, "batch_stats": batch_stats}
-        logits, batch_stats = task.apply(
-            variables, images, train=True, rngs=_streams(key, number, spec.axis_name)
-        )
-        nll = optax.softmax_cross_entropy(
-            logits,
-            optax.smooth_labels(
-                jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype),
-                spec.label_smoothing,
-            ),
-        )
-        sums = example_sums(logits, part["label"], part["mask"])
-        return (nll * part["mask"]).sum(), (batch_stats, sums)
-
-    def gradients(state, batch):
-        """Loss sum, its gradient, new statistics and sums, over all parts."""
-        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-        grad = jax.value_and_grad(objective, has_aux=True)
-        if spec.accumulate == 1:
-            (loss, aux), grads = grad(state.params, state.batch_stats, batch, key, 0)
-            return loss, grads, *aux
-
-        def add(carry, numbered):
-            loss, grads, batch_stats, sums = carry
-            number, part = numbered
-            (more, (batch_stats, seen)), g = grad(
-                state.params, batch_stats, part, key, number
-            )
-            added = jax.tree.map(jnp.add, (loss, grads, sums), (more, g, seen))
-            return (*added[:2], batch_stats, added[2]), None
-
-        parts = jax.tree.map(lambda x: _dealt(x, spec.accumulate), batch)
-        first = jax.tree.map(lambda x: x[0], parts)
-        shapes = jax.eval_shape(grad, state.params, state.batch_stats, first, key, 0)
-        (loss, (_, sums)), grads = jax.tree.map(
-            lambda s: jnp.zeros(s.shape, s.dtype), shapes
-        )
-        start = (loss, grads, state.batch_stats, sums)
-        numbers = jnp.arange(spec.accumulate)
-        return jax.lax.scan(add, start, (numbers, parts))[0]
+    gradients = _gradients(_objective(task, spec), spec)
 
     def step(state, batch):
         loss, grads, batch_stats, sums = gradients(state, batch)
@@ -138,6 +96,57 @@ def make_train_step(
         return state, {"loss": loss, "ok": ok, "skipped": state.skipped}
 
     return step
+
+
+def _objective(task, spec):
+    """Loss sum of a part of a batch, and (new statistics, sums)."""
+
+    def objective(params, batch_stats, part, key, number):
+        images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
+        variables = {"params": params, "batch_stats": batch_stats}
+        logits, batch_stats = task.apply(
+            variables, images, train=True, rngs=_streams(key, number, spec.axis_name)
+        )
+        wanted = jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype)
+        nll = optax.softmax_cross_entropy(
+            logits, optax.smooth_labels(wanted, spec.label_smoothing)
+        )
+        sums = example_sums(logits, part["label"], part["mask"])
+        return (nll * part["mask"]).sum(), (batch_stats, sums)
+
+    return objective
+
+
+def _gradients(objective, spec):
+    """Loss sum, its gradient, new statistics and sums, over all parts of a batch."""
+    grad = jax.value_and_grad(objective, has_aux=True)
+
+    def gradients(state, batch):
+        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+        if spec.accumulate == 1:
+            (loss, aux), grads = grad(state.params, state.batch_stats, batch, key, 0)
+            return loss, grads, *aux
+
+        def add(carry, numbered):
+            loss, grads, batch_stats, sums = carry
+            number, part = numbered
+            (more, (batch_stats, seen)), g = grad(
+                state.params, batch_stats, part, key, number
+            )
+            added = jax.tree.map(jnp.add, (loss, grads, sums), (more, g, seen))
+            return (*added[:2], batch_stats, added[2]), None
+
+        parts = jax.tree.map(lambda x: _dealt(x, spec.accumulate), batch)
+        first = jax.tree.map(lambda x: x[0], parts)
+        shapes = jax.eval_shape(grad, state.params, state.batch_stats, first, key, 0)
+        (loss, (_, sums)), grads = jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype), shapes
+        )
+        start = (loss, grads, state.batch_stats, sums)
+        numbers = jnp.arange(spec.accumulate)
+        return jax.lax.scan(add, start, (numbers, parts))[0]
+
+    return gradients
 
 
 def make_eval_step(task: Task) -> Callable[[Any, Batch], Sums]:
