@@ -1,11 +1,7 @@
 """Rectifier x initialisation on handwritten digits, without BatchNorm.
 
-    python -m resnet_jax.sweep --config experiments/digits_rectifiers.py
+python -m resnet_jax.sweep --config experiments/digits_rectifiers.py
 
-He et al. 2015 trained plain nets without normalisation: a 22-layer net converges under
-both initialisations, a 30-layer one under theirs alone (Figures 2 and 3). The same
-comparison on nets of 22 and 30 layers of 16 channels at 8x8 pixels, with biases in the
-place of norms. Not a figure of the paper.
 """
 
 from resnet_jax.config import configured
@@ -13,12 +9,18 @@ from resnet_jax.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.name": "plain",
+    "model.width": 2.0,
     "model.unit.shortcut": "none",
     "model.norm.dialect": "none",
-    "optim.learning_rate": 0.02,
+    "data.batch_size": 32,
+    "data.augment": "none",
+    "optim.learning_rate": 0.01,
+    "optim.nesterov": "none",
+    "optim.decay": "kernels",
+    "train.epochs": 20.0,
 }
 ACTS = {"ReLU": "relu", "LReLU": "leaky_relu", "PReLU": "prelu", "ELU": "elu"}
-INITS = {"He": "he_fan_out", "Xavier": "xavier"}
+INITS = {"He": "he_fan_in", "Xavier": "xavier"}
 ROWS = {
     f"{act}-{depth}-{init}": {
         "model.depth": depth,

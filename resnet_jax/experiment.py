@@ -24,7 +24,7 @@ from resnet_jax.train import loop, parallel
 from resnet_jax.train.checkpoint import Checkpoints
 from resnet_jax.train.log import Log, lock, read
 from resnet_jax.train.optim import OptimSpec
-from resnet_jax.train.precise import precise_statistics
+from resnet_jax.train.precise import over_groups, precise_statistics
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.step import StepSpec, Task
 
@@ -211,12 +211,9 @@ def make_task(experiment: Experiment) -> Task:
     """The network and its data as functions."""
     net = experiment.net.build()
     image = jax.ShapeDtypeStruct((1, *experiment.feeds.image_shape), jnp.float32)
-    # With momentum 0 the running statistics are those of the batch.
-    batch_only = {"axis_name": None, "momentum": 0.0, "average": "moving"}
-    changes = {f"layers.norm.{name}": value for name, value in batch_only.items()}
-    if experiment.net.layers.norm is None:
-        changes = {}
-    batch_net = replaced(experiment.net, changes).build()
+    norm = experiment.net.layers.norm
+    changed = {"layers.norm": norm and norm.of_one_batch()}
+    batch_net = replaced(experiment.net, changed).build()
 
     def init(key):
         return net.init(key, jnp.zeros(image.shape, image.dtype), train=False)
@@ -232,6 +229,8 @@ def make_task(experiment: Experiment) -> Task:
     def statistics(variables, images, *, rngs):
         return apply(variables, images, train=True, rngs=rngs, net=batch_net)[1]
 
+    if norm and norm.group:
+        statistics = over_groups(statistics, size=norm.group)
     return Task(
         init=init,
         apply=apply,

@@ -28,6 +28,11 @@ class NormSpec:
     group: int | None = None  # examples that share statistics; None: the whole batch
     axis_name: str | None = None  # of pmap, where the batch is spread over devices
 
+    def of_one_batch(self) -> "NormSpec":
+        """Running statistics that are the moments of the last batch alone."""
+        moments = {"momentum": 0.0, "average": "moving", "running_var": "biased"}
+        return dataclasses.replace(self, group=None, axis_name=None, **moments)
+
 
 # Defaults of Torch's BatchNorm, Caffe's BatchNorm layer, and tf.keras' layer.
 TORCH = NormSpec()

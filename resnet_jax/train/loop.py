@@ -216,11 +216,14 @@ class Watch:
     def saw(self, step: int, seen: Any) -> None:
         self._pending.append((step, seen))
         if len(self._pending) * self._spec.steps_per_call >= CHECK_EVERY:
-            self.check()
+            self.check(newest=2)
 
-    def check(self) -> None:
-        """Log each update that was left out; stop where they are too many."""
-        while self._pending:
+    def check(self, *, newest: int = 0) -> None:
+        """Log each update that was left out; stop where they are too many.
+
+        The `newest` calls are left alone: the device may still be at work on them.
+        """
+        while len(self._pending) > newest:
             end, seen = self._pending.popleft()
             seen = jax.device_get(seen)
             for i in (~seen["ok"]).nonzero()[0]:
