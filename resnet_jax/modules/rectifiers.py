@@ -53,7 +53,8 @@ class PReluModule(nn.Module):
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
         shape = (x.shape[-1] if self.spec.sharing == "channel" else 1,)
         init = nn.initializers.constant(self.spec.slope)
-        return prelu(x, self.param("slope", init, shape).astype(x.dtype))
+        dtype = jnp.promote_types(x.dtype, jnp.float32)
+        return prelu(x, self.param("slope", init, shape, dtype).astype(x.dtype))
 
 
 def prelu(x: Float[Array, "*b c"], slope: Float[Array, " s"]) -> Float[Array, "*b c"]:

@@ -39,7 +39,7 @@ def units_a_stage(depth: int, *, layers: int, extra: int = 2, stages: int = 3) -
     return n
 
 
-def scaled(widths: tuple[int, ...], k: float) -> tuple[int, ...]:
+def scaled(widths: tuple[int, ...], k: int | float) -> tuple[int, ...]:
     """Widths times the widening factor k; all must stay whole."""
     wide = tuple(width * k for width in widths)
     if k <= 0 or any(w != round(w) for w in wide):
@@ -48,7 +48,7 @@ def scaled(widths: tuple[int, ...], k: float) -> tuple[int, ...]:
 
 
 def cifar_resnet(
-    depth: int, *, branch: Branch = BASIC, width: float = 1.0, **unit: Any
+    depth: int, *, branch: Branch = BASIC, width: int | float = 1, **unit: Any
 ) -> ResNetSpec:
     """6n+2 (basic), 9n+2 (bottleneck) or 3n+2 (single) layers for 32x32 images.
 
@@ -65,7 +65,7 @@ def cifar_resnet(
     )
 
 
-def plain(depth: int, *, width: float = 1.0, **unit: Any) -> ResNetSpec:
+def plain(depth: int, *, width: int | float = 1, **unit: Any) -> ResNetSpec:
     """Stem, units of one 3x3 and three 1x1 convolutions in three stages, fc: 4n+2.
 
     For the 22 and 30 layers of He et al. 2015, Fig. 2 and 3, without norms; like their
@@ -91,7 +91,7 @@ def plain(depth: int, *, width: float = 1.0, **unit: Any) -> ResNetSpec:
 
 
 def imagenet_resnet(
-    depth: int, *, branch: Branch | None = None, width: float = 1.0, **unit: Any
+    depth: int, *, branch: Branch | None = None, width: int | float = 1, **unit: Any
 ) -> ResNetSpec:
     """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1)."""
     if depth not in IMAGENET_DEPTHS:
