@@ -1,0 +1,21 @@
+"""Every committed table is exactly what the committed logs give."""
+
+import pathlib
+
+import pytest
+
+from resnet_jax.report.__main__ import main
+
+ROOT = pathlib.Path(__file__).parents[1]
+TABLES = sorted((ROOT / "results").glob("*/*.md"))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: f"{t.parent.name}/{t.stem}")
+def test_table_is_what_the_logs_give(table, capsys):
+    experiment = ROOT / "experiments" / f"{table.stem}.py"
+    runs = ["--runs", str(table.parent)]
+    assert main([str(experiment), *runs, "--check", str(table)]) == 0
+
+
+def test_there_are_tables():
+    assert TABLES
