@@ -4,23 +4,25 @@ import dataclasses
 import functools
 import json
 import math
+import re
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
-from resnet_jax import cli, probe, signals
+from resnet_jax import probe, signals
 from resnet_jax.config import configured, validated
-from resnet_jax.errors import ConfigError
+from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.modules import batchnorm, cost, zoo
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import PRelu, Relu
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
+from resnet_jax.report.plots import EXTRA
 
 BARE = {
     "model.name": "plain",
@@ -50,62 +52,339 @@ def layers(folder):
 
 # ---------------------------------------------------------------- measuring
 
-NETS = {
-    "plain": ResNetSpec(
-        depths=(1, 3), widths=(4, 8), stem_width=4, num_classes=5,
-        unit=UnitSpec(zoo.MIXED, shortcut="none"), layers=LayersSpec(PRelu(), None),
-    ),
-    "residual": ResNetSpec(
-        depths=(3,), widths=(8,), stem_width=4, num_classes=5,
-        unit=UnitSpec(gate=SE(2)), layers=LayersSpec(Relu(), batchnorm.TORCH),
-    ),
-    "remat": ResNetSpec(
-        depths=(2,), widths=(4,), stem_width=4, num_classes=5, depth_mode="remat",
-        unit=UnitSpec(order=FULL_PRE), layers=LayersSpec(Relu(), batchnorm.TORCH),
-    ),
-}  # fmt: skip
-
 
 def begun(net):
     keys = jax.random.split(jax.random.key(0), 2)
     images = jax.random.normal(keys[0], (6, 8, 8, 1))
-    variables = jax.jit(functools.partial(net.build().init, train=False))(
-        keys[1], images
-    )
-    variables = {"batch_stats": {}} | variables
-    return signals.Start(variables, images, jnp.arange(6) % 5, {})
+    init = jax.jit(functools.partial(net.build().init, train=False))
+    variables = {"batch_stats": {}} | init(keys[1], images)
+    return signals.Start(variables, images, jnp.arange(6) % net.num_classes, {})
 
 
-def by_differences(net, start, path, unit, smoothing):
-    """(mean square of y, of dy) of one layer from biases that are added to its output.
+def measured(net, start, **options):
+    """{name: [[Var y, E y^2], [Var dy, E dy^2]]}, units of loops one by one."""
+    found = signals.places(net, start)
+    program = functools.partial(signals.measured, net.build(), found, **options)
+    results = jax.device_get(jax.jit(program)(start))
+    assert [place.path for place in found] == list(dict.fromkeys(results))
+    return results
 
-    A convolution's y is moved by a bias [h w c] an image through `intercept_methods`,
-    and dy is the plain gradient of the loss with respect to it: no tap is used.
-    """
-    import flax.linen as nn
 
-    seen = {}
+CHAIN = ResNetSpec(
+    depths=(1, 3), widths=(4, 8), stem_width=4, num_classes=5,
+    unit=UnitSpec(zoo.MIXED, shortcut="none"), layers=LayersSpec(PRelu(), None),
+)  # fmt: skip
 
-    def shifted(shift, call, args, kwargs, context):
-        y = call(*args, **kwargs)
-        if context.module.path != path:
-            return y
-        seen["calls"] = seen.get("calls", -1) + 1
-        if seen["calls"] != unit:
-            return y
-        seen["y"] = y
-        return y + shift
 
-    def loss(shift):
-        seen.clear()
-        with nn.intercept_methods(functools.partial(shifted, shift)):
-            logits, _ = net.build().apply(
-                start.variables, start.images, train=True, mutable=["batch_stats"]
+def chain_kernels(params):
+    """(path, unit, kernel, strides) of the convolutions of CHAIN, from the stem on."""
+    yield ("stem_conv",), None, params["stem_conv"]["kernel"], 1
+    for stage, part, unit in [
+        ("stage1", "first", None),
+        ("stage2", "first", None),
+        *(("stage2", "rest", unit) for unit in range(2)),
+    ]:
+        for i in range(1, 5):
+            path = (stage, part, "branch", f"conv{i}")
+            kernel = params[stage][part]["branch"][f"conv{i}"]["kernel"]
+            kernel = kernel if unit is None else kernel[unit]
+            yield (
+                path,
+                unit,
+                kernel,
+                2 if (stage, part, i) == ("stage2", "first", 1) else 1,
             )
-        wanted = optax.smooth_labels(jax.nn.one_hot(start.labels, 5), smoothing)
-        return optax.softmax_cross_entropy(logits, wanted).sum(), seen.pop("y")
 
-    with jax.disable_jit():  # loops call their units one after the other
-        y = jax.eval_shape(loss, 0.0)[1]
-        gradient, y = jax.grad(loss, has_aux=True)(jnp.zeros(y.shape))
-    return [(np.var(v), np.mean(np.square(v))) for v in (y, gradient)]
+
+def by_hand(start):
+    """The outputs of a PReLU chain and their gradients, by added zeros and lax alone."""
+    params = start.variables["params"]
+    kernels = list(chain_kernels(params))
+
+    def loss(shifts):
+        x, outputs = start.images, []
+        for (_, _, kernel, strides), shift in zip(kernels, shifts, strict=True):
+            pad = kernel.shape[0] // 2
+            y = shift + jax.lax.conv_general_dilated(
+                x, kernel, (strides,) * 2, [(pad, pad)] * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )  # fmt: skip
+            outputs.append(y)
+            x = jnp.where(y > 0, y, 0.25 * y)
+        head = params["head"]
+        logits = x.mean((1, 2)) @ head["kernel"] + head["bias"].reshape(1, -1)
+        nll = -jax.nn.log_softmax(logits)[jnp.arange(len(logits)), start.labels]
+        return nll.sum(), outputs
+
+    sizes = [8] * 5 + [4] * 12
+    shifts = [
+        jnp.zeros((len(start.images), size, size, kernel.shape[-1]))
+        for size, (_, _, kernel, _) in zip(sizes, kernels, strict=True)
+    ]
+    gradients, outputs = jax.jit(jax.grad(loss, has_aux=True))(shifts)
+    return kernels, outputs, gradients
+
+
+@pytest.mark.parametrize("mode", ["scan", "unroll", "remat"])
+def test_moments_are_those_of_a_chain_by_hand(mode):
+    net = dataclasses.replace(CHAIN, depth_mode=mode)
+    start = begun(net)
+    found = measured(net, start)
+    assert len(found) == 1 + 4 + 4 + 4 + 1
+    for (path, unit, _, _), *arrays in zip(*by_hand(start), strict=True):
+        for moments, array in zip(found[path], arrays, strict=True):
+            wanted = [np.var(array), np.mean(np.square(array))]
+            got = moments if unit is None else moments[unit]
+            np.testing.assert_allclose(got, wanted, rtol=1e-4)
+
+
+def test_layers_of_any_net_are_measured_in_training_mode():
+    """Behind a batch's own norm nothing depends on the size of the stem's kernel."""
+    unit = UnitSpec(order=FULL_PRE, gate=SE(2))
+    net = dataclasses.replace(CHAIN, unit=unit, layers=LayersSpec(norm=batchnorm.TORCH))
+    start = begun(net)
+    found, paths = measured(net, start), flatten_dict(start.variables["params"])
+    assert {(*path, "kernel") for path in found} == {
+        path for path in paths if path[-1] == "kernel"
+    }
+    start.variables["params"]["stem_conv"]["kernel"] *= 8
+    scaled = measured(net, start)
+    for path, (signal, gradient) in found.items():
+        assert (signal > 0).all() and (gradient > 0).all()
+        times = 64 if path == ("stem_conv",) else 1
+        np.testing.assert_allclose(scaled[path][0], times * signal, rtol=1e-2)
+        np.testing.assert_allclose(scaled[path][1], gradient / times, rtol=1e-2)
+
+
+def test_label_smoothing_moves_the_gradient():
+    """dlogits = softmax - target: all 1/5 - target where logits are 0."""
+    start = begun(CHAIN)
+    zero = jax.tree.map(jnp.zeros_like, start.variables["params"]["head"])
+    start.variables["params"]["head"] = zero
+    for smoothing, square in ((0.0, 0.16), (0.5, 0.04)):  # (1 - s)^2 (1/5)(4/5)
+        _, gradient = measured(CHAIN, start, smoothing=smoothing)[("head",)]
+        np.testing.assert_allclose(gradient[1], square, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- theory
+
+
+@pytest.mark.parametrize("kind", ["he", "xavier", "orthogonal"])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+@pytest.mark.parametrize("slope", [0.0, 0.25])
+@pytest.mark.parametrize("shape", [(3, 3, 16, 64), (1, 1, 64, 128), (1, 1, 128, 32)])
+def test_variance_of_the_weights_is_that_of_drawn_ones(kind, mode, slope, shape):
+    init = InitSpec(kind, mode)
+    w = init(slope=slope)(jax.random.key(0), shape)
+    expected = signals.drawn_variance(init, shape, slope)
+    assert abs(np.square(w).mean() / expected - 1) < 5 * math.sqrt(2 / w.size)
+
+
+def test_factors_and_names_of_a_plain_net(layers):
+    """14 layers of He's fan_in: forward factors 1, and backward 1 but for strides."""
+    assert len(layers) == 14
+    assert layers[0].name == "stem_conv" and layers[-1].name == "head"
+    assert layers[5].name == "stage2/first/branch/conv1"
+    assert (layers[5].fan_in, layers[5].fan_out) == (9 * 16, 9 * 32 / 4)
+    assert (layers[9].fan_in, layers[9].fan_out) == (9 * 32, 9 * 64 / 4)
+    assert all(math.isclose(layer.forward_factor, 1) for layer in layers[:-1])
+    ratios = {5: 1 / 2, 9: 1 / 2}  # twice the channels, a quarter of the pixels
+    for number, layer in enumerate(layers[1:-1], 1):
+        assert math.isclose(layer.backward_factor, ratios.get(number, 1))
+    assert layers[-1].forward_factor is layers[-1].theory is None
+
+
+def test_theory_of_he_and_xavier(folder):
+    """Eq. 9 and 13: Xavier halves 12 times in 13 convolutions, He never."""
+    he, xavier = (
+        signals.probed(config(data__dir=folder, model__init=init), batch=16, seeds=1)
+        for init in ("he_fan_in", "xavier")
+    )
+    stem, *_, last, _ = he
+    assert math.isclose(last.theory, stem.theory)
+    assert math.isclose(xavier[-2].theory, xavier[0].theory / 2**12)
+    assert math.isclose(xavier[0].theory, he[0].theory / 2)
+    for row in (he, xavier):
+        assert row[-2].gradient_theory == row[-2].gradient_mean_square[0]
+    # Two strided layers, each a quarter of the pixels and twice the channels
+    assert math.isclose(stem.gradient_theory, last.gradient_theory / 4)
+    halved = xavier[-2].gradient_theory / 2**12 / 4
+    assert math.isclose(xavier[0].gradient_theory, halved)
+
+
+def test_wide_nets_follow_the_theory_where_no_border_shrinks_them():
+    """1x1 convolutions of 256 channels; a layer is off by 5/c at most in variance."""
+    unit = UnitSpec(zoo.B((1, 1, 1, 1)), shortcut="none")
+    net = dataclasses.replace(
+        CHAIN, depths=(2,), widths=(256,), stem_width=256, unit=unit,
+        layers=LayersSpec(Relu(), None, InitSpec("he", "fan_in")),
+    )  # fmt: skip
+    start = begun(net)
+    found = list(measured(net, start).values())
+    last = found[-2][0][0][..., 1]
+    first = found[1][0][1]  # past the stem, whose border does shrink
+    assert abs(math.log(float(last) / float(first))) < 4 * math.sqrt(5 * 7 / 256)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.norm.dialect": "torch"},
+        {"model.unit.shortcut": "B", "model.name": "cifar_resnet", "model.depth": 8},
+        {"model.init": "lsuv"},
+    ],
+)
+def test_nets_that_the_paper_does_not_treat_have_no_theory(changes, folder):
+    found = signals.probed(config(data__dir=folder, **changes), batch=16, seeds=1)
+    assert all(layer.theory is layer.gradient_theory is None for layer in found)
+    assert all(layer.mean_square[0] > 0 for layer in found)
+    if changes.get("model.init") == "lsuv":  # on this very batch
+        assert all(abs(layer.variance[0] - 1) < 0.1 for layer in found)
+
+
+def test_stochastic_depth_is_probed_with_every_unit_open(folder):
+    changes = {
+        "model.name": "cifar_resnet", "model.depth": 14, "model.unit.shortcut": "B",
+        "model.norm.dialect": "torch", "data.dir": folder,
+    }  # fmt: skip
+    both = [
+        signals.probed(config(**changes, model__unit__survival=p), batch=16, seeds=1)
+        for p in (1.0, 0.1)
+    ]
+    assert both[0] == both[1]
+
+
+def test_a_seed_is_that_of_its_run(layers, folder):
+    """The second of two seeds is the first one of a config one further on."""
+    [*other] = signals.probed(config(data__dir=folder, seed=1), batch=16, seeds=1)
+    for layer, alone in zip(layers, other, strict=True):
+        assert layer.variance[0] != layer.variance[1] == alone.variance[0]
+        assert layer.gradient_variance[1] == alone.gradient_variance[0]
+
+
+# ---------------------------------------------------------------- the command
+
+EXPERIMENT = """
+from resnet_jax.config import configured
+BASE = {base}
+ROWS = {{"He": {{}}, "Xavier": {{"model.init": "xavier"}}}}
+def get_config(row="He"):
+    return configured(BASE, ROWS, row)
+"""
+
+
+@pytest.fixture
+def command(tmp_path, folder, capsys, monkeypatch):
+    """run(*options) -> (exit code, stdout, stderr) on a file of two rows."""
+    file = tmp_path / "lab.py"
+    file.write_text(EXPERIMENT.format(base=BARE | {"data.dir": folder}))
+    monkeypatch.setattr(probe, "prepare_jax", lambda: None)
+
+    def run(*options, row="He"):
+        code = probe.main(["probe", "--config", f"{file}:{row}", *options])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_table_has_a_row_a_layer(command, layers):
+    code, out, _ = command("--batch", "16", "--seeds", "2")
+    header, rule, *rows = out.strip().splitlines()
+    assert code == 0 and out.strip() == probe.markdown(layers)
+    assert len({len(line) for line in (header, rule, *rows)}) == 1
+    assert len(rows) == 14
+    names = [cell.strip() for cell in header.strip("|").split("|")]
+    cells = dict(zip(names, (c.strip() for c in rows[1].strip("|").split("|"))))
+    assert cells["Layer"] == "stage1/first/branch/conv1"
+    assert (cells["n"], cells["m"]) == ("144", "144")
+    assert cells["Eq. 10"] == cells["Eq. 14"] == "1"
+    mean, std = map(float, cells["Var[y]"].split("±"))
+    assert mean == pytest.approx(np.mean(layers[1].variance), rel=1e-2)
+    assert std == pytest.approx(np.std(layers[1].variance, ddof=1), rel=0.1)
+    assert probe.NONE in rows[-1]
+
+
+def test_json_and_changed_fields(command):
+    code, out, _ = command(
+        "--format=json", "--batch=8", "--seeds=1", "--config.model.depth=18",
+        row="Xavier",
+    )  # fmt: skip
+    rows = json.loads(out)
+    assert code == 0 and len(rows) == 18
+    assert rows[1]["forward_factor"] == pytest.approx(0.5)
+    assert rows[-1]["theory"] is None and len(rows[0]["variance"]) == 1
+
+
+def test_numbers_that_are_not_finite_are_told(layers):
+    odd = dataclasses.replace(layers[0], variance=(math.inf, 1.0), theory=math.nan)
+    assert "inf" in probe.markdown([odd])
+    (row,) = json.loads(probe.as_json([odd]))
+    assert row["variance"] == [None, 1.0] and row["theory"] is None
+
+
+def test_figures_are_written_and_repeat(layers, tmp_path):
+    pytest.importorskip("matplotlib")
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        probe.draw(layers, path, title="$a_b")
+    pictures = [path.read_bytes() for path in paths]
+    assert pictures[0][:4] == b"\x89PNG" and pictures[0] == pictures[1]
+    with pytest.raises(StorageError, match=r"--figure .*none/a\.png: No such file"):
+        probe.draw(layers, tmp_path / "none" / "a.png", title="a")
+
+
+def test_a_figure_without_matplotlib_is_refused_ahead_of_the_work(
+    command, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    code, out, err = command("--figure", str(tmp_path / "a.png"))
+    assert code == 2 and not out
+    assert err.count("\n") == 1 and f"resnet_jax[{EXTRA}]" in err
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--seeds=0"], "--seeds=0: must be at least 1"),
+        (["--batch=x"], "--batch: invalid int value: 'x'"),
+        (["--config.model.depht=3"], "did you mean"),
+        (["--config.model.depth=20"], r"model.depth=20: must be 4n\+2"),
+        (["--nonsense"], "--nonsense: not understood"),
+    ],
+)
+def test_wrong_options_are_one_line(command, options, complaint):
+    code, out, err = command(*options)
+    assert code == 2 and not out and err.count("\n") == 1
+    assert re.search(complaint, err)
+
+
+def test_help_explains_the_command(capsys):
+    assert probe.main(["probe", "--help"]) == 0
+    assert "--figure PNG" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- the nets
+
+
+@pytest.mark.parametrize(
+    "depth, units", [(14, (1, 1, 1)), (22, (1, 2, 2)), (30, (2, 2, 3))]
+)
+def test_depth_of_plain_nets(depth, units):
+    net = zoo.plain(depth, width=2.0, shortcut="none")
+    assert net.depths == units and net.widths == (32, 64, 128)
+    assert cost.parts(net.build(), (8, 8, 1)).weighted_layers == depth
+
+
+@pytest.mark.parametrize(
+    "depth, unit, complaint",
+    [
+        (24, {"shortcut": "none"}, r"model.depth=24: must be 4n\+2"),
+        (10, {"shortcut": "none"}, "model.depth=10: must be at least 14"),
+        (22, {}, "model.unit.shortcut='none'"),
+        (22, {"shortcut": "none", "branch": zoo.MIXED}, "model.unit.branch='auto'"),
+    ],
+)
+def test_wrong_plain_nets(depth, unit, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        zoo.plain(depth, **unit)

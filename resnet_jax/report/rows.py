@@ -46,6 +46,7 @@ class Run:
     wall_s: float | None = None
     parameters: int | None = None
     devices: str = ""
+    data: str = ""
     depth: int | None = None
     lines: int = 0
     digest: str = ""
@@ -101,6 +102,7 @@ def _read_run(claim: Claim, path: Path, row: str, seed: int) -> Run:
         "wall_s": _number((done or {}).get("wall_s")),
         "parameters": _whole(_within(config, "derived", "num_params")),
         "devices": _devices(env),
+        "data": " ".join(str(_within(config, "derived", "description") or "").split()),
         "depth": _whole(_within(config, "model", "depth")),
         "lines": log.count if log else 0,
         "digest": _digest(path, log),

@@ -228,6 +228,7 @@ def _rules(lines: tuple[Line, ...], usual: int | None):
     runs = [run for line in lines for run in line.runs]
     count = sum(run.lines for run in runs)
     yield f"Logs: {len(runs)} runs, {count:,} lines, SHA-256 {digest(runs)[:16]}."
+    yield from (f"Data: {data}" for data in sorted({run.data for run in runs} - {""}))
     devices = sorted({run.devices for run in runs} - {""})
     if devices:
         yield f"Devices: {'; '.join(devices)}."
