@@ -10,7 +10,7 @@ from resnet_jax.recipes import DIGITS
 
 BASE = DIGITS | {"model.width": 0.5}
 PLAIN, RESIDUAL = {"model.unit.shortcut": "none"}, {"model.unit.shortcut": "A"}
-DEPTHS = (8, 20, 32, 56, 110)
+DEPTHS = (8, 20, 56)
 ROWS = {f"plain-{depth}": PLAIN | {"model.depth": depth} for depth in DEPTHS} | {
     f"ResNet-{depth}": RESIDUAL | {"model.depth": depth} for depth in DEPTHS
 }

@@ -18,9 +18,7 @@ BASE = DIGITS | {
 }
 ROWS = {
     "group-64": {"model.norm.group": 64},
-    "group-32": {"model.norm.group": 32},
     "group-16": {"model.norm.group": 16},
-    "group-8": {"model.norm.group": 8},
     "group-4": {"model.norm.group": 4},
 }
 SEEDS = (0, 1, 2)

@@ -153,7 +153,7 @@ def _place(net: ResNetSpec, module: nn.Module, shape: tuple[int, ...]) -> Place:
     if "rest" in module.path:
         units, *shape = shape
     *window, inputs, outputs = shape
-    fan_in, fan_out, drawn = math.prod(window) * inputs, outputs, None
+    fan_in, fan_out, drawn = math.prod(window) * inputs, float(outputs), None
     if isinstance(module, Convolution):
         drawn = drawn_variance(net.layers.init, tuple(shape), net.layers.act.slope)
         each = math.prod(window) / module.groups / module.strides ** len(window)
