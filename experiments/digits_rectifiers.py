@@ -1,7 +1,14 @@
 """Rectifier x initialisation on handwritten digits, without BatchNorm.
 
-python -m resnet_jax.sweep --config experiments/digits_rectifiers.py
+    python -m resnet_jax.sweep --config experiments/digits_rectifiers.py
+    python -m resnet_jax.probe --config experiments/digits_rectifiers.py:ReLU-30-Xavier
 
+He et al. 2015 trained plain nets without normalisation: of 22 layers under both
+initialisations, theirs starting earlier, and of 30 under theirs alone (Fig. 2 and 3).
+The same comparison on nets of those depths with biases in the place of norms; not a
+figure of the paper. Both initialisations count n = fan_in: under the paper's fan_out,
+one input channel in place of its three would shrink the signal 32 times at once, and
+its images are of -128..128 where ours have unit variance.
 """
 
 from resnet_jax.config import configured

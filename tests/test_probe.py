@@ -150,8 +150,9 @@ def test_moments_are_those_of_a_chain_by_hand(mode):
 
 def test_layers_of_any_net_are_measured_in_training_mode():
     """Behind a batch's own norm nothing depends on the size of the stem's kernel."""
-    unit = UnitSpec(order=FULL_PRE, gate=SE(2))
-    net = dataclasses.replace(CHAIN, unit=unit, layers=LayersSpec(norm=batchnorm.TORCH))
+    unit = UnitSpec(order=FULL_PRE, gate=SE(1))
+    layers = LayersSpec(norm=batchnorm.TORCH)
+    net = dataclasses.replace(CHAIN, depths=(1, 2), unit=unit, layers=layers)
     start = begun(net)
     found, paths = measured(net, start), flatten_dict(start.variables["params"])
     assert {(*path, "kernel") for path in found} == {
@@ -237,12 +238,15 @@ def test_wide_nets_follow_the_theory_where_no_border_shrinks_them():
     assert abs(math.log(float(last) / float(first))) < 4 * math.sqrt(5 * 7 / 256)
 
 
+SMALL = {"model.name": "cifar_resnet", "model.depth": 5, "model.unit.branch": "single"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model.norm.dialect": "torch"},
-        {"model.unit.shortcut": "B", "model.name": "cifar_resnet", "model.depth": 8},
-        {"model.init": "lsuv"},
+        SMALL | {"model.norm.dialect": "torch"},
+        SMALL | {"model.unit.shortcut": "B"},
+        SMALL | {"model.init": "lsuv"},
     ],
 )
 def test_nets_that_the_paper_does_not_treat_have_no_theory(changes, folder):
@@ -254,10 +258,7 @@ def test_nets_that_the_paper_does_not_treat_have_no_theory(changes, folder):
 
 
 def test_stochastic_depth_is_probed_with_every_unit_open(folder):
-    changes = {
-        "model.name": "cifar_resnet", "model.depth": 14, "model.unit.shortcut": "B",
-        "model.norm.dialect": "torch", "data.dir": folder,
-    }  # fmt: skip
+    changes = SMALL | {"model.unit.shortcut": "B", "data.dir": folder}
     both = [
         signals.probed(config(**changes, model__unit__survival=p), batch=16, seeds=1)
         for p in (1.0, 0.1)
