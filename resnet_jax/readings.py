@@ -230,11 +230,8 @@ def _counted(spec: ResNetSpec, image: tuple[int, int, int]) -> tuple[cost.Parts,
 
 def _branch(spec: ResNetSpec) -> str:
     """The field's word for a branch, whether it was chosen or came with the depth."""
-    return next(
-        name
-        for (name, _), branch in build.BRANCHES.items()
-        if branch == spec.unit.branch
-    )
+    known = {branch: name for (name, _), branch in build.BRANCHES.items()}
+    return known.get(spec.unit.branch, "auto")
 
 
 def _pool(spec: ResNetSpec) -> str:

@@ -30,7 +30,6 @@ def test_stored_without_output_and_defines_nothing(path):
 @pytest.mark.filterwarnings("ignore")  # of the client's own libraries
 def test_runs_headless(path, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    monkeypatch.setenv("MPLBACKEND", "agg")
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:  # runs of a test stay out of the checkout
         cell.source = cell.source.replace(
