@@ -21,7 +21,6 @@ from resnet_jax.feeds import RESIDENT_BYTES, Feeds, preprocessing
 from resnet_jax.modules import cost
 from resnet_jax.readings import DATASETS, Row
 from resnet_jax.train import parallel
-from resnet_jax.train.step import StepSpec
 
 Level = Literal["shapes", "compile", "time"]
 TIMED = 5  # steps, after one that is not counted
@@ -54,7 +53,7 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     """Counts a run and, unless only shapes are asked for, compiles its train step."""
     made = prepared(config)
     net, image = made.net.build(), made.feeds.image_shape
-    program = make_program(made)
+    program = experiment.make_program(made)
     state, data, feeds = arguments(made, program)
     counted = Estimate(
         parts=cost.parts(net, image),
@@ -142,18 +141,6 @@ def sizes(config: Config) -> dict[str, sources.Source]:
         )
         for split, length in lengths.items()
     }
-
-
-def make_program(made: experiment.Experiment) -> parallel.Program:
-    train = made.config.train
-    spec = StepSpec(
-        label_smoothing=train.label_smoothing,
-        accumulate=train.accumulate,
-        ema=train.ema,
-        max_skips=train.max_skips,
-    )
-    task = experiment.make_task(made)
-    return parallel.compiled(task, spec, spmd=train.spmd, devices=made.devices)
 
 
 def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:

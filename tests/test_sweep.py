@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import pytest
 import tinyset
 
-from resnet_jax import cli, dry_run, estimate, sweep
+from resnet_jax import cli, dry_run, estimate, experiment, sweep
 from resnet_jax.job import Outcome
 from resnet_jax.launch import Launch, SweepBar, eta_text, shared_accelerator, time_left
 from resnet_jax.readings import DATASETS
@@ -484,7 +484,7 @@ def test_shapes_are_those_that_a_step_takes(here, spmd, feed):
     fields = [f"--config.train.spmd={spmd}", f"--config.data.feed={feed}"]
     fields += ["--config.data.batch_size=4", "--config.train.steps_per_call=2"]
     made = estimate.prepared(cli.changed("claim.py:good", fields))
-    program = estimate.make_program(made)
+    program = experiment.make_program(made)
     state, data, feeds = estimate.arguments(made, program)
     new, seen = jax.eval_shape(program.steps, state, data, feeds)
     assert seen["loss"].shape == (2,)
