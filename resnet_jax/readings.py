@@ -235,7 +235,7 @@ def _branch(spec: ResNetSpec) -> str:
 
 
 def _pool(spec: ResNetSpec) -> str:
-    return "3x3, stride 2, padding 1" if spec.stem == "imagenet" else "none"
+    return "3x3, stride 2, padding 1" if spec.stem.pool else "none"
 
 
 def _augmentation(spec: augment.AugmentSpec, crop: decode.CropSpec) -> str:

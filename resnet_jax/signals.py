@@ -176,7 +176,7 @@ def drawn_variance(init: InitSpec, shape: tuple[int, ...], slope: float) -> floa
 def is_chain(net: ResNetSpec) -> bool:
     """Whether each convolution reads f of the one before it, and nothing else does."""
     bare = net.layers.norm is None and net.unit.gate is None
-    return bare and net.unit.shortcut == "none" and net.stem == "cifar"
+    return bare and net.unit.shortcut == "none" and net.stem.pool is None
 
 
 def _one_by_one(found: Sequence[Place]) -> Iterator[tuple[Place, int | None]]:

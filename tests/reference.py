@@ -216,7 +216,7 @@ class Net:
             f = conv(f, kernel, stride=stride if i == self.strided else 1)
             if i < self.convs:
                 f = self.steps("norm act", f, branch, str(i))
-        f = self.steps(behind, f, at, "end")
+        f = self.steps(behind, f, branch, str(self.convs))
         if not self.squeeze_excite:
             return f
         # Hu et al. 2018, Eq. 2 to 4

@@ -22,7 +22,7 @@ ON_MODULES = {"compress", "interop"}
 FLOORS = [
     {"initializers", "convolution", "batchnorm", "rectifiers"},
     {"layers"},
-    {"branches", "shortcuts"},
+    {"branches", "shortcuts", "stems_heads"},
     {"units"},
     {"stages"},
     {"resnet", "densenet", "plain"},

@@ -20,6 +20,7 @@ from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, RRelu
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.shortcuts import Dropped, Gated, Scaled
+from resnet_jax.modules.stems_heads import IMAGENET
 from resnet_jax.modules.units import (
     FULL_PRE,
     NORM_AFTER_ADDITION,
@@ -202,7 +203,7 @@ def test_randomised_rectifier_at_test():
 @pytest.mark.parametrize("order", ["original", "full pre-activation"])
 def test_imagenet_stem(order, size):
     """7x7 and the padded 3x3 max pool, where strides divide the size and not."""
-    spec = dataclasses.replace(unit(order=ORDERS[order]), stem="imagenet")
+    spec = dataclasses.replace(unit(order=ORDERS[order]), stem=IMAGENET)
     compare(spec, size=size, order=order, imagenet=True)
 
 

@@ -1,7 +1,7 @@
 """Residual functions F: frozen data that apply themselves inside a module.
 
 A new residual unit starts here: a frozen dataclass with `__call__(layers, x, features,
-strides)`, which names every layer that it makes.
+strides, end)`, which names every layer that it makes and closes with the steps `end`.
 """
 
 import dataclasses
@@ -11,15 +11,20 @@ import flax.linen as nn
 from jaxtyping import Array
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.layers import Layers
+from resnet_jax.modules.layers import Layers, Step
 
 
 @runtime_checkable
 class Branch(Protocol):
-    """F(x): [b *hw c] -> [b *hw/strides features]."""
+    """end(F(x)): [b *hw c] -> [b *hw/strides features]."""
 
     def __call__(
-        self, layers: Layers, x: Array, features: int, strides: int
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
     ) -> Array: ...
 
 
@@ -38,7 +43,14 @@ class B:
                 f"stride_at={self.stride_at}: must index kernels={self.kernels}"
             )
 
-    def __call__(self, layers: Layers, x: Array, features: int, strides: int) -> Array:
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
         last = len(self.kernels) - 1
         for i, kernel in enumerate(self.kernels):
             x = layers.conv(
@@ -47,10 +59,9 @@ class B:
                 kernel=kernel,
                 strides=strides if i == self.stride_at else 1,
                 groups=self.cardinality if 0 < i < last else 1,
+                then=end if i == last else ("norm", "act"),
                 name=f"conv{i + 1}",
             )
-            if i < last:
-                x = layers.steps(x, ("norm", "act"), name=f"{i + 1}")
         return x
 
 
@@ -67,7 +78,8 @@ class Apply(nn.Module):
     layers: Layers
     features: int
     strides: int
+    end: tuple[Step, ...]
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return self.branch(self.layers, x, self.features, self.strides)
+        return self.branch(self.layers, x, self.features, self.strides, self.end)

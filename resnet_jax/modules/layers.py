@@ -6,7 +6,7 @@ a network, its stem and head included.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -30,6 +30,30 @@ class LayersSpec:
     init: InitSpec = InitSpec()
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # of the arithmetic
     rank: int = 2  # spatial axes: 2 for images, 3 for clips
+    # What stands for a convolution everywhere but in the stem; None: a plain one
+    operator: "Operator | None" = None
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """What stands for a convolution (Ghost modules, binary convolutions): frozen data.
+
+    It gets the arguments of `Layers.conv`, and layers whose convolutions are plain.
+    """
+
+    def __call__(
+        self,
+        layers: "Layers",
+        x: Array,
+        features: int,
+        *,
+        kernel: int,
+        strides: int,
+        groups: int,
+        padding: Padding | None,
+        then: tuple[Step, ...],
+        name: str,
+    ) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +69,23 @@ class Layers:
         features: int,
         *,
         kernel: int,
-        strides: int = 1,
+        strides: int | tuple[int, ...] = 1,
         groups: int = 1,
         padding: Padding | None = None,
         bias: Initializer | None = None,
+        then: tuple[Step, ...] = (),
         name: str,
     ) -> Float[Array, "b *hw2 features"]:
-        """Convolution, padded to ceil(size / strides) unless told otherwise."""
+        """Convolution, padded to ceil(size / strides) unless told otherwise.
+
+        The steps of `then` follow it, under its name without the "conv": `conv1`,
+        `norm_1`, `act_1`; `conv_stem`, `norm_stem`.
+        """
+        if self.spec.operator and bias is None:
+            return self.spec.operator(
+                self.plain(), x, features, kernel=kernel, strides=strides,
+                groups=groups, padding=padding, then=then, name=name,
+            )  # fmt: skip
         if padding is None:
             padding = [((kernel - 1) // 2, kernel // 2)] * self.spec.rank
         init = self.spec.init(slope=self.spec.act.slope)
@@ -59,7 +93,11 @@ class Layers:
             (kernel,) * self.spec.rank, features, strides, groups, tuple(padding),
             init, bias, self.spec.dtype, name=name,
         )  # fmt: skip
-        return module(x)
+        return self.steps(module(x), then, name=name.replace("conv", "").strip("_"))
+
+    def plain(self) -> "Layers":
+        """The same with plain convolutions: for stems, which no operator replaces."""
+        return Layers(dataclasses.replace(self.spec, operator=None), self.train)
 
     def norm(self, x: Array, *, name: str) -> Array:
         if self.spec.norm is None:
@@ -76,14 +114,19 @@ class Layers:
         return x
 
     def dense(
-        self, x: Float[Array, "b c"], features: int, *, name: str
+        self,
+        x: Float[Array, "b c"],
+        features: int,
+        *,
+        init: Initializer = TORCH_LINEAR,
+        name: str,
     ) -> Float[Array, "b features"]:
         """Fully connected layer with bias."""
         return nn.Dense(
             features,
             dtype=self.spec.dtype,
             param_dtype=_param_dtype(self.spec.dtype),
-            kernel_init=TORCH_LINEAR,
+            kernel_init=init,
             name=name,
         )(x)
 
@@ -113,7 +156,7 @@ class Convolution(nn.Module):
 
     kernel: tuple[int, ...]
     features: int
-    strides: int
+    strides: int | tuple[int, ...]
     groups: int
     padding: Padding
     kernel_init: Initializer

@@ -2,15 +2,15 @@
 
 import dataclasses
 import itertools
-from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.layers import Layers, LayersSpec
+from resnet_jax.modules.layers import Layers, LayersSpec, Step
 from resnet_jax.modules.stages import DepthMode, Stage
+from resnet_jax.modules.stems_heads import CIFAR, Head, Stem
 from resnet_jax.modules.units import UnitSpec
 
 
@@ -21,9 +21,14 @@ class ResNetSpec:
     depths: tuple[int, ...]  # units in each stage
     widths: tuple[int, ...]  # output channels of each stage
     unit: UnitSpec = UnitSpec()
+    # The first unit of each stage, where it is of another kind; (): all are `unit`
+    firsts: tuple[UnitSpec, ...] = ()
+    strides: tuple[int, ...] = ()  # of each stage; (): 1, then 2
     layers: LayersSpec = LayersSpec()
-    stem: Literal["cifar", "imagenet"] = "cifar"
+    stem: Stem = CIFAR
     stem_width: int = 16
+    head: Head = Head()
+    head_steps: tuple[Step, ...] | None = None  # None: what stands ahead of a branch
     num_classes: int = 10
     survival: float = 1.0  # of the last unit; falls linearly from the stem on
     depth_mode: DepthMode = "scan"
@@ -34,6 +39,12 @@ class ResNetSpec:
                 "one width and at least one unit a stage: got "
                 f"depths={self.depths}, widths={self.widths}"
             )
+        for name in ("firsts", "strides"):
+            if len(getattr(self, name)) not in (0, len(self.depths)):
+                raise ConfigError(
+                    f"{name}: {len(getattr(self, name))} given for "
+                    f"{len(self.depths)} stages"
+                )
 
     def build(self) -> nn.Module:
         return ResNet(self)
@@ -42,10 +53,10 @@ class ResNetSpec:
 class ResNet(nn.Module):
     """Stem, stages, head  (He et al. 2016a, Table 1 and Sec. 4.2).
 
-    The stem ends with norm and activation, and the first unit has no pre-activation of
-    its own. For pre-activation nets that is the rule of He et al. 2016b, Sec. 5: "the
-    first activation right after conv1, before splitting into two paths"; likewise the
-    head repeats once more what stands ahead of each branch.
+    Where the stem ends with norm and activation, the first unit has none of its own
+    ahead of the branch. For pre-activation nets that is the rule of He et al. 2016b,
+    Sec. 5: "the first activation right after conv1, before splitting into two paths";
+    likewise the head repeats once more what stands ahead of each branch.
     """
 
     spec: ResNetSpec
@@ -55,34 +66,24 @@ class ResNet(nn.Module):
         self, x: Float[Array, "b *hw c"], *, train: bool
     ) -> Float[Array, "b n"]:
         s, layers = self.spec, Layers(self.spec.layers, train)
-        x = self._stem(layers, x)
+        x = s.stem(layers, x, s.stem_width)
+        strides = s.strides or (1,) + (2,) * (len(s.depths) - 1)
         for i, (units, features, survival) in enumerate(
             zip(s.depths, s.widths, self._survival(), strict=True)
         ):
             stage = Stage(
                 self._first(i), s.unit, s.layers, units, features,
-                strides=1 if i == 0 else 2, mode=s.depth_mode, name=f"stage{i + 1}",
+                strides=strides[i], mode=s.depth_mode, name=f"stage{i + 1}",
             )  # fmt: skip
             x = stage(x, survival, train=train)
-        x = layers.steps(x, s.unit.order.before, name="head")
-        logits = layers.dense(layers.global_mean(x), s.num_classes, name="head")
-        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-
-    def _stem(self, layers, x):
-        if self.spec.stem == "cifar":
-            x = layers.conv(x, self.spec.stem_width, kernel=3, name="stem_conv")
-            return layers.steps(x, ("norm", "act"), name="stem")
-        x = layers.conv(
-            x, self.spec.stem_width, kernel=7, strides=2,
-            padding=[(3, 3)] * self.spec.layers.rank, name="stem_conv",
-        )  # fmt: skip
-        x = layers.steps(x, ("norm", "act"), name="stem")
-        return layers.max_pool(x, window=3, strides=2, padding=(1, 1))
+        steps = s.unit.order.before if s.head_steps is None else s.head_steps
+        x = layers.steps(x, steps, name="head")
+        return s.head(layers, x, s.num_classes)
 
     def _first(self, stage):
         """The spec of a stage's first unit."""
-        unit = self.spec.unit
-        if stage > 0:
+        unit = self.spec.firsts[stage] if self.spec.firsts else self.spec.unit
+        if stage > 0 or not self.spec.stem.steps:
             return unit
         return dataclasses.replace(
             unit, order=dataclasses.replace(unit.order, before=())

@@ -46,8 +46,9 @@ def shortcut(
         return zero_pad(subsample(preact, strides), features)
     if kind == "avgpool-A":
         return zero_pad(layers.avg_pool(preact, window=strides), features)
-    h = layers.conv(preact, features, kernel=1, strides=strides, name="shortcut_conv")
-    return layers.steps(h, norm, name="shortcut")
+    return layers.conv(
+        preact, features, kernel=1, strides=strides, then=norm, name="shortcut_conv"
+    )
 
 
 def subsample(x: Array, strides: int) -> Array:

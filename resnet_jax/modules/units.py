@@ -1,6 +1,7 @@
 """The residual unit: the field's equation, written once, and the data that fills it."""
 
 import dataclasses
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -26,13 +27,19 @@ NORM_AFTER_ADDITION = Order(after=("norm", "act"))  # Fig. 4b
 RELU_BEFORE_ADDITION = Order(end=("norm", "act"))  # Fig. 4c
 RELU_ONLY_PRE = Order(before=("act",), end=("norm",))  # Fig. 4d
 FULL_PRE = Order(before=("norm", "act"))  # Fig. 4e
+PYRAMID = Order(before=("norm",), end=("norm",))  # Han et al. 2017: one act less
 
 
 @dataclasses.dataclass(frozen=True)
 class SE:
-    """Squeeze and excitation: F * sigmoid(W2 act(W1 mean(F)))  (Hu et al. 2018)."""
+    """Squeeze and excitation: F * sigmoid(W2 act(W1 mean(F)))  (Hu et al. 2018).
+
+    Where it stands is the journal's ablation: behind the branch (standard), ahead of it
+    (pre), behind the addition and its steps (post), on the shortcut (identity).
+    """
 
     reduction: int = 16
+    place: Literal["standard", "pre", "post", "identity"] = "standard"
 
     def __call__(self, layers: Layers, f: Array) -> Array:
         c = f.shape[-1]
@@ -83,8 +90,10 @@ class ResidualUnit(nn.Module):
             norm=tuple(step for step in order.end if step == "norm"),
         )
         f = self._survived(layers, a, survival)
-        y = f if h is None else self.unit.join(layers, h, f)
-        return layers.steps(y, order.after, name="after")
+        if h is not None:
+            f = self.unit.join(layers, self._gated(layers, h, "identity"), f)
+        y = layers.steps(f, order.after, name="after")
+        return self._gated(layers, y, "post")
 
     def _survived(self, layers, a, survival):
         if survival is None:
@@ -102,9 +111,15 @@ class ResidualUnit(nn.Module):
 
     def _residual(self, layers, a):
         unit = self.unit
-        f = Apply(unit.branch, layers, self.features, self.strides, name="branch")(a)
-        f = layers.steps(f, unit.order.end, name="end")
-        return unit.gate(layers, f) if unit.gate else f
+        f = Apply(
+            unit.branch, layers, self.features, self.strides, unit.order.end,
+            name="branch",
+        )(self._gated(layers, a, "pre"))  # fmt: skip
+        return self._gated(layers, f, "standard")
+
+    def _gated(self, layers, x, place):
+        gate = self.unit.gate
+        return gate(layers, x) if gate and gate.place == place else x
 
     def _closed(self, a):
         hw = (-(-size // self.strides) for size in a.shape[1:-1])

@@ -13,6 +13,7 @@ from resnet_jax.modules.branches import (
     Branch,
 )
 from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.stems_heads import IMAGENET
 from resnet_jax.modules.units import UnitSpec
 
 # Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
@@ -104,7 +105,7 @@ def imagenet_resnet(
         depths=IMAGENET_DEPTHS[depth],
         widths=scaled(tuple(grown * w for w in (64, 128, 256, 512)), width),
         unit=UnitSpec(branch, **unit),
-        stem="imagenet",
+        stem=IMAGENET,
         stem_width=scaled((64,), width)[0],
         num_classes=1000,
     )

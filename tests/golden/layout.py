@@ -25,7 +25,7 @@ def basic(c_in: int, c_out: int) -> dict:
         "branch/conv1/kernel": (3, 3, c_in, c_out),
         **norm("branch/norm_1", c_out),
         "branch/conv2/kernel": (3, 3, c_out, c_out),
-        **norm("norm_end", c_out),
+        **norm("branch/norm_2", c_out),
     }
 
 

@@ -68,7 +68,7 @@ def resnet20(v: Variables, x):
             strides = 2 if stage > 1 and k == 0 else 1
             y = unit.conv(x, "branch/conv1", strides)
             y = unit.conv(unit.norm_relu(y, "branch/norm_1"), "branch/conv2")
-            y = unit.norm(y, "norm_end")
+            y = unit.norm(y, "branch/norm_2")
             x = x[:, :, ::strides, ::strides]
             x = F.relu(y + F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1])))
     return v.head(x)
