@@ -1,10 +1,11 @@
-"""Time of our convolution in a loop over XLA's own in straight-line code, on a CPU.
+"""Time of our layers in a loop over that of JAX's own in straight-line code, on a CPU.
 
     python benchmarks/convolution.py [part of a case's name ...]
 
-One row a case, medians of interleaved runs in one process, about a minute in all; 1.00
-is as fast as stock JAX without a loop. Stock gradients of grouped convolutions are so
-slow (seconds) that the kernel's gradient is not compared there.
+Convolutions by part, with the rate of ours; then max pooling and BatchNorm, forward and
+backward. One row a case, medians of interleaved runs in one process, about two minutes
+in all; 1.00 is as fast as stock JAX without a loop, less is faster. Stock gradients of
+grouped convolutions are so slow (seconds) that the kernel's is not compared there.
 """
 
 import statistics
@@ -12,11 +13,14 @@ import sys
 import time
 from dataclasses import dataclass
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from resnet_jax.modules import pooling
+from resnet_jax.modules.batchnorm import TORCH, standardised
 from resnet_jax.modules.convolution import Window, convolve, plain
 
 TURNS = 4  # of the loop
@@ -44,7 +48,10 @@ CASES = (
     Case("3x3, 32x32x16", (32, 32, 32, 16), 3, 16),
     Case("3x3, 16x16x32", (64, 16, 16, 32), 3, 32),
     Case("3x3, 8x8x64", (64, 8, 8, 64), 3, 64),
+    Case("3x3, 56x56x64", (8, 56, 56, 64), 3, 64),
     Case("3x3, 14x14x256", (8, 14, 14, 256), 3, 256),
+    Case("3x3, 7x7x512", (8, 7, 7, 512), 3, 512),
+    Case("3x3/2, 28x28x256", (8, 28, 28, 256), 3, 256, stride=2),
     Case("3x3/2, 32x32x16 to 32", (64, 32, 32, 16), 3, 32, stride=2),
     Case("7x7/2, 112x112x3 to 64", (4, 112, 112, 3), 7, 64, stride=2),
     Case("1x1, 16x16, 64 to 16", (64, 16, 16, 64), 1, 16),
@@ -99,6 +106,15 @@ def medians(programs, stacked):
     return {name: statistics.median(each) for name, each in times.items()}
 
 
+def gigaflops(case: Case) -> float:
+    """Of one part: a multiplication and an addition for each tap of each point."""
+    points = jax.eval_shape(
+        lambda *arrays: plain(case.window, *arrays), *(a[0] for a in operands(case)[:2])
+    ).size
+    taps = case.size ** (len(case.x) - 2) * case.x[-1] // case.groups
+    return 2e-9 * points * taps
+
+
 def measure(case: Case):
     """Milliseconds a turn of ours, and our time over stock, by part."""
     window = case.window
@@ -135,16 +151,76 @@ def measure(case: Case):
         yield ours_ms, (seconds[name, "ours"] / over if over else None)
 
 
+def stock_norm(x, scale, bias):
+    mean = x.mean((1, 2, 3), keepdims=True)
+    var = jnp.square(x - mean).mean((1, 2, 3), keepdims=True)
+    z = (x - mean) * lax.rsqrt(var + TORCH.epsilon)
+    return z * scale.reshape(1, 1, 1, 1, -1) + bias.reshape(1, 1, 1, 1, -1)
+
+
+def layers():
+    """(name, ours, stock, shape of x, of which other operands)."""
+    sizes = dict(window=3, strides=2, padding=(1, 1))
+    yield (
+        "max pool 3/2, 112x112x64",
+        lambda x: pooling.max_pool(x, **sizes),
+        lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))),
+        (8, 112, 112, 64),
+        (),
+    )
+    for side, c in ((32, 16), (56, 256)):
+        yield (
+            f"BatchNorm, {side}x{side}x{c}",
+            lambda *arrays: standardised(TORCH, *arrays)[0],
+            stock_norm,
+            (1, 8, side, side, c),
+            ((c,), (c,)),
+        )
+
+
+def backward_ratio(ours, stock, x, others):
+    """Milliseconds of ours, forward and backward, and its time over stock."""
+    rng = np.random.default_rng(0)
+    shapes = [x, *others]
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    shapes.append(jax.eval_shape(stock, *arrays).shape)
+    stacked = [jnp.asarray(rng.normal(size=(TURNS, *s)), jnp.float32) for s in shapes]
+
+    def both(layer):
+        def run(*arrays):
+            y, pull = jax.vjp(layer, *arrays[:-1])
+            return y, *pull(arrays[-1])
+
+        return run
+
+    programs = {
+        "ours": jax.jit(lambda a: rolled(both(ours), a)),
+        "stock": jax.jit(lambda a: unrolled(both(stock), a)),
+    }
+    seconds = medians(programs, stacked)
+    return 1e3 * seconds["ours"] / TURNS, seconds["ours"] / seconds["stock"]
+
+
 def main(wanted):
-    print("| convolution | forward | ms | dx | ms | dkernel | ms |")
-    print("|---|---|---|---|---|---|---|")
-    for case in CASES:
-        if not wanted or any(word in case.name for word in wanted):
-            cells = [
-                f"{'-' if ratio is None else f'{ratio:.2f}'} | {ms:.2f}"
-                for ms, ratio in measure(case)
-            ]
-            print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
+    def chosen(name):
+        return not wanted or any(word in name for word in wanted)
+
+    parts = ("forward", "dx", "dkernel")
+    print("| convolution |", " | ".join(f"{p} | ms | GFLOP/s" for p in parts), "|")
+    print("|---|" + "---|" * 9)
+    for case in filter(lambda case: chosen(case.name), CASES):
+        work = gigaflops(case)
+        cells = [
+            f"{'-' if ratio is None else f'{ratio:.2f}'} | {ms:.2f} | "
+            f"{1e3 * work / ms:.0f}"
+            for ms, ratio in measure(case)
+        ]
+        print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
+    print("\n| layer, forward and backward | ratio | ms |\n|---|---|---|")
+    for name, *layer in layers():
+        if chosen(name):
+            ms, ratio = backward_ratio(*layer)
+            print(f"| {name} | {ratio:.2f} | {ms:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

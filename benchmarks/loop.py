@@ -15,7 +15,6 @@ about ten minutes.
 
 import argparse
 import dataclasses
-import io
 import pathlib
 import statistics
 import sys
@@ -24,20 +23,17 @@ import time
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import tensorflow_datasets as tfds
-from PIL import Image
+import shaped
 
 from resnet_jax import cli, experiment, workdir
-from resnet_jax.data import folders
 from resnet_jax.progress import Bar
 from resnet_jax.train import loop, parallel
 from resnet_jax.train.checkpoint import Checkpoints
+from resnet_jax.train.lanes import Lane
 from resnet_jax.train.log import Log
 from resnet_jax.train.step import StepSpec, make_train_step
 
 FOLDER = pathlib.Path(__file__).parents[1]
-EXAMPLES = {"train": 5_000, "test": 500}  # of the CIFAR-shaped set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Case:
         return cli.changed(reference, [f"--config.{field}" for field in fields])
 
 
-SHAPED = ("data.name=cifar_shaped", "train.eval_every=40")
+SHAPED = (f"data.name={shaped.NAME}", "train.eval_every=40")
 CASES = (
     Case("digits", "digits_preact.py:PreAct-20", (), steps=336),
     Case("cifar", "cifar_resnet.py:ResNet-20", SHAPED, steps=40),
@@ -64,32 +60,6 @@ CASES = (
         steps=40,
     ),
 )
-
-
-class CifarShaped(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Random 32x32x3 images with random labels."""
-
-    VERSION = tfds.core.Version("1.0.0")
-
-    def _info(self):
-        image = tfds.features.Image(shape=(32, 32, 3), encoding_format="png")
-        label = tfds.features.ClassLabel(num_classes=10)
-        features = tfds.features.FeaturesDict({"image": image, "label": label})
-        return tfds.core.DatasetInfo(
-            builder=self, features=features, supervised_keys=("image", "label")
-        )
-
-    def _split_generators(self, dl_manager):
-        return {name: self._generate_examples(n) for name, n in EXAMPLES.items()}
-
-    def _generate_examples(self, n):
-        rng = np.random.default_rng(n)
-        for i in range(n):
-            file = io.BytesIO()
-            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(file, format="PNG")
-            file.seek(0)
-            yield i, {"image": file, "label": int(rng.integers(10))}
 
 
 def bare(opening, program, data, feed):
@@ -127,48 +97,61 @@ def whole(opening, program, data, feeds):
                 feeds=feeds,
                 evaluate=lambda variables: {},
                 rate=opening.optim.schedule_fn(),
-                log=log,
-                checkpoints=saved,
-                best=best,
+                lanes=(Lane(opening.config.seed, log, saved, best),),
                 progress=progress,
             )
-            meta = {"wall_s": 0.0, "best": None}
             start = time.perf_counter()
-            loop.fit(run, spec, state=state, meta=meta)
+            loop.fit(run, spec, state=state)
             return time.perf_counter() - start
 
     return seconds
 
 
+class Comparison:
+    """The bare step and the loop of one case, in turns."""
+
+    def __init__(self, case: Case, directory: str):
+        opening = experiment.prepare(case.config(directory))
+        program, devices = experiment.make_program(opening), opening.devices
+        resident, feeds = opening.feeds.resident, opening.feeds.train()
+        data = devices.copied(resident["train"]) if resident else None
+        self._first = program.init(jnp.uint32(opening.config.seed))
+        self._ways = {
+            "bare_ms": bare(opening, program, data, feeds(0, 1)),
+            "loop_ms": whole(opening, program, data, feeds),
+        }
+        self.facts = {"batch_size": opening.config.data.batch_size}
+        self.turn(2)  # compiles, and fills the caches of the data
+
+    def turn(self, steps: int) -> dict[str, float]:
+        """Milliseconds an update."""
+        return {way: self._milliseconds(way, steps) for way in self._ways}
+
+    def _milliseconds(self, way, steps):
+        state = jax.block_until_ready(jax.tree.map(jnp.copy, self._first))
+        return 1e3 * self._ways[way](state, steps) / steps
+
+    def device_peak(self) -> None:
+        """Not what is compared here."""
+
+
+def opened(name: str, directory: str) -> Comparison:
+    """The comparison of a case by its name, on data prepared in the directory."""
+    shaped.prepare(directory)
+    return Comparison(next(c for c in CASES if c.name == name), directory)
+
+
 def measure(case, *, directory, steps, turns):
-    """Milliseconds an update in each turn, of both."""
-    opening = experiment.prepare(case.config(directory))
-    program, devices = experiment.make_program(opening), opening.devices
-    resident, feeds = opening.feeds.resident, opening.feeds.train()
-    data = devices.copied(resident["train"]) if resident else None
-    ways = {
-        "bare": bare(opening, program, data, feeds(0, 1)),
-        "loop": whole(opening, program, data, feeds),
-    }
-    first = program.init(jnp.uint32(opening.config.seed))
-
-    def milliseconds(way, steps):
-        state = jax.block_until_ready(jax.tree.map(jnp.copy, first))
-        return 1e3 * ways[way](state, steps) / steps
-
-    for way in ways:  # compiles, and fills the caches of the data
-        milliseconds(way, 2)
-    times = {way: [] for way in ways}
-    for _ in range(turns):
-        for way in ways:
-            times[way].append(milliseconds(way, steps))
-    over = [b / a - 1 for a, b in zip(times["bare"], times["loop"], strict=True)]
+    """The medians over turns, and every turn."""
+    work = Comparison(case, directory)
+    taken = [work.turn(steps) for _ in range(turns)]
+    times = {way: [turn[way] for turn in taken] for way in taken[0]}
+    over = [turn["loop_ms"] / turn["bare_ms"] - 1 for turn in taken]
     return {
         "case": case.name,
-        "batch_size": opening.config.data.batch_size,
+        **work.facts,
         "steps": steps,
-        "bare_ms": statistics.median(times["bare"]),
-        "loop_ms": statistics.median(times["loop"]),
+        **{way: statistics.median(each) for way, each in times.items()},
         "over_bare": statistics.median(over),
         "turns": times,
     }
@@ -183,7 +166,7 @@ def main():
     chosen = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as directory:
-        folders.prepare(CifarShaped(data_dir=directory))
+        shaped.prepare(directory)
         print("| case | bare step, ms | loop, ms | over bare |\n|---|---|---|---|")
         for case in CASES:
             if chosen.cases and case.name not in chosen.cases:

@@ -64,14 +64,9 @@ def _audit(argv: Sequence[str]) -> None:
         raise ConfigError("\n".join(problems))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise ConfigError(message)
-
-
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and the --config.x.y=v that every row is given."""
-    parser = _Parser(prog="resnet_jax.audit", add_help=False, allow_abbrev=False)
+    parser = cli.Parser("resnet_jax.audit")
     parser.add_argument("--config", required=True)
     parser.add_argument("--format", choices=("md", "json"), default="md")
     parser.add_argument("--debug", action="store_true")

@@ -1,37 +1,25 @@
-"""From the words of a config to specs: the one table of names, and the named rules.
+"""From the words of a config to specs: layers, optimizer, and the named rules.
 
 Derived values (iterations, boundaries, groups) are computed here, after every override.
 """
 
 import dataclasses
+from typing import Any
 
-from resnet_jax.config import Config, ModelConfig, UnitConfig
+from resnet_jax import families
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import batchnorm, branches, rectifiers, shortcuts, units, zoo
+from resnet_jax.fields import Config, ModelConfig
+from resnet_jax.modules import batchnorm, densenet, rectifiers
 from resnet_jax.modules.initializers import InitSpec
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.layers import LayersSpec, Operator
+from resnet_jax.modules.operators import BWN, XNOR, Binary, Ghost
 from resnet_jax.train.optim import OptimSpec
 
-NETWORKS = {
-    "cifar_resnet": zoo.cifar_resnet,
-    "imagenet_resnet": zoo.imagenet_resnet,
-    "plain": zoo.plain,
-}
-ORDERS = {
-    "original": units.ORIGINAL,
-    "norm_after_addition": units.NORM_AFTER_ADDITION,
-    "relu_before_addition": units.RELU_BEFORE_ADDITION,
-    "relu_only_pre": units.RELU_ONLY_PRE,
-    "full_pre": units.FULL_PRE,
-}
-BRANCHES = {
-    ("basic", "1x1"): branches.BASIC,
-    ("basic", "3x3"): branches.BASIC,
-    ("single", "1x1"): branches.SINGLE,
-    ("single", "3x3"): branches.SINGLE,
-    ("bottleneck", "1x1"): branches.BOTTLENECK,
-    ("bottleneck", "3x3"): branches.BOTTLENECK_3X3,
+OPERATORS = {
+    "none": None,
+    "binary": BWN,
+    "xnor": XNOR,
+    "xnor_signs": Binary("signs"),
 }
 NORMS = {
     "torch": batchnorm.TORCH,
@@ -44,7 +32,9 @@ RECTIFIERS = {
     "prelu": rectifiers.PRelu("channel"),
     "prelu_shared": rectifiers.PRelu("layer"),
     "rrelu": rectifiers.RRelu(),
+    "relu6": densenet.Relu6(),
     "elu": rectifiers.Elu(),
+    "none": rectifiers.Linear(),
 }
 INITS = {
     "he_fan_out": InitSpec("he", "fan_out"),
@@ -57,7 +47,7 @@ INITS = {
 
 def network(
     config: Config, *, num_classes: int, devices: int, axis_name: str | None = None
-) -> ResNetSpec:
+) -> Any:
     """The network of a config, where batches are spread over so many devices."""
     model = config.model
     part = config.data.batch_size // config.train.accumulate
@@ -69,30 +59,42 @@ def network(
             "that are normalised together (data.batch_size over train.accumulate"
             f"{' and devices' if axis_name else ''})"
         )
+    spec = families.network(model)
     layers = LayersSpec(
         act=rectifier(model),
         norm=norm(model, group=group, axis_name=axis_name),
         init=INITS[model.init],
         dtype=config.train.dtype,
+        rank=spec.layers.rank,
+        operator=operator(model),
     )
-    slots = {
-        "order": ORDERS[model.unit.order],
-        "shortcut": model.unit.shortcut,
-        "gate": units.SE(model.unit.se_reduction) if model.unit.gate == "se" else None,
-        "join": join(model.unit),
-    }
-    if model.unit.branch != "auto":
-        slots["branch"] = BRANCHES[model.unit.branch, model.unit.stride_at]
-    elif model.name == "imagenet_resnet" and model.depth >= 50:
-        slots["branch"] = BRANCHES["bottleneck", model.unit.stride_at]
-    spec = NETWORKS[model.name](model.depth, width=model.width, **slots)
-    return dataclasses.replace(
-        spec,
-        layers=layers,
-        num_classes=num_classes,
-        survival=model.unit.survival,
-        depth_mode=model.depth_mode,
-    )
+    fields = {"layers": layers, "num_classes": num_classes}
+    if hasattr(spec, "depth_mode"):
+        fields["depth_mode"] = depth_mode(model)
+    elif model.depth_mode != "scan":
+        raise ConfigError(
+            f"model.depth_mode={model.depth_mode!r}: model.name={model.name!r} runs "
+            "layer by layer; leave it out"
+        )
+    return dataclasses.replace(spec, **fields)
+
+
+def operator(model: ModelConfig) -> Operator | None:
+    """What stands for a convolution behind the stem."""
+    if model.operator == "ghost":
+        return Ghost(model.ghost_ratio, model.ghost_kernel)
+    if model.operator.startswith("xnor") and model.act in ("relu", "relu6"):
+        raise ConfigError(
+            f"model.operator={model.operator!r}: takes signs, which are all 1 behind "
+            f"model.act={model.act!r}; use 'none' and model.unit.order='full_pre'"
+        )
+    return OPERATORS[model.operator]
+
+
+def depth_mode(model: ModelConfig) -> Any:
+    """One mode for all stages, or one for each."""
+    modes = tuple(model.depth_mode.split(","))
+    return modes[0] if len(modes) == 1 else modes
 
 
 def norm(
@@ -126,24 +128,6 @@ def rectifier(model: ModelConfig) -> rectifiers.Rectifier:
     if model.act not in ("leaky_relu", "prelu", "prelu_shared"):
         raise ConfigError(f"model.slope={model.slope}: {model.act} has no such slope")
     return dataclasses.replace(act, slope=model.slope)
-
-
-def join(unit: UnitConfig) -> shortcuts.Join:
-    if unit.join != "add" and unit.shortcut == "none":
-        raise ConfigError(
-            f"model.unit.join={unit.join!r}: shortcut 'none' joins nothing"
-        )
-    match unit.join:
-        case "add":
-            return shortcuts.Add()
-        case "scaled":
-            return shortcuts.Scaled(*unit.scales)
-        case "exclusive_gating":
-            return shortcuts.Gated("both", unit.gating_bias)
-        case "shortcut_only_gating":
-            return shortcuts.Gated("shortcut", unit.gating_bias)
-        case "dropout":
-            return shortcuts.Dropped(unit.dropout_rate)
 
 
 def schedule_steps(config: Config, *, examples: int) -> int:

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import tqdm
 
-from resnet_jax.config import Config
 from resnet_jax.estimate import Estimate, Level, estimate
+from resnet_jax.fields import Config
 from resnet_jax.job import Job
 from resnet_jax.spec import flat
 

@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax import build, experiment
-from resnet_jax.config import Config
+from resnet_jax import experiment
 from resnet_jax.data import decode, sources
-from resnet_jax.errors import ConfigError
-from resnet_jax.feeds import RESIDENT_BYTES, Feeds, preprocessing
+from resnet_jax.feeds import Feeds, image_shape, is_resident, preprocessing
+from resnet_jax.fields import Config
 from resnet_jax.modules import cost
 from resnet_jax.readings import DATASETS, Row
 from resnet_jax.train import parallel
@@ -73,50 +72,24 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     )
     if level == "compile":
         return measured
-    seconds = timed(step, program.init(jnp.uint32(config.seed)), data, feeds)
+    seconds = timed(step, program.init(made.seeds), data, feeds)
     return dataclasses.replace(measured, step_s=seconds / config.train.steps_per_call)
 
 
 def prepared(config: Config) -> experiment.Experiment:
     """An experiment with data of the right shape that holds one black image."""
-    devices = parallel.Devices.all()
-    count = devices.mesh.size
-    if config.data.batch_size % (count * config.train.accumulate):
-        raise ConfigError(
-            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
-            f"devices times train.accumulate={config.train.accumulate}"
-        )
-    if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
-        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
-    splits = sizes(config)
-    feeds, train = make_feeds(config, splits), splits["train"]
-    classes = config.model.num_classes or train.num_classes
-    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
-    net = build.network(config, num_classes=classes, devices=count, axis_name=axis_name)
-    steps = build.schedule_steps(config, examples=len(train))
-    optim = build.optimizer(config, total_steps=steps)
-    return experiment.Experiment(config, feeds, net, optim, devices)
+    return experiment.prepare(config, feeds=black_feeds)
 
 
-def make_feeds(config: Config, splits: dict[str, sources.Source]) -> Feeds:
+def black_feeds(config: Config, *, progress: Any = None) -> Feeds:
     """Resident or streamed as a run would be, with one black image for all."""
-    data, crop = config.data, decode.preset(config.data.augment)
-    height, width, channels = splits["train"].image_shape
-    if cropped := crop.crop != "none":
-        height = width = crop.size
-    if height is None or width is None:
-        raise ConfigError(
-            f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
-            "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
-        )
-    shape = (height, width, channels)
-    fits = not cropped and data.feed != "streaming"
-    if data.feed == "auto":
-        fits &= sum(map(len, splits.values())) * math.prod(shape) <= RESIDENT_BYTES
+    data, splits = config.data, sizes(config)
+    shape = image_shape(data, splits["train"])
     image = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
-    black = {"train": image}
-    preprocess = preprocessing(data, splits["train"], None if cropped else black, shape)
-    return Feeds(config, splits, black if fits else None, shape, preprocess)
+    known = {"train": image} if decode.preset(data.augment).crop == "none" else None
+    preprocess = preprocessing(data, splits["train"], known, shape)
+    resident = known if is_resident(data, splits) else None
+    return Feeds(config, splits, resident, shape, preprocess)
 
 
 def sizes(config: Config) -> dict[str, sources.Source]:
@@ -145,11 +118,11 @@ def sizes(config: Config) -> dict[str, sources.Source]:
 
 def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:
     """Shapes of state, resident arrays and one call's batches, as a step takes them."""
-    same = made.devices.replicated
-    whole = jax.eval_shape(program.init, jax.ShapeDtypeStruct((), jnp.uint32))
-    state = jax.tree.map(lambda x: _shape(x.shape, x.dtype, same), whole)
+    same, own = made.devices.replicated, program.seeds.sharding
+    whole = jax.eval_shape(program.init, made.seeds)
+    state = jax.tree.map(lambda x: _shape(x.shape, x.dtype, own), whole)
     train, shape = made.config.train, made.feeds.image_shape
-    batch = (train.steps_per_call, made.config.data.batch_size)
+    batch = (*made.seeds.shape, train.steps_per_call, made.config.data.batch_size)
     feeds = {"row": (batch, np.int32)}
     if made.feeds.resident:
         feeds |= {"index": (batch, np.int32)}

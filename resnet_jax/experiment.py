@@ -1,197 +1,122 @@
-"""One run: from a valid config to a trained network, its logs and its checkpoints."""
+"""From a valid config to trained networks, one a seed, with logs and checkpoints."""
 
 import contextlib
-import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from resnet_jax import build, workdir
-from resnet_jax.config import Config
-from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.feeds import Feeds, open_feeds
-from resnet_jax.modules import cost
+from resnet_jax import runs, slopes, workdir
+from resnet_jax.feeds import mixing
+from resnet_jax.fields import Config
 from resnet_jax.modules.lsuv import lsuv
-from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.opening import Experiment, prepare
 from resnet_jax.resume import refuse_end_behind, refuse_other_config
 from resnet_jax.spec import replaced
 from resnet_jax.train import loop, parallel
-from resnet_jax.train.checkpoint import Checkpoints
-from resnet_jax.train.log import Log, lock, read
-from resnet_jax.train.optim import OptimSpec
+from resnet_jax.train.lanes import Lane, restored
 from resnet_jax.train.precise import over_groups, precise_statistics
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.step import StepSpec, Task
+from resnet_jax.train.trace import Trace
 
 Folder = pathlib.Path
 
 
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """A config with its data open and all derived values computed."""
+def run(config: Config, folder: Folder, **options: Any) -> runs.Result:
+    """Trains one seed in a folder, or goes on there; returns its result.json.
 
-    config: Config
-    feeds: Feeds
-    net: ResNetSpec
-    optim: OptimSpec
-    devices: parallel.Devices
-
-    @property
-    def loop(self) -> loop.LoopSpec:
-        train, batch = self.config.train, self.config.data.batch_size
-        steps_per_epoch = len(self.feeds.splits["train"]) / batch
-        eval_every = train.eval_every or max(1, round(steps_per_epoch))
-        total = self.optim.total_steps
-        return loop.LoopSpec(
-            steps=min(train.steps or total, total),
-            eval_every=eval_every,
-            checkpoint_every=train.checkpoint_every or eval_every,
-            batch_size=batch,
-            steps_per_epoch=steps_per_epoch,
-            steps_per_call=train.steps_per_call,
-            max_skips=train.max_skips,
-        )
-
-    def abstract_state(self, program: parallel.Program) -> TrainState:
-        """Shapes, dtypes and placement of the state, for a checkpoint to fill."""
-        same = self.devices.replicated
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=same),
-            jax.eval_shape(program.init, jnp.uint32(self.config.seed)),
-        )
-
-    def derived(self) -> dict[str, Any]:
-        """What was computed from the config and the data, for config.json."""
-        return {
-            "data": self.feeds.splits["train"].fingerprint,
-            "description": self.feeds.splits["train"].description,
-            "examples": {name: len(s) for name, s in self.feeds.splits.items()},
-            "image_shape": list(self.feeds.image_shape),
-            "num_classes": self.net.num_classes,
-            "num_params": cost.num_params(self.net.build(), self.feeds.image_shape),
-            "total_steps": self.optim.total_steps,
-            "boundaries": list(self.optim.boundaries),
-            "warmup_steps": self.optim.warmup_steps,
-            "eval_every": self.loop.eval_every,
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.config.to_dict() | {"derived": self.derived()}
+    Options as of `run_all`.
+    """
+    (result,) = run_all(config, folder, **options).values()
+    return result
 
 
-def prepare(
-    config: Config, *, progress: Callable[..., Any] | None = None
-) -> Experiment:
-    """Checks all that can be checked, and opens the data; writes nothing of the run."""
-    devices = parallel.Devices.all()
-    count = devices.mesh.size
-    if config.data.batch_size % (count * config.train.accumulate):
-        raise ConfigError(
-            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
-            f"devices times train.accumulate={config.train.accumulate}"
-        )
-    if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
-        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
-    if config.train.tensorboard == "on" and not find_spec("tensorboardX"):
-        raise ConfigError(
-            "train.tensorboard='on': tensorboardX is not installed; "
-            'pip install "resnet_jax[tensorboard]"'
-        )
-    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
-    make = functools.partial(build.network, config, devices=count, axis_name=axis_name)
-    make(num_classes=config.model.num_classes or 10)  # its errors, ahead of the data
-    feeds = open_feeds(config, progress=progress)
-    classes = feeds.splits["train"].num_classes
-    if config.model.num_classes not in (None, classes):
-        raise DataError(
-            f"model.num_classes={config.model.num_classes}: {config.data.name} has "
-            f"{classes} classes; leave it out, or name another data set"
-        )
-    steps = build.schedule_steps(config, examples=len(feeds.splits["train"]))
-    optim = build.optimizer(config, total_steps=steps)
-    return Experiment(config, feeds, make(num_classes=classes), optim, devices)
-
-
-def run(
+def run_all(
     config: Config,
     folder: Folder,
     *,
     bar: Callable[..., Any],
     allow_data_change: bool = False,
-) -> dict[str, Any]:
-    """Trains one config in a folder, or goes on there; returns its result.json."""
-    folder = Folder(folder)
-    workdir.check_writable(folder)
-    refuse_other_config(folder, config.to_dict(), allow_data_change=allow_data_change)
+    trace: Trace | None = None,
+) -> dict[Folder, runs.Result]:
+    """Trains a config; of several seeds, each as a run in FOLDER/seed<k>.
+
+    Their results, by folder. Those that are done already are left alone. DivergedError,
+    once all others are done, where the loss of some is not finite: among several they
+    are not tried again.
+    """
+    configs = runs.alone(config, Folder(folder))
+    refuse = functools.partial(refuse_other_config, allow_data_change=allow_data_change)
+    for place, own in configs.items():
+        workdir.check_writable(place)
+        refuse(place, own.to_dict())
     experiment = prepare(config)
-    resolved = experiment.to_dict()
-    refuse_other_config(folder, resolved, allow_data_change=allow_data_change)
-    number = jax.process_index()
-    with contextlib.ExitStack() as stack:
-        if number == 0:
-            stack.enter_context(lock(folder))
-        done = workdir.read_json(folder / "DONE")
-        result = workdir.read_json(folder / "result.json")
-        if done and result and done["step"] >= experiment.loop.steps:
-            return result
-        if number == 0:
-            for end in ("DONE", "FAILED"):
-                (folder / end).unlink(missing_ok=True)
-            workdir.write_json(folder / "config.json", resolved)
-            workdir.keep_environment(folder)
-        board = config.train.tensorboard == "on" and number == 0
-        events = folder / "tensorboard" if board else None
-        name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
-        log = stack.enter_context(Log(folder / name, tensorboard=events))
-        saved = stack.enter_context(Checkpoints(folder / "checkpoints"))
-        best = stack.enter_context(Checkpoints(folder / "best"))
-        progress = stack.enter_context(bar(total=experiment.loop.steps))
-        meta = train(experiment, log=log, saved=saved, best=best, progress=progress)
-        result = summary(log, meta)
-        if number == 0:
-            workdir.write_json(folder / "result.json", result)
-            done = {"step": result["step"], "wall_s": result["wall_s"]}
-            workdir.write_json(folder / "DONE", done)
-    return result
+    derived = {"derived": experiment.derived()}
+    resolved = {place: own.to_dict() | derived for place, own in configs.items()}
+    for place, tree in resolved.items():
+        refuse(place, tree)
+    with runs.locked(configs):
+        left, found = runs.sorted_out(configs, steps=experiment.loop.steps)
+        if left:
+            runs.refuse_apart(left)
+        with contextlib.ExitStack() as stack:
+            lanes = {
+                place: stack.enter_context(runs.begun(place, resolved[place]))
+                for place in left
+            }
+            if lanes:
+                experiment = experiment.of([lane.seed for lane in lanes.values()])
+                progress = stack.enter_context(bar(total=experiment.loop.steps))
+                train(experiment, tuple(lanes.values()), progress=progress, trace=trace)
+            found |= {place: runs.ended(place, lane) for place, lane in lanes.items()}
+    if reasons := {configs[k].seed: v for k, v in found.items() if isinstance(v, str)}:
+        raise runs.divergence(reasons, config)
+    return {place: found[place] for place in configs}
 
 
 def train(
     experiment: Experiment,
+    lanes: tuple[Lane, ...],
     *,
-    log: Log,
-    saved: Checkpoints,
-    best: Checkpoints,
     progress: loop.Progress,
-) -> dict[str, Any]:
-    """Restores or initialises a state and trains it to the end; returns its meta."""
-    config, feeds, devices = experiment.config, experiment.feeds, experiment.devices
+    trace: Trace | None = None,
+) -> None:
+    """Restores or initialises the state of all lanes and trains it to the end."""
+    feeds, devices = experiment.feeds, experiment.devices
     program = make_program(experiment)
     data = feeds.resident and devices.copied(feeds.resident)
-    state, meta = start(experiment, program, saved)
-    refuse_end_behind(log, step=int(state.step), end=experiment.loop.steps)
-    log.cut(int(state.step))
-    best.discard_after(int(state.step))
+    state = start(experiment, program, lanes)
+    step = loop.at_step(state)
+    for lane in lanes:
+        refuse_end_behind(lane.log, step=step, end=experiment.loop.steps)
+    for lane in lanes:
+        lane.cut(step)
     run = loop.Run(
         program=program,
         data=data and data["train"],
         feeds=feeds.train(),
-        evaluate=feeds.evaluations(program, devices, data),
+        evaluate=feeds.evaluations(program, data),
         rate=experiment.optim.schedule_fn(),
-        log=log,
-        checkpoints=saved,
-        best=best,
+        lanes=lanes,
         progress=progress,
+        trace=trace,
+        peak=experiment.peak(),
     )
-    batches = config.model.norm.precise
-    finish = functools.partial(precise_rows, run, batches=batches, devices=devices)
-    return loop.fit(
-        run, experiment.loop, state=state, meta=meta, finish=finish if batches else None
-    )
+    finish = functools.partial(finished, run, experiment)
+    loop.fit(run, experiment.loop, state=state, finish=finish)
+
+
+def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
+    """What is told of the last state: its slopes, and rows of precise statistics."""
+    net, shape = experiment.net.build(), experiment.feeds.image_shape
+    slopes.keep(run, state, net=net, image_shape=shape)
+    if batches := experiment.config.model.norm.precise:
+        precise_rows(run, state, batches=batches)
 
 
 def make_program(experiment: Experiment) -> parallel.Program:
@@ -204,7 +129,13 @@ def make_program(experiment: Experiment) -> parallel.Program:
         max_skips=train.max_skips,
     )
     task = make_task(experiment)
-    return parallel.compiled(task, spec, spmd=train.spmd, devices=experiment.devices)
+    return parallel.compiled(
+        task,
+        spec,
+        spmd=train.spmd,
+        devices=experiment.devices,
+        seeds=len(experiment.config.seeds),
+    )
 
 
 def make_task(experiment: Experiment) -> Task:
@@ -237,20 +168,24 @@ def make_task(experiment: Experiment) -> Task:
         preprocess=experiment.feeds.preprocess,
         tx=experiment.optim.build(),
         statistics=statistics,
+        mix=mixing(experiment.config.data),
     )
 
 
 def start(
-    experiment: Experiment, program: parallel.Program, saved: Checkpoints
-) -> tuple[TrainState, dict[str, Any]]:
-    """The newest checkpoint that is whole, or the initial state."""
-    seed = jnp.uint32(experiment.config.seed)
-    if found := saved.restore(experiment.abstract_state(program)):
-        return found
-    state = program.init(seed)
-    if experiment.config.model.init == "lsuv":
-        state = state.replace(params=scaled_by_data(experiment, state))
-    return state, {"wall_s": 0.0, "best": None}
+    experiment: Experiment, program: parallel.Program, lanes: Sequence[Lane]
+) -> TrainState:
+    """The newest checkpoints that are whole, or the initial state."""
+    if states := restored(lanes, experiment.abstract_state(program)):
+        return program.seeds.joined(states)
+    state = program.init(experiment.seeds)
+    if experiment.config.model.init != "lsuv":
+        return state
+    states = [
+        own.replace(params=scaled_by_data(experiment.of([lane.seed]), own))
+        for lane, own in zip(lanes, program.seeds.split(state), strict=True)
+    ]
+    return program.seeds.joined(states)
 
 
 def scaled_by_data(experiment: Experiment, state: TrainState) -> Any:
@@ -263,33 +198,20 @@ def scaled_by_data(experiment: Experiment, state: TrainState) -> Any:
     return lsuv(experiment.net.build(), variables, images)["params"]
 
 
-def precise_rows(
-    run: loop.Run, state: TrainState, *, batches: int, devices: parallel.Devices
-) -> None:
+def precise_rows(run: loop.Run, state: TrainState, *, batches: int) -> None:
     """Rows of the same parameters under statistics recomputed over so many batches."""
-    step = int(state.step)
+    step, seeds = loop.at_step(state), run.program.seeds
+    axis = int(seeds.count > 1)  # that of the calls' steps
     feeds = (
-        devices.spread(jax.tree.map(lambda x: x[0], run.feeds(step + i, 1)), axis=0)
+        seeds.spread(
+            jax.tree.map(lambda x: np.take(x, 0, axis), run.feeds(step + i, 1)), axis=0
+        )
         for i in range(batches)
     )
     variables = loop.variables_of(state)
     stats = precise_statistics(run.program, variables, run.data, feeds)
-    for split, sums in run.evaluate(variables | {"batch_stats": stats}).items():
-        row = {"split": split, "step": step, "stats": "precise"}
-        run.log.write(row | {"stats_batches": batches} | loop.errors(sums))
-
-
-def summary(log: Log, meta: dict[str, Any]) -> dict[str, Any]:
-    """What a run came to, as its log tells it."""
-    rows, _ = read(log.path)
-    tests = [row for row in rows if row["split"] == "test"]
-    moving = [row for row in tests if row.get("stats") != "precise"]
-    precise = [row for row in tests if row.get("stats") == "precise"]
-    return {
-        "step": moving[-1]["step"],
-        "n": moving[-1]["n"],
-        "test_top1_err": moving[-1]["top1_err"],
-        "test_top1_err_precise": precise[-1]["top1_err"] if precise else None,
-        "best_on_val": meta["best"],
-        "wall_s": meta["wall_s"],
-    }
+    scores = run.evaluate(variables | {"batch_stats": stats})
+    for lane, own in run.own(scores):
+        for split in scores:
+            row = {"split": split, "step": step, "stats": "precise"}
+            lane.log.write(row | {"stats_batches": batches} | loop.errors(own[split]))

@@ -2,19 +2,24 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from resnet_jax.config import Config, DataConfig
 from resnet_jax.data import augment, decode, loader, sources
+from resnet_jax.data.mixing import MixSpec
+from resnet_jax.data.policies import PolicySpec
 from resnet_jax.errors import ConfigError
-from resnet_jax.train.parallel import Devices, Program
+from resnet_jax.fields import Config, DataConfig
+from resnet_jax.train.parallel import Program
 from resnet_jax.train.state import Sums
 
 Batch = dict[str, np.ndarray]
+# {"val": sums, "test": sums}; of several seeds each sum is an array [seeds].
+Scores = dict[str, dict[str, Any]]
 RESIDENT_BYTES = 2**31  # larger sets are streamed unless a config says otherwise
 
 
@@ -37,9 +42,17 @@ class Feeds:
         return decode.preset(self.config.data.augment)
 
     def train(self) -> Callable[[int, int], Batch]:
-        """feeds(step, k): this process's share of the k batches from `step` on."""
-        place = _place()
-        seed, size = self.config.seed, self.config.data.batch_size
+        """feeds(step, k): this process's share of the k batches from `step` on.
+
+        Of several seeds [seeds k b ...], each in its own order.
+        """
+        feeds = [self._of(seed) for seed in self.config.seeds]
+        if len(feeds) == 1:
+            return feeds[0]
+        return lambda step, k: _stacked(feed(step, k) for feed in feeds)
+
+    def _of(self, seed: int) -> Callable[[int, int], Batch]:
+        place, size = _place(), self.config.data.batch_size
         if self.resident:
             arrays = self.resident["train"]
             reader = loader.Resident(arrays, seed, size, **place)
@@ -51,17 +64,17 @@ class Feeds:
         return _Following(reader.iterate)
 
     def evaluations(
-        self, program: Program, devices: Devices, data: dict[str, Any] | None
-    ) -> Callable[[Any], dict[str, dict[str, float]]]:
-        """evaluate(state) -> sums of "val" (where there is one) and "test"."""
-        size = self.config.data.batch_size
+        self, program: Program, data: dict[str, Any] | None
+    ) -> Callable[[Any], Scores]:
+        """evaluate(variables) -> sums of "val" (where there is one) and "test"."""
+        size, place = self.config.data.batch_size, program.seeds.shared
         names = [name for name in ("val", "test") if name in self.splits]
         fixed = {}
         if self.resident:
             for name in names:
                 length = len(self.resident[name]["label"])
                 batches = loader.eval_indices(length, batch_size=size, **_place())
-                fixed[name] = [devices.spread(batch, axis=0) for batch in batches]
+                fixed[name] = list(map(place, batches))
 
         def batches(name) -> Iterable[Any]:
             if name in fixed:
@@ -69,9 +82,9 @@ class Feeds:
             read = loader.eval_batches(
                 self.splits[name], batch_size=size, crop=self.crop, **_place()
             )
-            return (devices.spread(batch, axis=0) for batch in read)
+            return map(place, read)
 
-        def evaluate(variables) -> dict[str, dict[str, float]]:
+        def evaluate(variables) -> Scores:
             return {
                 name: added(
                     program.evaluate(variables, data and data[name], batch)
@@ -87,36 +100,62 @@ def open_feeds(config: Config, *, progress: Callable[..., Any] | None = None) ->
     """Opens the data set of a config, and reads all of it where it is resident."""
     data = config.data
     splits = sources.open_sources(data.name, directory=data.dir, split=data.split)
-    crop = decode.preset(data.augment)
-    height, width, channels = splits["train"].image_shape
-    if crop.crop != "none":
-        height = width = crop.size
-    if data.feed == "streaming":
-        fits = False
-    else:
-        fits = height is not None and width is not None and crop.crop == "none"
-        if not fits and data.feed == "resident":
-            raise ConfigError(
-                f"data.feed='resident': the images of {data.name} differ in size or "
-                "are cropped as they are read; use 'streaming'"
-            )
-    if fits and data.feed == "auto":
-        images = sum(len(source) for source in splits.values())
-        fits = images * height * width * channels <= RESIDENT_BYTES
-    resident = None
-    if fits:
+    resident, shape = None, image_shape(data, splits["train"])
+    if is_resident(data, splits):
         resident = {
             name: sources.to_arrays(source, progress=progress)
             for name, source in splits.items()
         }
+    preprocess = preprocessing(data, splits["train"], resident, shape)
+    return Feeds(config, splits, resident, shape, preprocess)
+
+
+def image_shape(data: DataConfig, train: sources.Source) -> tuple[int, int, int]:
+    """Height, width and channels of what is fed; ConfigError where images differ."""
+    height, width, channels = train.image_shape
+    crop = decode.preset(data.augment)
+    if crop.crop != "none":
+        height = width = crop.size
     if height is None or width is None:
         raise ConfigError(
             f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
             "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
         )
-    shape = (height, width, channels)
-    preprocess = preprocessing(data, splits["train"], resident, shape)
-    return Feeds(config, splits, resident, shape, preprocess)
+    return height, width, channels
+
+
+def is_resident(data: DataConfig, splits: dict[str, sources.Source]) -> bool:
+    """Whether the device holds all images: uncropped as they are, and not too many."""
+    cropped = decode.preset(data.augment).crop != "none"
+    if data.feed == "resident" and cropped:
+        raise ConfigError(
+            f"data.feed='resident': the images of {data.name} are cropped as they are "
+            "read; use 'streaming'"
+        )
+    if data.feed != "auto" or cropped:
+        return data.feed == "resident"
+    images = sum(len(source) for source in splits.values())
+    return images * math.prod(image_shape(data, splits["train"])) <= RESIDENT_BYTES
+
+
+def augmentation(data: DataConfig) -> augment.AugmentSpec:
+    """The recipe of a config's augmentation, with what the config adds to it."""
+    spec = augment.preset(data.augment)
+    policy = PolicySpec(data.policy, data.policy_operations, data.policy_magnitude)
+    return dataclasses.replace(
+        spec,
+        normalize=data.normalize or spec.normalize,
+        policy=policy,
+        cutout=data.cutout,
+        erasing=data.erasing,
+    )
+
+
+def mixing(data: DataConfig) -> MixSpec | None:
+    """What mixes the images of a batch."""
+    if data.mix == "none":
+        return None
+    return MixSpec(data.mix, data.mix_alpha, data.mix_probability)
 
 
 def preprocessing(
@@ -130,9 +169,7 @@ def preprocessing(
     Those of ImageNet where images are cropped as they are read; else streamed images
     are read once ahead of the run, so that a run is the same however it is fed.
     """
-    spec = augment.preset(data.augment)
-    if data.normalize:
-        spec = dataclasses.replace(spec, normalize=data.normalize)
+    spec = augmentation(data)
     if resident:
         return augment.build(spec, augment.statistics(resident["train"]["image"]))
     if decode.preset(data.augment).crop == "none":
@@ -151,10 +188,10 @@ def preprocessing(
     return augment.build(spec, augment.IMAGENET_STATISTICS)
 
 
-def added(sums: Iterator[Sums]) -> dict[str, float]:
+def added(sums: Iterator[Sums]) -> dict[str, Any]:
     """The sums of all batches, exact in float64; waits for the device once."""
     batches = jax.device_get(list(sums))
-    return {k: float(sum(np.float64(b[k]) for b in batches)) for k in batches[0]}
+    return {k: sum(np.float64(b[k]) for b in batches) for k in batches[0]}
 
 
 class _Following:

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from resnet_jax import workdir
-from resnet_jax.config import Config
 from resnet_jax.errors import CheckpointError, ConfigError, Preempted
+from resnet_jax.fields import Config
 from resnet_jax.train.log import lock
 
 PROGRAM = (sys.executable, "-m", "resnet_jax.main")

@@ -7,7 +7,10 @@
 
   --config FILE[:ROW]      an experiment file, which is a program that will be run
   --config.FIELD=VALUE     changes a field; resnet_jax/config.py lists and explains all
-  --workdir DIR            default runs/<experiment>/<row>/seed<k>
+  --config.train.seeds=0,1,2   trains these seeds in one program, each as a run
+  --workdir DIR            default runs/<experiment>/<row>/seed<k>; of several seeds
+                           the folder of their seed<k>
+  --profile                writes a trace of a few steps, once compiled, to DIR/profile
   --allow_data_change      go on although data or seed differ from the run in DIR
   --debug                  show tracebacks of errors that a user can cause
 
@@ -28,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_jax import cli
+from resnet_jax.fields import Config
 from resnet_jax.progress import Bar
 
 
@@ -43,16 +47,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(argv: Sequence[str]) -> None:
     chosen, fields = parse(argv)
     config = cli.changed(chosen.config, fields)
-    name, row = cli.experiment_and_row(chosen.config)
-    folder = chosen.workdir or f"runs/{name}/{row}/seed{config.seed}"
+    folder = chosen.workdir or default_folder(chosen.config, config)
     prepare_jax()
     from resnet_jax import experiment  # imports jax, and everything else
+    from resnet_jax.train.trace import Trace
 
     folder = pathlib.Path(folder).expanduser()
-    result = experiment.run(
-        config, folder, bar=Bar, allow_data_change=chosen.allow_data_change
+    trace = Trace(folder / "profile") if chosen.profile else None
+    results = experiment.run_all(
+        config,
+        folder,
+        bar=Bar,
+        allow_data_change=chosen.allow_data_change,
+        trace=trace,
     )
-    print(final_line(result, folder))
+    if trace and not trace.complete:
+        print(trace.told(), file=sys.stderr)
+    for place, result in results.items():
+        print(final_line(result, place))
+
+
+def default_folder(reference: str, config: Config) -> str:
+    """That of the run; that of the row, where it has several seeds."""
+    folder = "/".join(("runs", *cli.experiment_and_row(reference)))
+    return folder if config.train.seeds else f"{folder}/seed{config.seed}"
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -60,8 +78,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = cli.Parser("resnet_jax.main")
     parser.add_argument("--config", required=True)
     parser.add_argument("--workdir")
-    parser.add_argument("--allow_data_change", action="store_true")
-    parser.add_argument("--debug", action="store_true")
+    for option in ("profile", "allow_data_change", "debug"):
+        parser.add_argument(f"--{option}", action="store_true")
     return parser.parse_known_args(argv)
 
 

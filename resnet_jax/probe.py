@@ -36,11 +36,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_jax import cli
-from resnet_jax.errors import ConfigError, StorageError
+from resnet_jax.errors import ConfigError
 from resnet_jax.main import prepare_jax
-from resnet_jax.report.plots import EXTRA
+from resnet_jax.report.canvas import canvas, save
 
 NONE = "\N{EN DASH}"
+HEIGHT = 6.4  # inches, of two panels
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,14 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _probe(argv: Sequence[str]) -> None:
     chosen, fields = parse(argv)
     config = cli.changed(chosen.config, fields)
-    canvas = _canvas() if chosen.figure else None  # its error, ahead of the work
+    figure = canvas(height=HEIGHT) if chosen.figure else None  # errors ahead of work
     prepare_jax()
     from resnet_jax import signals  # imports jax
 
     layers = signals.probed(config, batch=chosen.batch, seeds=chosen.seeds)
     print({"md": markdown, "json": as_json}[chosen.format](layers))
-    if canvas:
-        draw(layers, chosen.figure, title=chosen.config, canvas=canvas)
+    if figure:
+        draw(layers, figure)
+        save(figure, chosen.figure, title=chosen.config)
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -138,11 +140,8 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def draw(
-    layers: Sequence[Any], path: pathlib.Path, *, title: str, canvas: Any = None
-) -> None:
+def draw(layers: Sequence[Any], figure: Any) -> None:
     """Var[y] and Var[dy] against depth: seeds thin, their mean bold, theory dashed."""
-    figure = canvas or _canvas()
     upper, lower = figure.subplots(2, sharex=True)
     _panel(upper, layers, "variance", "theory")
     _panel(lower, layers, "gradient_variance", "gradient_theory")
@@ -150,13 +149,6 @@ def draw(
     lower.set_ylabel("Var[dy]")
     lower.set_xlabel("weighted layer")
     upper.legend(fontsize=8)
-    figure.suptitle(title.replace("$", r"\$"), fontsize=10)
-    try:
-        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
-    except OSError as error:
-        raise StorageError(
-            f"--figure {path}: {error.strerror}; is it writable?"
-        ) from error
 
 
 def _panel(axes: Any, layers: Sequence[Any], measured: str, theory: str) -> None:
@@ -172,20 +164,6 @@ def _panel(axes: Any, layers: Sequence[Any], measured: str, theory: str) -> None
         axes.plot(depth, told, color="0.3", linestyle="--", label="He et al. 2015")
     axes.set_yscale("log")
     axes.grid(color="0.9")
-
-
-def _canvas() -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "--figure: matplotlib is not installed; "
-            f'pip install "resnet_jax[{EXTRA}]" brings it'
-        ) from error
-    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 if __name__ == "__main__":

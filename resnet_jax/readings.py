@@ -4,10 +4,11 @@ import dataclasses
 import functools
 from typing import Any
 
-from resnet_jax import build
-from resnet_jax.config import Config
+from resnet_jax import build, slots
 from resnet_jax.data import augment, decode
 from resnet_jax.errors import ConfigError
+from resnet_jax.feeds import augmentation
+from resnet_jax.fields import Config
 from resnet_jax.modules import cost
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
@@ -22,7 +23,7 @@ class Dataset:
     train: int
     test: int
     classes: int
-    image: tuple[int, int, int]
+    image: tuple[int, ...]
 
 
 DATASETS = {
@@ -30,6 +31,7 @@ DATASETS = {
     "cifar100": Dataset(50_000, 10_000, 100, (32, 32, 3)),
     "imagenet2012": Dataset(1_281_167, 50_000, 1000, (224, 224, 3)),
     "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
+    "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
 }
 DECAYED = {"kernels": recipes.KERNELS, "all": recipes.ALL_BUT_SLOPES}
 
@@ -80,15 +82,14 @@ class Row:
         return self.train_images / self.config.data.batch_size
 
     @property
-    def image(self) -> tuple[int, int, int]:
-        crop = decode.preset(self.config.data.augment)
-        height, width, channels = self.data.image
-        if crop.crop != "none":
-            height = width = crop.size
-        return height, width, channels
+    def image(self) -> tuple[int, ...]:
+        crop, shape = decode.preset(self.config.data.augment), self.data.image
+        if crop.crop == "none":
+            return shape
+        return *shape[:-3], crop.size, crop.size, shape[-1]
 
     @functools.cached_property
-    def net(self) -> ResNetSpec:
+    def net(self) -> Any:
         classes = self.config.model.num_classes or self.data.classes
         return build.network(self.config, num_classes=classes, devices=1)
 
@@ -113,48 +114,67 @@ class Row:
         }
 
     def _net(self) -> Readings:
-        model, unit = self.config.model, self.config.model.unit
-        spec = self.net
-        projects = unit.shortcut in ("B", "C")
-        norm_on_projections = projects and "norm" in spec.unit.order.end
-        return {
-            "form": Reading("model.name", model.name),
-            "depth": Reading("model.depth", model.depth),
+        """The words of the model; of its units where it has residual ones."""
+        model, spec = self.config.model, self.net
+        words = {
+            "form": ("name", model.name),
+            "depth": ("depth", model.depth),
+            "width": ("width", model.width),
+            "variant": ("variant", model.variant),
+            "size": ("size", model.size),
+            "growth rate": ("growth", model.growth),
+            "compression": ("compression", model.compression),
+            "links": ("links", model.links),
+            "levels of the pyramid": ("levels", model.levels),
+            "operator": ("operator", model.operator),
+            "ratio of the ghosts": ("ghost_ratio", model.ghost_ratio),
+            "kernel of the ghosts": ("ghost_kernel", model.ghost_kernel),
+            "classes": ("num_classes", spec.num_classes),
+            "rectifier": ("act", model.act),
+            "slope": ("slope", spec.layers.act.slope),
+            "BatchNorm": ("norm.dialect", "yes" if spec.layers.norm else "no"),
+        }
+        found = {
+            name: Reading(f"model.{field}", v) for name, (field, v) in words.items()
+        }
+        return found | (self._units() if isinstance(spec, ResNetSpec) else {})
+
+    def _units(self) -> Readings:
+        """The slots of the units of a residual net."""
+        unit, spec = self.config.model.unit, self.net
+        projects = unit.shortcut in ("B", "C") and "norm" in spec.unit.order.end
+        words = {
+            "branch": ("branch", _branch(spec)),
+            "stride of a bottleneck": ("stride_at", unit.stride_at),
+            "groups": ("cardinality", unit.cardinality),
+            "width of a group": ("group_width", unit.group_width),
+            "kernels": ("kernels", unit.kernels),
+            "order": ("order", unit.order),
+            "shortcut": ("shortcut", unit.shortcut),
+            "norm on projections": ("shortcut", "yes" if projects else "no"),
+            "join": ("join", unit.join),
+            "scales": ("scales", unit.scales),
+            "gate bias": ("gating_bias", unit.gating_bias),
+            "what gates see": ("join", "the resized shortcut"),
+            "dropout of the shortcut": ("dropout_rate", unit.dropout_rate),
+            "gate": ("gate", unit.gate),
+            "reduction of the gate": ("se_reduction", unit.se_reduction),
+            "survival of the last unit": ("survival", unit.survival),
+            "noise": ("noise", unit.noise),
+            "dropout": ("noise_rate", unit.noise_rate),
+        }
+        found = {
+            n: Reading(f"model.unit.{field}", v) for n, (field, v) in words.items()
+        }
+        return found | {
             "units a stage": Reading("model.depth", spec.depths),
-            "width": Reading("model.width", model.width),
-            "classes": Reading("model.num_classes", spec.num_classes),
             "pool of the stem": Reading("model.name", _pool(spec)),
-            "branch": Reading("model.unit.branch", _branch(spec)),
-            "stride of a bottleneck": Reading("model.unit.stride_at", unit.stride_at),
-            "order": Reading("model.unit.order", unit.order),
-            "shortcut": Reading("model.unit.shortcut", unit.shortcut),
-            "norm on projections": Reading(
-                "model.unit.shortcut", "yes" if norm_on_projections else "no"
-            ),
-            "join": Reading("model.unit.join", unit.join),
-            "scales": Reading("model.unit.scales", unit.scales),
-            "gate bias": Reading("model.unit.gating_bias", unit.gating_bias),
-            "what gates see": Reading("model.unit.join", "the resized shortcut"),
-            "dropout of the shortcut": Reading(
-                "model.unit.dropout_rate", unit.dropout_rate
-            ),
-            "gate": Reading("model.unit.gate", unit.gate),
-            "reduction of the gate": Reading(
-                "model.unit.se_reduction", unit.se_reduction
-            ),
-            "survival of the last unit": Reading("model.unit.survival", unit.survival),
-            "rectifier": Reading("model.act", model.act),
-            "slope": Reading("model.slope", spec.layers.act.slope),
-            "BatchNorm": Reading(
-                "model.norm.dialect", "yes" if spec.layers.norm else "no"
-            ),
         }
 
     def _data(self) -> Readings:
         data = self.config.data
-        spec, crop = augment.preset(data.augment), decode.preset(data.augment)
-        height, width, _ = self.image
-        view = f"one view of {height}x{width}"
+        spec, crop = augmentation(data), decode.preset(data.augment)
+        view = "one view of " + "x".join(map(str, self.image[:-1]))
         if crop.crop != "none":
             view = f"centre crop of {crop.size}, shorter side {crop.eval_shorter}"
         return {
@@ -163,9 +183,8 @@ class Row:
             "test images": Reading("data.name", self.data.test),
             "batch": Reading("data.batch_size", data.batch_size),
             "augmentation": Reading("data.augment", _augmentation(spec, crop)),
-            "normalisation": Reading(
-                "data.normalize", data.normalize or spec.normalize
-            ),
+            "normalisation": Reading("data.normalize", spec.normalize),
+            "mixing": Reading("data.mix", data.mix),
             "evaluation": Reading("evaluation", view),
         }
 
@@ -211,17 +230,19 @@ class Row:
         }
 
 
-def _bare(spec: ResNetSpec) -> ResNetSpec:
+def _bare(spec: Any) -> Any:
     """The spec without what changes no shape, so that rows share their counts."""
     norm = spec.layers.norm and LayersSpec().norm
     layers = dataclasses.replace(
         spec.layers, norm=norm, init=InitSpec(), dtype="float32"
     )
-    return dataclasses.replace(spec, layers=layers, survival=1.0, depth_mode="scan")
+    fields = {"survival": 1.0, "depth_mode": "scan"}
+    known = {name: value for name, value in fields.items() if hasattr(spec, name)}
+    return dataclasses.replace(spec, layers=layers, **known)
 
 
 @functools.cache
-def _counted(spec: ResNetSpec, image: tuple[int, int, int]) -> tuple[cost.Parts, int]:
+def _counted(spec: Any, image: tuple[int, ...]) -> tuple[cost.Parts, int]:
     net = spec.build()
     known = cost.shapes(net, image)
     macs = cost.multiply_adds(net, image, variables=known)
@@ -230,8 +251,9 @@ def _counted(spec: ResNetSpec, image: tuple[int, int, int]) -> tuple[cost.Parts,
 
 def _branch(spec: ResNetSpec) -> str:
     """The field's word for a branch, whether it was chosen or came with the depth."""
-    known = {branch: name for (name, _), branch in build.BRANCHES.items()}
-    return known.get(spec.unit.branch, "auto")
+    kernels = getattr(spec.unit.branch, "kernels", None)
+    known = {branch.kernels: name for name, branch in slots.BRANCHES.items()}
+    return known.get(kernels, "auto")
 
 
 def _pool(spec: ResNetSpec) -> str:
@@ -254,4 +276,10 @@ def _augmentation(spec: augment.AugmentSpec, crop: decode.CropSpec) -> str:
         done.append(f"colour jitter {spec.colour}")
     if spec.lighting:
         done.append("AlexNet colours")
+    if spec.policy.kind != "none":
+        done.insert(0, spec.policy.kind)
+    if spec.cutout:
+        done.append(f"cutout {spec.cutout}")
+    if spec.erasing:
+        done.append(f"random erasing {spec.erasing}")
     return ", ".join(done) or "none"

@@ -48,6 +48,42 @@ HE2016_IMAGENET = {
     "train.iterations": 600_000,
 }
 
+# Zagoruyko & Komodakis 2016, Sec. 3 and released code: 200 epochs of batches of 128,
+# the rate times 0.2 at 60, 120 and 160, Nesterov momentum, mirrored borders.
+WRN_CIFAR = {
+    "model.name": "wide_resnet",
+    "model.unit.order": "full_pre",
+    "model.init": "he_fan_in",
+    "data.name": "cifar10",
+    "data.batch_size": 128,
+    "data.augment": "crop_flip_reflect",
+    "optim.learning_rate": 0.1,
+    "optim.nesterov": "nesterov",
+    "optim.weight_decay": 5e-4,
+    "optim.schedule": "steps",
+    "optim.boundaries": (0.3, 0.6, 0.8),
+    "optim.factor": 0.2,
+    "train.epochs": 200.0,
+}
+
+# Xie et al. 2017, Sec. 5.3: batches of 128 over 8 GPUs, 300 epochs, a tenth of the rate
+# at 150 and 225.
+RESNEXT_CIFAR = {
+    "model.name": "cifar_resnet",
+    "model.unit.branch": "bottleneck",
+    "model.unit.stride_at": "3x3",
+    "model.norm.group": 16,
+    "data.name": "cifar10",
+    "data.batch_size": 128,
+    "data.augment": "crop_flip_channel",
+    "optim.learning_rate": 0.1,
+    "optim.nesterov": "nesterov",
+    "optim.weight_decay": 5e-4,
+    "optim.schedule": "steps",
+    "optim.boundaries": (0.5, 0.75),
+    "train.epochs": 300.0,
+}
+
 # Ours, for the embedded digits: about 20 s a run of 20 layers on two CPU cores. No
 # paper reports these data.
 DIGITS = {

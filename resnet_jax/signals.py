@@ -17,7 +17,7 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -27,16 +27,16 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
-from resnet_jax.config import Config
-from resnet_jax.experiment import Experiment, make_task, prepare, scaled_by_data
-from resnet_jax.modules.initializers import InitSpec
+from resnet_jax import calls
+from resnet_jax.calls import Path
+from resnet_jax.experiment import make_task, scaled_by_data
+from resnet_jax.fields import Config
 from resnet_jax.modules.layers import Convolution
 from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.opening import Experiment, prepare
 from resnet_jax.spec import replaced
 from resnet_jax.train import parallel
 from resnet_jax.train.step import StepSpec
-
-Path = tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,13 +88,13 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
     """
     changes = {"data.batch_size": batch, "train.accumulate": 1, "train.spmd": "jit"}
     experiment = prepare(replaced(config, changes))
-    net = replaced(experiment.net, {"survival": 1.0})
+    net = still(experiment.net)
     experiment = dataclasses.replace(experiment, net=net)
     program = parallel.compiled(
         make_task(experiment), StepSpec(), spmd="jit", devices=experiment.devices
     )
     numbers = range(config.seed, config.seed + seeds)
-    starts = [_start(_seeded(experiment, seed), program) for seed in numbers]
+    starts = [_start(experiment.of([seed]), program) for seed in numbers]
     found = places(net, starts[0])
     smoothing = config.train.label_smoothing
     measure = jax.jit(
@@ -102,22 +102,28 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
     )
     results = [jax.device_get(measure(start)) for start in starts]
     slope = net.layers.act.slope
-    layers = [_layer(*layer, slope, results) for layer in _one_by_one(found)]
+    known = {place.path: place for place in found}
+    layers = [
+        _layer(known[path], unit, slope, results)
+        for path, unit in calls.unrolled({p.path: p.units for p in found})
+    ]
     if not is_chain(net) or config.model.init == "lsuv":
         return layers
     squares = [float(jnp.square(start.images).mean()) for start in starts]
     return with_theory(layers, slope=slope, mean_square=statistics.fmean(squares))
 
 
-def _seeded(experiment: Experiment, seed: int) -> Experiment:
-    config = dataclasses.replace(experiment.config, seed=seed)
-    feeds = dataclasses.replace(experiment.feeds, config=config)
-    return dataclasses.replace(experiment, config=config, feeds=feeds)
+def still(net: Any) -> Any:
+    """The spec with every unit open, and at most one loop between it and a layer."""
+    if not isinstance(net, ResNetSpec):
+        return net
+    mode = "remat" if net.depth_mode == "sqrt" else net.depth_mode
+    return replaced(net, {"survival": 1.0, "depth_mode": mode})
 
 
 def _start(experiment: Experiment, program: parallel.Program) -> Start:
     """What the first update of a run sees; keys as in `train.step`."""
-    state = program.init(jnp.uint32(experiment.config.seed))
+    state = program.init(experiment.seeds)
     if experiment.config.model.init == "lsuv":
         state = state.replace(params=scaled_by_data(experiment, state))
     feed = jax.tree.map(lambda x: x[0], experiment.feeds.train()(0, 1))
@@ -131,64 +137,41 @@ def _start(experiment: Experiment, program: parallel.Program) -> Start:
     return Start(variables, images, jnp.asarray(batch["label"]), rngs)
 
 
-def places(net: ResNetSpec, start: Start) -> list[Place]:
-    """The layers that hold a kernel, in the order of their calls."""
-    called: dict[Path, nn.Module] = {}
-
-    def listed(call, args, kwargs, context):
-        if isinstance(context.module, Convolution | nn.Dense):
-            called[context.module.path] = context.module
-        return call(*args, **kwargs)
-
-    with nn.intercept_methods(listed):
-        apply = functools.partial(net.build().apply, train=False)
-        jax.eval_shape(apply, start.variables, start.images)
+def places(net: Any, start: Start) -> list[Place]:
+    """The layers of a spec's net that hold a kernel, in the order of their calls."""
+    apply = functools.partial(net.build().apply, train=False)
+    called = calls.listed(
+        lambda: jax.eval_shape(apply, start.variables, start.images),
+        wanted=lambda module: isinstance(module, Convolution | nn.Dense),
+    )
     params = flatten_dict(start.variables["params"])
     shapes = {path: params[*path, "kernel"].shape for path in called}
     return [_place(net, called[path], shape) for path, shape in shapes.items()]
 
 
-def _place(net: ResNetSpec, module: nn.Module, shape: tuple[int, ...]) -> Place:
+def _place(net: Any, module: nn.Module, shape: tuple[int, ...]) -> Place:
     units = None
     if "rest" in module.path:
         units, *shape = shape
     *window, inputs, outputs = shape
     fan_in, fan_out, drawn = math.prod(window) * inputs, float(outputs), None
     if isinstance(module, Convolution):
-        drawn = drawn_variance(net.layers.init, tuple(shape), net.layers.act.slope)
-        each = math.prod(window) / module.groups / module.strides ** len(window)
-        fan_out = outputs * each
+        drawn = net.layers.init.variance(tuple(shape), slope=net.layers.act.slope)
+        strides = module.strides
+        if isinstance(strides, int):
+            strides = (strides,) * len(window)
+        fan_out = outputs * math.prod(window) / module.groups / math.prod(strides)
     return Place(
         path=module.path, units=units, fan_in=fan_in, fan_out=fan_out, drawn=drawn
     )
 
 
-def drawn_variance(init: InitSpec, shape: tuple[int, ...], slope: float) -> float:
-    """Var[w] of a kernel [*k c_in c_out]; see `InitSpec`."""
-    *reads, outputs = shape
-    fan_in, fan_out = math.prod(reads), math.prod(reads[:-1]) * outputs
-    gain = 1.0 if init.kind == "xavier" else 2 / (1 + slope**2)
-    if init.kind == "orthogonal":  # unit columns, or rows where these are fewer
-        return gain / max(fan_in, outputs)
-    return gain / {"fan_in": fan_in, "fan_out": fan_out}[init.mode]
-
-
-def is_chain(net: ResNetSpec) -> bool:
+def is_chain(net: Any) -> bool:
     """Whether each convolution reads f of the one before it, and nothing else does."""
-    bare = net.layers.norm is None and net.unit.gate is None
-    return bare and net.unit.shortcut == "none" and net.stem.pool is None
-
-
-def _one_by_one(found: Sequence[Place]) -> Iterator[tuple[Place, int | None]]:
-    """(place, unit) in forward order; those in a loop once for each of its units."""
-
-    def loop(place):
-        return place.path[: place.path.index("rest")] if place.units else None
-
-    for _, inside in itertools.groupby(found, loop):
-        inside = list(inside)
-        units = [None] if inside[0].units is None else range(inside[0].units)
-        yield from ((place, unit) for unit in units for place in inside)
+    if not isinstance(net, ResNetSpec) or net.unit.shortcut != "none":
+        return False
+    bare = net.layers.norm is net.layers.operator is net.unit.gate is None
+    return bare and net.stem.pool is None and not net.head.hidden
 
 
 @jax.custom_vjp
@@ -249,14 +232,11 @@ def _layer(
     place: Place, unit: int | None, slope: float, results: Sequence[Any]
 ) -> Layer:
     """The numbers of one layer, taken out of those of all seeds."""
-    name = "/".join(place.path)
     pick = Ellipsis if unit is None else unit
-    if unit is not None:
-        name = name.replace("rest", f"rest[{unit}]")
     signals, gradients = zip(*(seed[place.path] for seed in results), strict=True)
     factor = place.drawn and place.drawn * (1 + slope**2) / 2
     return Layer(
-        name=name,
+        name=calls.named(place.path, unit),
         fan_in=place.fan_in,
         fan_out=place.fan_out,
         forward_factor=factor and factor * place.fan_in,

@@ -22,7 +22,10 @@ COUNTS = ("weighted layers", "parameters", "multiply-adds")
 COUNTED = (
     "form", "depth", "units a stage", "width", "classes", "branch", "order", "shortcut",
     "stride of a bottleneck", "norm on projections", "join", "gate",
-    "reduction of the gate", "rectifier", "BatchNorm",
+    "reduction of the gate", "rectifier", "BatchNorm", "groups", "width of a group",
+    "kernels", "variant", "size", "growth rate", "compression", "links",
+    "levels of the pyramid", "operator", "ratio of the ghosts",
+    "kernel of the ghosts",
 )  # fmt: skip
 # Given whether or not something is published to compare with.
 SHOWN = (

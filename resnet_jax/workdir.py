@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from resnet_jax.config import OPERATIONAL
 from resnet_jax.errors import CheckpointError, ConfigError, StorageError
+from resnet_jax.fields import OPERATIONAL
 from resnet_jax.spec import flat
 
 PACKAGES = (

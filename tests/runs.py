@@ -135,8 +135,9 @@ def rows(workdir) -> list[dict]:
 
 def timeless(workdir) -> list[dict]:
     """The rows without what differs between equal runs."""
-    clocks = ("wall_s", "images_per_s")
-    return [{k: v for k, v in row.items() if k not in clocks} for row in rows(workdir)]
+    return [
+        {k: v for k, v in row.items() if not k.endswith("_s")} for row in rows(workdir)
+    ]
 
 
 def state(workdir, *, kind="checkpoints") -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_jax import audit, build, cli, verdicts
+from resnet_jax import audit, cli, verdicts
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules import branches, cost, shortcuts, zoo
@@ -162,10 +162,12 @@ def test_a_wrong_config_is_caught_by_its_field(name, capsys):
 def test_a_net_that_is_built_wrong_is_caught_by_its_counts(capsys, monkeypatch):
     """The config says type A; the code projects in every unit of ResNet-18."""
 
-    def broken(depth, **unit):
-        return zoo.imagenet_resnet(depth, **unit | {"shortcut": "C"})
+    right = zoo.imagenet_resnet
 
-    monkeypatch.setitem(build.NETWORKS, "imagenet_resnet", broken)
+    def broken(depth, **unit):
+        return right(depth, **unit | {"shortcut": "C"})
+
+    monkeypatch.setattr(zoo, "imagenet_resnet", broken)
     reference = EXPERIMENTS / "imagenet_resnet.py:ResNet-18-A"
     code, _, err = run(capsys, "--config", str(reference))
     assert code == 2

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from resnet_jax import build, cli
-from resnet_jax.config import OPERATIONAL, Config, configured, unknown, validated
+from resnet_jax.config import configured, unknown, validated
 from resnet_jax.errors import ConfigError
+from resnet_jax.fields import OPERATIONAL, Config
 from resnet_jax.report import claim
 from resnet_jax.spec import flat, replaced
 
@@ -45,7 +46,7 @@ def made(changes):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("model.depht", r"model.depht: config.model has no field 'depht'; it has act, "
+        ("model.depht", r"model.depht: config.model has no field 'depht'; it has act, .*"
          r"depth, .*; did you mean 'depth'\?"),
         ("optim.lr", r"optim.lr: config.optim has no field 'lr'; it has .*rate"),
         ("modle.depth", r"modle.depth: config has no field 'modle'; .* 'model'\?"),
@@ -125,7 +126,7 @@ def test_a_field_may_go_back_to_none(changed):
         ("model.norm.momentum", 1.0, "less than 1"),
         ("model.unit.survival", 0.0, "greater than 0"),
         ("model.unit.scales", (1.0,), "required|2 items|at least"),
-        ("model.act", "swish", "'relu', 'leaky_relu', 'prelu'"),
+        ("model.act", "swish", "'relu', 'relu6', 'leaky_relu', 'prelu'"),
         ("data.split", "45k", "match pattern"),
         ("data.name", "no such/../name!", "match pattern"),
         ("optim.learning_rate", float("nan"), "finite number|greater than 0"),

@@ -20,18 +20,25 @@ ON_MODULES = {"compress", "interop"}
 
 # Within modules a file imports from lower floors only.
 FLOORS = [
-    {"initializers", "convolution", "batchnorm", "rectifiers"},
+    {"initializers", "convolution", "pooling", "batchnorm", "rectifiers"},
     {"layers"},
-    {"branches", "shortcuts", "stems_heads"},
+    {"noise", "operators"},
+    {"branches", "shortcuts", "stems_heads", "spp"},
+    {"shakes", "min_nets", "multigrid", "runge_kutta"},
     {"units"},
+    {"ahead"},
     {"stages"},
+    {"ghost"},
     {"resnet", "densenet", "plain"},
+    {"rkcnn"},
     {"zoo"},
+    {"zoo_3d", "zoo_densenet", "zoo_ghost", "zoo_plain"},
+    {"zoo_families"},
 ]
 ASIDE = {"cost", "lsuv"}  # work on any net: import layers at most, imported by no net
 
 # Elsewhere than here, layers come through `Layers` alone.
-DOOR = {"layers", "rectifiers", "batchnorm", "convolution"}
+DOOR = {"layers", "rectifiers", "batchnorm", "convolution", "pooling"}
 LAYERS = {
     "BatchNorm", "Conv", "ConvLocal", "ConvTranspose", "Dense", "DenseGeneral",
     "Dropout", "GroupNorm", "LayerNorm", "PReLU", "avg_pool", "celu", "conv",

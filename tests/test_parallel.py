@@ -180,7 +180,7 @@ def test_evaluation_counts_each_example_once():
         splits={"test": source},
         resident={"test": net.opening.feeds.resident["train"]},
     )
-    evaluate = feeds.evaluations(net.program, net.opening.devices, {"test": net.data})
+    evaluate = feeds.evaluations(net.program, {"test": net.data})
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
     found = evaluate(variables)
     images = net.opening.feeds.preprocess(None, feeds.resident["test"], train=False)

@@ -19,10 +19,12 @@ from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.modules import batchnorm, cost, zoo
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.plain import FC, Conv, Mean, PlainSpec
 from resnet_jax.modules.rectifiers import PRelu, Relu
 from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.stems_heads import Head, Stem
 from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
-from resnet_jax.report.plots import EXTRA
+from resnet_jax.report.canvas import EXTRA, canvas, save
 
 BARE = {
     "model.name": "plain",
@@ -135,9 +137,9 @@ def by_hand(start):
     return kernels, outputs, gradients
 
 
-@pytest.mark.parametrize("mode", ["scan", "remat"])
+@pytest.mark.parametrize("mode", ["scan", "remat", "sqrt"])
 def test_moments_are_those_of_a_chain_by_hand(mode):
-    net = dataclasses.replace(CHAIN, depth_mode=mode)
+    net = signals.still(dataclasses.replace(CHAIN, depth_mode=mode))
     start = begun(net)
     found = measured(net, start)
     assert len(found) == 1 + 4 + 4 + 4 + 1
@@ -167,6 +169,32 @@ def test_layers_of_any_net_are_measured_in_training_mode():
         np.testing.assert_allclose(scaled[path][1], gradient / times, rtol=1e-2)
 
 
+def test_a_net_of_another_family_is_measured_without_theory():
+    """Two strides of one layer, and a hidden layer that is not a convolution."""
+    records = (Conv(4, strides=2), Mean(), FC(6), FC(None, steps=()))
+    net = PlainSpec(records=records, num_classes=5)
+    found = measured(net, begun(net))
+    assert list(found) == [("conv1",), ("fc1",), ("head",)]
+    assert not signals.is_chain(signals.still(net))
+    stretched = dataclasses.replace(CHAIN, stem=Stem(strides=(1, 2)))
+    first, *_ = signals.places(stretched, begun(stretched))
+    assert first.fan_out == 9 * 4 / 2
+
+
+CHANGES = {
+    "stem": Stem(pool=(3, 2)),
+    "head": Head(hidden=(6,)),
+    "unit": UnitSpec(zoo.MIXED, shortcut="A"),
+    "layers": LayersSpec(),
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_chain_is_convolutions_and_rectifiers_alone(field):
+    assert signals.is_chain(CHAIN)
+    assert not signals.is_chain(dataclasses.replace(CHAIN, **{field: CHANGES[field]}))
+
+
 def test_label_smoothing_moves_the_gradient():
     """dlogits = softmax - target: all 1/5 - target where logits are 0."""
     net = dataclasses.replace(CHAIN, depths=(1,), widths=(4,))
@@ -188,7 +216,7 @@ def test_label_smoothing_moves_the_gradient():
 def test_variance_of_the_weights_is_that_of_drawn_ones(kind, mode, slope, shape):
     init = InitSpec(kind, mode)
     w = init(slope=slope)(jax.random.key(0), shape)
-    expected = signals.drawn_variance(init, shape, slope)
+    expected = init.variance(shape, slope=slope)
     assert abs(np.square(w).mean() / expected - 1) < 5 * math.sqrt(2 / w.size)
 
 
@@ -299,8 +327,10 @@ def command(tmp_path, folder, capsys, monkeypatch):
     return run
 
 
-def test_table_has_a_row_a_layer(command, layers):
-    code, out, _ = command("--batch", "16", "--seeds", "2")
+def test_table_has_a_row_a_layer(command, layers, tmp_path):
+    png = tmp_path / "a.png"
+    code, out, _ = command("--batch=16", "--seeds=2", f"--figure={png}")
+    assert png.read_bytes()[:4] == b"\x89PNG"
     header, rule, *rows = out.strip().splitlines()
     assert code == 0 and out.strip() == probe.markdown(layers)
     assert len({len(line) for line in (header, rule, *rows)}) == 1
@@ -338,11 +368,13 @@ def test_figures_are_written_and_repeat(layers, tmp_path):
     pytest.importorskip("matplotlib")
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
-        probe.draw(layers, path, title="$a_b")
+        figure = canvas(height=probe.HEIGHT)
+        probe.draw(layers, figure)
+        save(figure, path, title="$a_b")
     pictures = [path.read_bytes() for path in paths]
     assert pictures[0][:4] == b"\x89PNG" and pictures[0] == pictures[1]
     with pytest.raises(StorageError, match=r"--figure .*none/a\.png: No such file"):
-        probe.draw(layers, tmp_path / "none" / "a.png", title="a")
+        save(figure, tmp_path / "none" / "a.png", title="a")
 
 
 def test_a_figure_without_matplotlib_is_refused_ahead_of_the_work(

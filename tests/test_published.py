@@ -23,7 +23,7 @@ from resnet_jax.modules.units import (
     RELU_ONLY_PRE,
     SE,
 )
-from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet
+from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet, wide_resnet
 
 
 def cifar(depth, classes=10, **fields):
@@ -41,6 +41,25 @@ def preact(depth, classes=10, branch=BOTTLENECK, **fields):
 
 def imagenet(depth, **fields):
     return imagenet_resnet(depth, **fields)
+
+
+def wrn(depth, width, classes=10, **fields):
+    spec = wide_resnet(depth, width=width, order=FULL_PRE, **fields)
+    return dataclasses.replace(spec, num_classes=classes)
+
+
+def grouped(groups, width):
+    """C x Dd of ResNeXt; 1 x 128d is the branch of WRN-50-2."""
+    inner = groups * width / 256
+    return dataclasses.replace(BOTTLENECK_3X3, inner=inner, cardinality=groups)
+
+
+def resnext(groups, width, classes=10):
+    return cifar(29, classes, branch=grouped(groups, width), width=4)
+
+
+def resnext_imagenet(depth, groups, width, **fields):
+    return imagenet(depth, branch=grouped(groups, width), **fields)
 
 
 M, V = BOTTLENECK, BOTTLENECK_3X3  # strides in the first 1x1, or in the 3x3
@@ -95,6 +114,47 @@ CIFAR = [
     ("SE-ResNet-110",  cifar(110, shortcut="A", gate=SE()), 1_742_200, None),
     ("SE-PreAct-164",  preact(164, gate=SE()),              1_905_362, None),
 ]
+WIDE = [
+    # Zagoruyko & Komodakis 2016, Tables 2 to 6; 8,949,210 is printed in their log
+    ("WRN-16-4",   wrn(16, 4),    2_748_890, "0.393 G"),
+    ("WRN-16-8",   wrn(16, 8),   10_961_370, "1.548 G"),
+    ("WRN-16-10",  wrn(16, 10),  17_116_634, None),
+    ("WRN-22-8",   wrn(22, 8),   17_158_106, None),
+    ("WRN-22-10",  wrn(22, 10),  26_797_914, None),
+    ("WRN-28-2",   wrn(28, 2),    1_467_610, None),
+    ("WRN-28-10",  wrn(28, 10),  36_479_194, "5.243 G"),
+    ("WRN-28-12",  wrn(28, 12),  52_517_850, None),
+    ("WRN-40-1",   wrn(40, 1),      563_930, None),
+    ("WRN-40-2",   wrn(40, 2),    2_243_546, None),
+    ("WRN-40-4",   wrn(40, 4),    8_949_210, "1.299 G"),
+    ("WRN-40-8",   wrn(40, 8),   35_748_314, None),
+    ("WRN-40-10",  wrn(40, 10),  55_841_754, None),
+    ("WRN-52-1",   wrn(52, 1),      758_362, None),
+    ("WRN-16-8 C100",   wrn(16, 8, 100),   11_007_540, None),
+    ("WRN-16-10 C100",  wrn(16, 10, 100),  17_174_324, None),
+    ("WRN-28-10 C100",  wrn(28, 10, 100),  36_536_884, None),
+    ("B(1,3,1)",   wrn(58, 2, kernels=(1, 3, 1)),   1_429_082, None),
+    ("B(3,1)",     wrn(40, 2, kernels=(3, 1)),      1_211_354, None),
+    ("B(1,3)",     wrn(40, 2, kernels=(1, 3)),      1_297_370, None),
+    ("B(3,1,1)",   wrn(58, 2, kernels=(3, 1, 1)),   1_343_066, None),
+    ("B(3,1,3)",   wrn(31, 2, kernels=(3, 1, 3)),   1_145_498, None),
+    ("l=1",        wrn(40, 2, kernels=(3,)),        2_243_546, None),
+    ("l=3",        wrn(40, 2, kernels=(3, 3, 3)),   2_243_546, None),
+    ("l=4",        wrn(40, 2, kernels=(3,) * 4),    2_243_546, None),
+    ("SE-WRN-16-8", wrn(16, 8, gate=SE()),         11_049_290, None),
+    # Xie et al. 2017, Table 7; printed without norms: 34.4 and 68.1 M
+    ("ResNeXt-29 8x64d",       resnext(8, 64),        34_426_698, "5.387 G"),
+    ("ResNeXt-29 16x64d",      resnext(16, 64),       68_155_210, "10.689 G"),
+    ("ResNeXt-29 8x64d C100",  resnext(8, 64, 100),   34_518_948, None),
+    ("ResNeXt-29 16x64d C100", resnext(16, 64, 100),  68_247_460, None),
+    ("ResNeXt-29 1x64d",       resnext(1, 64),         4_914_250, None),
+    ("ResNeXt-29 2x64d",       resnext(2, 64),         9_130_314, None),
+    ("ResNeXt-29 4x64d",       resnext(4, 64),        17_562_442, None),
+    ("ResNeXt-29 1x128d",      resnext(1, 128),       13_775_178, None),
+    ("ResNeXt-29 1x192d",      resnext(1, 192),       27_280_970, None),
+    ("ResNeXt-29 1x256d",      resnext(1, 256),       45_431_626, None),
+    ("ResNeXt-29 32x4d",       resnext(32, 4),         4_775_754, None),
+]
 IMAGENET = [
     # He et al. 2016a, Table 1: 1.8, 3.6, 3.8, 7.6, 11.3 e9
     ("ResNet-18 A",  imagenet(18, shortcut="A"),     11_515_688, "1.795 G"),
@@ -121,7 +181,31 @@ IMAGENET = [
     ("SE-ResNet-101", imagenet(101, gate=SE()),  49_326_872, "7.575 G"),
     ("SE-ResNet-152", imagenet(152, gate=SE()),  66_821_848, "11.289 G"),
 ]
-ROWS = [(*row, (32, 32, 3)) for row in CIFAR]
+IMAGENET += [
+    # Zagoruyko & Komodakis 2016, Tables 7 and 8
+    ("WRN-50-2",     resnext_imagenet(50, 1, 128),  68_883_240, "11.40 G"),
+    ("WRN-18-1.5",   imagenet(18, width=1.5),       25_875_816, None),
+    ("WRN-18-2",     imagenet(18, width=2),         45_618_216, None),
+    ("WRN-18-3",     imagenet(18, width=3),        101_783_976, None),
+    ("WRN-34-1.5",   imagenet(34, width=1.5),       48_613_608, None),
+    ("WRN-34-2",     imagenet(34, width=2),         86_036_008, None),
+    # Xie et al. 2017, Tables 3 and 4
+    ("ResNeXt-50 2x40d",   resnext_imagenet(50, 2, 40),    25_425_000, None),
+    ("ResNeXt-50 4x24d",   resnext_imagenet(50, 4, 24),    25_292_968, None),
+    ("ResNeXt-50 8x14d",   resnext_imagenet(50, 8, 14),    25_603_016, None),
+    ("ResNeXt-50 32x4d",   resnext_imagenet(50, 32, 4),    25_028_904, "4.230 G"),
+    ("ResNeXt-101 2x40d",  resnext_imagenet(101, 2, 40),   44_456_296, None),
+    ("ResNeXt-101 4x24d",  resnext_imagenet(101, 4, 24),   44_363_432, None),
+    ("ResNeXt-101 8x14d",  resnext_imagenet(101, 8, 14),   45_104_328, None),
+    ("ResNeXt-101 32x4d",  resnext_imagenet(101, 32, 4),   44_177_704, "7.970 G"),
+    ("ResNeXt-101 1x100d", resnext_imagenet(101, 1, 100),  85_611_336, "15.27 G"),
+    ("ResNeXt-101 2x64d",  resnext_imagenet(101, 2, 64),   84_198_184, "15.12 G"),
+    ("ResNeXt-101 64x4d",  resnext_imagenet(101, 64, 4),   83_455_272, "15.46 G"),
+    # Hu et al. 2018, released Caffe nets
+    ("SE-ResNeXt-50",  resnext_imagenet(50, 32, 4, gate=SE()),  27_559_896, "4.233 G"),
+    ("SE-ResNeXt-101", resnext_imagenet(101, 32, 4, gate=SE()), 48_955_416, "7.975 G"),
+]
+ROWS = [(*row, (32, 32, 3)) for row in CIFAR + WIDE]
 ROWS += [(*row, (224, 224, 3)) for row in IMAGENET]
 # fmt: on
 
@@ -132,7 +216,8 @@ def test_parameters_and_multiply_adds(row):
     net = spec.build()
     assert cost.num_params(net, image) == params
     if isinstance(macs, str):
-        assert f"{cost.multiply_adds(net, image) / 1e9:.3f} G" == macs
+        digits = len(macs.removesuffix(" G").partition(".")[2])
+        assert f"{cost.multiply_adds(net, image) / 1e9:.{digits}f} G" == macs
     elif macs is not None:
         assert cost.multiply_adds(net, image) == macs
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import reference
 
+from resnet_jax.errors import ConfigError
 from resnet_jax.modules.branches import BOTTLENECK
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import PRelu, RRelu, RReluModule
@@ -20,8 +21,9 @@ from resnet_jax.modules.shortcuts import Dropped
 from resnet_jax.modules.stages import Stage
 from resnet_jax.modules.units import FULL_PRE, SE, ResidualUnit, UnitSpec
 
-UNITS, FEATURES, STRIDES = 3, 8, 2
-MODES = ["scan", "unroll", "remat"]
+UNITS, FEATURES, STRIDES = 6, 8, 2  # 5 behind the first: 1 and two segments of 2
+MODES = ["scan", "unroll", "remat", "sqrt"]
+NOISY = MODES[:3]  # the last refuses units that draw noise
 QUICK = {"xla_backend_optimization_level": 0}  # halves the time to compile
 BOTH = ["batch_stats", "intermediates"]
 
@@ -125,9 +127,9 @@ def test_all_ways_to_run_a_stage_are_equal(unit):
 
 
 def test_closed_units_are_equal_too():
-    """Stochastic depth with draws that are certain: the second is closed."""
-    survival = jnp.asarray([1.0, 0.0, 1.0])
-    nets = [stage(mode, unit=UNIT["basic"]) for mode in MODES]
+    """Stochastic depth with draws that are certain: two are closed."""
+    survival = jnp.asarray([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    nets = [stage(mode, unit=UNIT["basic"]) for mode in NOISY]
     data = example(nets[0], survival)
     loop = train(looped(nets[0], survival), *data)
     for net in nets:
@@ -135,7 +137,7 @@ def test_closed_units_are_equal_too():
         gradients, (y, stats) = train(apply, *data)
         equal((gradients, (y, stats)), loop)
     kernel = gradients[0]["rest"]["branch"]["conv1"]["kernel"]
-    assert [bool(unit.any()) for unit in kernel] == [False, True]
+    assert [bool(unit.any()) for unit in kernel] == [False, True, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -143,18 +145,25 @@ def test_closed_units_are_equal_too():
     [
         (UnitSpec(), RRelu(), None),
         (UnitSpec(join=Dropped(0.5)), PRelu(), None),
-        (UnitSpec(shortcut="avgpool-A"), PRelu(), [0.9, 0.5, 0.5]),
+        (UnitSpec(shortcut="avgpool-A"), PRelu(), [0.9] + [0.5] * (UNITS - 1)),
     ],
     ids=["randomised rectifier", "dropout", "stochastic depth"],
 )
 def test_draws_do_not_depend_on_how_a_stage_runs(unit, act, survival):
     survival = None if survival is None else jnp.asarray(survival)
-    nets = [stage(mode, unit=unit, act=act) for mode in MODES]
+    nets = [stage(mode, unit=unit, act=act) for mode in NOISY]
     data = example(nets[0], survival)
     rngs = {"noise": key(1), "drop_path": key(2)}
     first, *others = [train(rolled(net, survival, rngs), *data) for net in nets]
     for other in others:
         equal(other, first)
+
+
+def test_segments_refuse_noise():
+    net = stage("sqrt", unit=UnitSpec(join=Dropped(0.5)))
+    variables, x, _ = example(net, None)
+    with pytest.raises(ConfigError, match=r"depth_mode='sqrt'.*use 'remat'"):
+        net.apply(variables, x, None, train=True, rngs={"noise": key(1)}, mutable=BOTH)
 
 
 def test_randomised_rectifier_equals_a_loop_with_its_draws():

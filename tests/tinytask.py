@@ -13,6 +13,7 @@ from resnet_jax import build, experiment
 from resnet_jax.config import configured, validated
 from resnet_jax.data import augment
 from resnet_jax.feeds import Feeds
+from resnet_jax.spec import replaced
 from resnet_jax.train import parallel
 from resnet_jax.train.state import create
 
@@ -108,13 +109,15 @@ class Trainer:
     def run(self, steps, *, k=1, state=None):
         """(state after so many steps, k a call; what they said), as host arrays."""
         start = self.state if state is None else state
-        state = self.opening.devices.copied(jax.tree.map(jnp.copy, start))
+        start = jax.tree.map(jnp.copy, start)
+        state = jax.device_put(start, self.program.seeds.sharding)
         seen = []
         for step in range(0, steps, k):
             feeds = self.program.place(self.feeds(step, k))
             state, last = self.program.steps(state, self.data, feeds)
             seen.append(last)
-        seen = jax.tree.map(lambda *x: np.concatenate(x), *jax.device_get(seen))
+        seen = jax.device_get(seen)
+        seen = jax.tree.map(lambda *x: np.concatenate(x, axis=-1), *seen)
         return jax.device_get(state), seen
 
 
@@ -122,8 +125,12 @@ def trainer(changes, *, count=1, units=2):
     opening = opened(changes, count=count, units=units)
     program = experiment.make_program(opening)
     data = opening.devices.copied(opening.feeds.resident["train"])
-    state = begin(experiment.make_task(opening), opening.config)
-    return Trainer(opening, program, data, opening.devices.copied(state))
+    task, config = experiment.make_task(opening), opening.config
+    states = [begin(task, replaced(config, {"seed": seed})) for seed in config.seeds]
+    state = program.seeds.joined(states)
+    return Trainer(
+        opening, program, data, jax.device_put(state, program.seeds.sharding)
+    )
 
 
 def assert_equal(a, b):

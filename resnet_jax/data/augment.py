@@ -1,4 +1,7 @@
-"""Augmentation on the device: a pure function of (key, batch), one key an example."""
+"""Augmentation on the device: a pure function of (key, batch), one key an example.
+
+A clip is one example: what is drawn holds for all of its frames.
+"""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -9,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
+from resnet_jax.data import mixing
+from resnet_jax.data.policies import PolicySpec
 from resnet_jax.errors import ConfigError
 
 # ITU-R BT.601 luma, the grey of fb.resnet.torch's colour jitter. They sum to one.
@@ -30,13 +35,13 @@ PCA_VECTORS = (
     (-0.5836, -0.6948, 0.4203),
 )
 
-Image = Float[Array, "h w c"]
-Preprocess = Callable[..., Float[Array, "b h w c"]]
+Image = Float[Array, "*t h w c"]
+Preprocess = Callable[..., Float[Array, "b *t h w c"]]
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSpec:
-    """Colour, normalise, flip, then pad and crop: in this order, as the papers' code.
+    """Policy, colour, normalise, flip, pad and crop, erase: in this order.
 
     The padding comes after the normalisation, so zeros are the mean colour.
     """
@@ -47,6 +52,9 @@ class AugmentSpec:
     normalize: Literal["none", "pixel_mean", "channel"] = "channel"
     colour: float = 0.0  # brightness, contrast and saturation each by 1 ± colour
     lighting: float = 0.0  # standard deviation along the components of colour
+    policy: PolicySpec = PolicySpec()
+    cutout: int = 0  # side of a square of zeros
+    erasing: float = 0.0  # probability that a random box is erased
 
 
 PRESETS = {
@@ -57,6 +65,8 @@ PRESETS = {
     "crop_flip": AugmentSpec(crop_pad=4, flip="horizontal", normalize="pixel_mean"),
     # fb.resnet.torch and resnet-1k-layers: the same by channel mean and std.
     "crop_flip_channel": AugmentSpec(crop_pad=4, flip="horizontal"),
+    # Zagoruyko & Komodakis 2016 (released code): the border mirrored.
+    "crop_flip_reflect": AugmentSpec(crop_pad=4, fill="reflect", flip="horizontal"),
     # He et al. 2016a, section 3.4: scale jitter (`decode`), flip, AlexNet's colours.
     "imagenet_scale": AugmentSpec(flip="horizontal", lighting=0.1),
     # fb.resnet.torch: area and aspect jitter (`decode`), colour jitter, flip.
@@ -71,7 +81,7 @@ def preset(name: str) -> AugmentSpec:
     return PRESETS[name]
 
 
-def statistics(images: UInt8[np.ndarray, "n h w c"]) -> dict[str, np.ndarray]:
+def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> dict[str, np.ndarray]:
     """Mean image and channel moments in grey levels, exact, of the training images."""
     values = np.arange(256, dtype=np.float64)
     # Counts of 256 grey levels hold both moments of a channel exactly, in one pass.
@@ -92,7 +102,7 @@ def _channels(images):
 
 
 def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
-    """`preprocess(key, batch, *, train) -> float32 [b h w c]` with these statistics.
+    """`preprocess(key, batch, *, train) -> float32 [b *t h w c]` with these statistics.
 
     `key` belongs to the step; an example's own key is that key folded with its `row` in
     the global batch, so devices and processes may share the batch as they like.
@@ -107,6 +117,9 @@ def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
 
     def one(key, image: Image) -> Image:
         crop_key, flip_key, colour_key, lighting_key = jax.random.split(key, 4)
+        policy_key, hole_key = (jax.random.fold_in(key, n) for n in (4, 5))
+        if spec.policy.kind != "none":
+            image = spec.policy(policy_key, image)
         if spec.colour:
             image = jitter_colour(colour_key, image, strength=spec.colour)
         if spec.lighting:
@@ -114,15 +127,21 @@ def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
         image = normalize(image)
         if spec.flip == "horizontal":
             flipped = jax.random.bernoulli(flip_key)
-            image = jnp.where(flipped, image[:, ::-1], image)
-        return shift(crop_key, image, spec=spec) if spec.crop_pad else image
+            image = jnp.where(flipped, image[..., ::-1, :], image)
+        if spec.crop_pad:
+            image = shift(crop_key, image, spec=spec)
+        if spec.cutout:
+            image = mixing.cutout(hole_key, image, side=spec.cutout)
+        if spec.erasing:
+            image = mixing.erased(hole_key, image, probability=spec.erasing)
+        return image
 
     def preprocess(
         key: Shaped[Array, "..."] | None,  # None: evaluation draws nothing
         batch: Mapping[str, Shaped[Array | np.ndarray, "b ..."]],
         *,
         train: bool,
-    ) -> Float[Array, "b h w c"]:
+    ) -> Float[Array, "b *t h w c"]:
         images = jnp.asarray(batch["image"], jnp.float32)
         if not train:
             return jax.vmap(normalize)(images)
@@ -143,19 +162,25 @@ def _normalizer(spec, stats) -> Callable[[Image], Image]:
     if spec.normalize == "pixel_mean":
         mean, scale = np.float32(stats["pixel_mean"]), np.float32(255)
     else:
-        mean = np.float32(stats["channel_mean"])[None, None]
+        mean = np.float32(stats["channel_mean"])
         # At least one grey level, so that a constant channel stays finite.
-        scale = np.float32(np.maximum(stats["channel_std"], 1.0))[None, None]
-    return lambda image: (image - mean) / scale
+        scale = np.float32(np.maximum(stats["channel_std"], 1.0))
+    return lambda image: (image - _like(image, mean)) / _like(image, scale)
+
+
+def _like(image, values):
+    """Values of channels, or of all that an image has, with the axes of the image."""
+    return values.reshape((1,) * (image.ndim - values.ndim) + values.shape)
 
 
 def shift(key, image: Image, *, spec: AugmentSpec) -> Image:
     """A crop of the image's own size out of the image padded by `crop_pad`."""
-    pad = spec.crop_pad
+    pad, rest = spec.crop_pad, (0,) * (image.ndim - 3)
     mode = {"zero": "constant", "reflect": "reflect"}[spec.fill]
-    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode=mode)
+    edges = ((0, 0),) * len(rest) + ((pad, pad), (pad, pad), (0, 0))
     top, left = jax.random.randint(key, (2,), 0, 2 * pad + 1)
-    return jax.lax.dynamic_slice(padded, (top, left, 0), image.shape)
+    start = (*rest, top, left, 0)
+    return jax.lax.dynamic_slice(jnp.pad(image, edges, mode=mode), start, image.shape)
 
 
 def jitter_colour(key, image: Image, *, strength: float) -> Image:
@@ -167,7 +192,7 @@ def jitter_colour(key, image: Image, *, strength: float) -> Image:
     """
     b, c, s = 1 + strength * jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
     # Sums, not dots: an accelerator's dots round to fewer bits.
-    grey = (image * np.float32(LUMA)[None, None]).sum(-1, keepdims=True)
+    grey = (image * _like(image, np.float32(LUMA))).sum(-1, keepdims=True)
     return b * (c * s * image + c * (1 - s) * grey + (1 - c) * grey.mean())
 
 
@@ -175,4 +200,4 @@ def jitter_lighting(key, image: Image, *, strength: float) -> Image:
     """AlexNet's colour altering: add P (a * l), a normal with deviation `strength`."""
     alpha = strength * jax.random.normal(key, (3,)) * np.float32(PCA_VALUES)
     offset = (np.float32(PCA_VECTORS) * alpha[None]).sum(-1)
-    return image + 255 * offset[None, None]
+    return image + 255 * _like(image, offset)

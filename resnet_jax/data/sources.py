@@ -1,4 +1,4 @@
-"""A tfds name and split as a random-access source of checked images and labels."""
+"""A tfds name and split as a random-access source of checked images, or clips."""
 
 import concurrent.futures
 import dataclasses
@@ -18,16 +18,17 @@ from resnet_jax.errors import ConfigError, DataError
 TESTED_ON = {"imagenet2012": "validation"}
 CHUNK = 256  # records read at once: few calls, and a progress bar that moves
 
-ImageShape = tuple[int | None, int | None, int]
+# Height, width and channels of images, or frames and those of clips
+ImageShape = tuple[int | None, ...]
 Progress = Callable[[int, int], object]
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One split: `source[i]` is {"image": uint8 [h w c], "label": int}.
+    """One split: `source[i]` is {"image": uint8 [*t h w c], "label": int}.
 
-    The image has the declared shape and the label lies in 0..num_classes-1, or the
-    item raises DataError. Records `start` to `start + length` of a tfds split.
+    The image, or clip, has the declared shape and the label lies in 0..num_classes-1,
+    or the item raises DataError. Records `start` to `start + length` of a tfds split.
     """
 
     name: str
@@ -69,8 +70,8 @@ class Source:
 
     def _example(self, index, record):
         try:
-            data, label = _parse(record, self.keys)
-            image = decode.pixels(data, shape=self.image_shape)
+            frames, label = _parse(record, self.keys)
+            image = _pixels(frames, shape=self.image_shape)
         # Pillow and protobuf answer damaged bytes with many kinds of exception.
         except Exception as error:
             cause = folders.first_line(error)
@@ -87,11 +88,20 @@ class Source:
 
 
 def _parse(record, keys):
-    """Image bytes and label of a serialised example."""
+    """The bytes of each frame and the label of a serialised example."""
     from tensorflow_datasets.proto import tf_example_pb2
 
     feature = tf_example_pb2.Example.FromString(record).features.feature
-    return feature[keys[0]].bytes_list.value[0], feature[keys[1]].int64_list.value[0]
+    return feature[keys[0]].bytes_list.value, feature[keys[1]].int64_list.value[0]
+
+
+def _pixels(frames, *, shape):
+    """An image, or a clip of as many frames as declared."""
+    if len(shape) == 3:
+        return decode.pixels(frames[0], shape=shape)
+    if len(frames) != shape[0]:
+        raise ValueError(f"clip has {len(frames)} frames, must have {shape[0]}")
+    return np.stack([decode.pixels(frame, shape=shape[1:]) for frame in frames])
 
 
 def open_sources(
@@ -101,8 +111,9 @@ def open_sources(
 
     `name` is NAME[/CONFIG][:VERSION] of a tfds image classification set. `split` is
     "full", or "N/M" such as "45k/5k": the first N training records to train on, the
-    last M to validate on. Digits are prepared on first use; so are CIFAR-10 and -100,
-    from the original archives. All others must lie prepared in `directory`.
+    last M to validate on. Digits, still or moving, are prepared on first use; so are
+    CIFAR-10 and -100, from the original archives. All others must lie prepared in
+    `directory`.
     """
     builder = open_builder(_prepared(name, directory=folders.root(directory)))
     test = TESTED_ON.get(builder.name) or next(
@@ -144,7 +155,7 @@ def _prepared(name, *, directory) -> pathlib.Path:
     """The prepared folder; our own data sets are prepared where it is missing."""
     if folder := folders.find(name, directory=directory):
         return folder
-    if name not in ("digits", "cifar10", "cifar100"):
+    if name not in ("digits", "moving_digits", "cifar10", "cifar100"):
         there = sorted(p.parts[-3] for p in directory.glob("*/*/dataset_info.json"))
         raise DataError(
             f"data.name={name!r}: not prepared in {directory} (there:"
@@ -159,13 +170,17 @@ def _prepared(name, *, directory) -> pathlib.Path:
             from resnet_jax.data import digits
 
             return folders.prepare(digits.Digits(data_dir=directory))
+        if name == "moving_digits":
+            from resnet_jax.data import clips
+
+            return folders.prepare(clips.MovingDigits(data_dir=directory))
         from resnet_jax.data import cifar
 
         return cifar.prepare(name, directory=directory)
 
 
 def _source(builder, split) -> Source:
-    """A whole tfds split; refuses what is not image classification."""
+    """A whole tfds split; refuses what is not classification of images or clips."""
     info = builder.info
     keys = _keys(info)
     channels = info.features[keys[0]].shape[-1]
@@ -188,13 +203,14 @@ def _source(builder, split) -> Source:
 
 def _keys(info) -> tuple[str, str]:
     """The names of the image and of the label among the features."""
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets import features
 
     keys = info.supervised_keys or ("image", "label")
-    kinds = (tfds.features.Image, tfds.features.ClassLabel)
-    named = len(keys) == 2 and all(k in info.features for k in keys)
-    if not named or not all(
-        isinstance(info.features[k], kind) for k, kind in zip(keys, kinds, strict=True)
+    named = len(keys) == 2 and all(key in info.features for key in keys)
+    if not (
+        named
+        and _is_image(info.features[keys[0]])
+        and isinstance(info.features[keys[1]], features.ClassLabel)
     ):
         raise DataError(
             f"data.name={info.name!r}: no image classification data set; its features"
@@ -203,20 +219,28 @@ def _keys(info) -> tuple[str, str]:
     return keys
 
 
+def _is_image(feature) -> bool:
+    """Whether it is an image, or a clip: a sequence of so many images."""
+    from tensorflow_datasets import features
+
+    if isinstance(feature, features.Sequence) and feature.shape[0]:
+        feature = feature.feature
+    return isinstance(feature, features.Image)
+
+
 def to_arrays(
     source: Source, *, progress: Progress | None = None
 ) -> dict[str, np.ndarray]:
-    """The whole split: "image" uint8 [n h w c] and "label" int32 [n].
+    """The whole split: "image" uint8 [n *t h w c] and "label" int32 [n].
 
     Every image and label is checked. `progress(done, total)` is called as it goes.
     """
-    height, width, channels = source.image_shape
-    if height is None or width is None:
+    if None in source.image_shape:
         raise ConfigError(
             f"data.feed='resident': the images of {source.name} differ in size;"
             " use 'streaming', which crops them"
         )
-    images = np.empty((len(source), height, width, channels), np.uint8)
+    images = np.empty((len(source), *source.image_shape), np.uint8)
     labels = np.empty(len(source), np.int32)
 
     def fill(start):

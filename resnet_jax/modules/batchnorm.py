@@ -5,6 +5,7 @@ papers normalised over the images of one GPU (64 on CIFAR, 32 on ImageNet).
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -60,11 +61,10 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
         var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
         if train:
-            y, group_mean, group_var = self._by_group(x.astype(wide), scale, bias)
+            y, group_mean, group_var = self._by_group(x, scale, bias)
             self._update(mean, var, group_mean, group_var)
-        else:
-            y = _affine(x.astype(wide), mean.value, var.value, scale, bias, self.spec)
-        return y.astype(x.dtype)
+            return y
+        return _affine(x, mean.value, var.value, scale, bias, self.spec)
 
     def _by_group(self, x, scale, bias):
         """Normalised x, and the mean and running variance over all groups  [c]."""
@@ -74,26 +74,17 @@ class BatchNorm(nn.Module):
                 f"model.norm.group={group}: does not divide the batch of {len(x)}"
             )
         g = x.reshape(-1, group, *x.shape[1:])
-        axes = tuple(range(1, g.ndim - 1))
-        mean = self._synced(g.mean(axes, keepdims=True))
-        var = self._synced(jnp.square(g - mean).mean(axes, keepdims=True))
+        y, mean, var = standardised(self.spec, g, scale, bias)
         count = g.size // (len(g) * g.shape[-1])
         if self.spec.axis_name and self.spec.group is None:
             count *= jax.lax.axis_size(self.spec.axis_name)
-        y = _affine(g, mean, var, scale, bias, self.spec).reshape(x.shape)
         if self.spec.running_var == "unbiased":
             var = var * (count / max(count - 1, 1))
         return (
-            y,
+            y.reshape(x.shape),
             mean.mean(axis=tuple(range(g.ndim - 1))),
             var.mean(axis=tuple(range(g.ndim - 1))),
         )
-
-    def _synced(self, statistic):
-        """Under pmap, the mean over devices where the group is the whole batch."""
-        if self.spec.axis_name and self.spec.group is None:
-            return jax.lax.pmean(statistic, self.spec.axis_name)
-        return statistic
 
     def _update(self, mean, var, new_mean, new_var):
         """Running statistics; kept equal on all devices."""
@@ -111,9 +102,57 @@ class BatchNorm(nn.Module):
         var.value = keep * var.value + (1.0 - keep) * new_var
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def standardised(spec: NormSpec, x, scale, bias):
+    """Normalised x [groups group *hw c], and its groups' mean and biased variance."""
+    return _forward(spec, x, scale, bias)[0]
+
+
+def _forward(spec, x, scale, bias):
+    axes, wide = tuple(range(1, x.ndim - 1)), x.astype(scale.dtype)
+    mean = _synced(spec, wide.mean(axes, keepdims=True))
+    var = _synced(spec, jnp.square(wide - mean).mean(axes, keepdims=True))
+    y = _affine(x, mean, var, scale, bias, spec)
+    return (y, mean, var), (x, mean, var, scale)
+
+
+def _backward(spec, saved, cotangents):
+    """dx = scale / s (dy - mean(dy) - z mean(z dy)),  z = (x - mean) / s.
+
+    s^2 = var + epsilon (Ioffe & Szegedy 2015, Sec. 3); besides, what the gradients of
+    mean and variance give. Fewer passes over the data than JAX's own derivative makes:
+    sums of dy and of z dy, then dx.
+    """
+    (x, mean, var, scale), (dy, dmean, dvar) = saved, cotangents
+    axes = tuple(range(1, x.ndim - 1))
+    dy, centred = dy.astype(scale.dtype), x.astype(scale.dtype) - mean
+    of_one, of_x = (t.mean(axes, keepdims=True) for t in (dy, dy * centred))
+    n = x.size // (len(x) * x.shape[-1])
+    rate = jax.lax.rsqrt(var + spec.epsilon)
+    factor = scale.reshape((1,) * (x.ndim - 1) + scale.shape) * rate
+    slope = _synced(spec, 2 * dvar / n - factor * rate**2 * of_x)
+    shift = _synced(spec, dmean / n - factor * of_one)
+    dx = factor * dy + slope * centred + shift
+    dscale = n * (rate * of_x).sum(tuple(range(x.ndim - 1)))
+    dbias = n * of_one.sum(tuple(range(x.ndim - 1)))
+    return dx.astype(x.dtype), dscale, dbias
+
+
+standardised.defvjp(_forward, _backward)
+
+
+def _synced(spec, statistic):
+    """Under pmap, the mean over devices where the group is the whole batch."""
+    if spec.axis_name and spec.group is None:
+        return jax.lax.pmean(statistic, spec.axis_name)
+    return statistic
+
+
 def _affine(x, mean, var, scale, bias, spec):
+    """scale * (x - mean) / sqrt(var + epsilon) + bias, rounded to x's dtype at last."""
     one = (1,) * (x.ndim - 1)
     if mean.ndim == 1:
         mean, var = mean.reshape(*one, -1), var.reshape(*one, -1)
     factor = scale.reshape(*one, -1) * jax.lax.rsqrt(var + spec.epsilon)
-    return (x - mean) * factor + bias.reshape(*one, -1)
+    y = (x.astype(scale.dtype) - mean) * factor + bias.reshape(*one, -1)
+    return y.astype(x.dtype)

@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.layers import Layers, Step
+from resnet_jax.modules.noise import Noise
 
 
 @runtime_checkable
@@ -36,6 +37,7 @@ class B:
     inner: float = 1.0  # inner width / output width
     cardinality: int = 1  # groups of the inner convolutions (ResNeXt)
     stride_at: int = 0  # which convolution subsamples
+    noise: Noise | None = None  # ahead of the last convolution
 
     def __post_init__(self):
         if not 0 <= self.stride_at < len(self.kernels):
@@ -53,6 +55,8 @@ class B:
     ) -> Array:
         last = len(self.kernels) - 1
         for i, kernel in enumerate(self.kernels):
+            if self.noise and i == last > 0:
+                x = self.noise(layers, x, name="noise")
             x = layers.conv(
                 x,
                 features if i == last else round(self.inner * features),

@@ -6,9 +6,6 @@ body of a loop (jax-ml/jax#12868), so that the stock gradients of a convolution 
 `lax.scan` fall to a naive one. Here every convolution is brought to that form, and so
 are both its gradients. Other platforms get the plain convolution and its own gradients;
 the choice is made when the program is lowered.
-
-Time in a loop over that of stock JAX without one (benchmarks/convolution.py): 3x3 about
-1, 1x1 0.4 to 0.9, grouped 0.1 to 0.4, depthwise 0.1, three axes 0.2.
 """
 
 import functools as ft
@@ -25,9 +22,7 @@ FORMATS = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
 # Groups are joined until a dense convolution has this many input channels: with fewer
 # its fixed cost shows, with more the zeros between the groups do.
 BLOCK = 16
-# Images times channels of the least piece of a batch by which a kernel's gradient is
-# summed: shorter rows slow the convolution down.
-PIECE = 512
+NARROW = 16  # channels of the widest convolution that runs in pairs of points
 
 
 @dataclass(frozen=True)
@@ -84,12 +79,12 @@ def plain(window: Window, x, kernel):
 
 @ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _convolve(window: Window, x, kernel):
-    cpu, default = (ft.partial(form, window) for form in (reduced, plain))
-    return lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+    forms = {"cpu": ft.partial(reduced, window), "default": ft.partial(plain, window)}
+    return lax.platform_dependent(x, kernel, **forms)
 
 
-def _forward(window: Window, x, kernel):
-    return _convolve(window, x, kernel), (x, kernel)
+def _saving(convolution):
+    return lambda window, *operands: (convolution(window, *operands), operands)
 
 
 def _backward(window: Window, operands, dy):
@@ -100,7 +95,7 @@ def _backward(window: Window, operands, dy):
     return lax.platform_dependent(*operands, dy, cpu=cpu, default=default)
 
 
-_convolve.defvjp(_forward, _backward)
+_convolve.defvjp(_saving(_convolve), _backward)
 
 
 def reduced(window: Window, x, kernel):
@@ -124,12 +119,8 @@ def reduced(window: Window, x, kernel):
 
 def _lifted(window: Window, x, kernel):
     """One axis as two."""
-    window = Window(
-        (1, *window.strides),
-        ((0, 0), *window.padding),
-        (1, *window.dilation),
-        window.groups,
-    )
+    strides, dilation = (1, *window.strides), (1, *window.dilation)
+    window = Window(strides, ((0, 0), *window.padding), dilation, window.groups)
     return reduced(window, x[:, None], kernel[None])[:, 0]
 
 
@@ -186,13 +177,7 @@ def _product(window: Window, x, kernel):
 @ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def canonical(window: Window, x, kernel):
     """A dense or a depthwise convolution over two axes; gradients of the same form."""
-    return (
-        plain(window, x, kernel) if window.groups == 1 else _shifted(window, x, kernel)
-    )
-
-
-def _canonical_forward(window: Window, x, kernel):
-    return canonical(window, x, kernel), (x, kernel)
+    return (_dense if window.groups == 1 else _shifted)(window, x, kernel)
 
 
 def _canonical_backward(window: Window, operands, dy):
@@ -202,28 +187,62 @@ def _canonical_backward(window: Window, operands, dy):
     return dx, of_kernel(window, x, kernel.shape, dy)
 
 
-canonical.defvjp(_canonical_forward, _canonical_backward)
+canonical.defvjp(_saving(canonical), _canonical_backward)
 
 
-def _spread(window: Window, axis: int, size: int, points: int) -> tuple[int, int]:
-    """Reach of a kernel of `size` taps, and extent of the `points` it stops at."""
-    return (size - 1) * window.dilation[axis], (points - 1) * window.strides[axis] + 1
+def _dense(window: Window, x, kernel):
+    """XLA's own; a narrow one gives two neighbours at a time, as channels.
+
+    A third more arithmetic (of 3x3), and yet less time.
+    """
+    _, width, i, o = kernel.shape
+    _, (low, high) = window.padding
+    points = x.shape[2] + low + high - width + 1
+    steps = window.strides[1], window.dilation[1]
+    if max(i, o) > NARROW or width == 1 or points % 2 or steps != (1, 1):
+        return plain(window, x, kernel)
+    pair = [jnp.pad(kernel, ((0, 0), at, (0, 0), (0, 0))) for at in ((0, 1), (1, 0))]
+    window = replace(window, strides=(window.strides[0], 2))
+    y = plain(window, x, jnp.concatenate(pair, axis=-1))
+    return y.reshape(*y.shape[:2], points, o)
 
 
 def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
-    """The zero-dilated `dy` convolved with the flipped kernel, channels exchanged."""
-    edges = []
-    for axis in range(2):
-        at = axis + 1
-        reach, extent = _spread(window, axis, kernel.shape[axis], dy.shape[at])
-        low = reach - window.padding[axis][0]
-        edges.append((low, shape[at] + reach - extent - low, window.strides[axis] - 1))
-    dy = _padded(dy, edges)
-    kernel = kernel[::-1, ::-1]
+    """`dy` convolved with the flipped kernel, channels exchanged; one phase a stride.
+
+    Points of x that lie a stride apart see the same taps of the kernel: each such phase
+    is a convolution of stride 1, without the zeros that would dilate `dy`.
+    """
+    strides = window.strides
+    if strides != (1, 1):  # a dilated kernel with its zeros written out
+        gaps = [(0, 0, step - 1) for step in window.dilation] + [(0, 0, 0)] * 2
+        kernel = lax.pad(kernel, kernel.dtype.type(0), gaps)
+        window = replace(window, dilation=(1, 1))
     if window.groups == 1:
         kernel = kernel.swapaxes(-1, -2)
-    whole = Window((1, 1), ((0, 0), (0, 0)), window.dilation, window.groups)
-    return canonical(whole, dy, kernel)
+    phase = ft.partial(_phase, window, shape, kernel, dy)
+    rows = ([phase((h, w)) for w in range(strides[1])] for h in range(strides[0]))
+    dx = jnp.stack([jnp.stack(row, axis=3) for row in rows], axis=2)
+    h, w = dx.shape[1] * strides[0], dx.shape[3] * strides[1]
+    return dx.reshape(-1, h, w, dx.shape[-1])[:, : shape[1], : shape[2]]
+
+
+def _phase(window: Window, shape, kernel, dy, first: tuple[int, int]):
+    """The gradient at every stride-th point of x from `first` on."""
+    taps, padding, points = [], [], []
+    for axis in range(2):
+        step, spread = window.strides[axis], window.dilation[axis]
+        ahead = first[axis] + window.padding[axis][0]
+        taps.append(slice(ahead % step, None, step))
+        points.append(-(-shape[axis + 1] // step))
+        seen, shift = range(kernel.shape[axis])[taps[axis]], ahead // step
+        low = (len(seen) - 1) * spread - shift
+        padding.append((low, points[axis] + shift - dy.shape[axis + 1]))
+    kernel = kernel[tuple(taps)][::-1, ::-1]
+    if not kernel.size:
+        return jnp.zeros((len(dy), *points, kernel.shape[-1]), dy.dtype)
+    dy, padding = _cropped(dy, padding)
+    return reduced(Window((1, 1), padding, window.dilation, window.groups), dy, kernel)
 
 
 def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
@@ -231,32 +250,26 @@ def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
     padding = []
     for axis in range(2):
         at, (low, _) = axis + 1, window.padding[axis]
-        reach, extent = _spread(window, axis, shape[axis], dy.shape[at])
-        high = reach + extent - x.shape[at] - low
-        # rows that the stride never reaches: the fast path takes no padding below 0
-        x = lax.slice_in_dim(x, 0, x.shape[at] + min(high, 0), axis=at)
-        padding.append((low, max(high, 0)))
-    turned = Window(window.dilation, tuple(padding), window.strides)
-    # pieces of the batch: 1.1 to 2 times faster where they are large enough
-    b, i = x.shape[0], x.shape[-1]
-    count = next((n for n in (4, 2) if b % n == 0 and b // n * i >= PIECE), 1)
-    dkernel = sum(
-        plain(turned, some.transpose(3, 1, 2, 0), same.transpose(1, 2, 0, 3))
-        for some, same in zip(_pieces(x, count), _pieces(dy, count), strict=True)
-    )
+        reach = (shape[axis] - 1) * window.dilation[axis]
+        extent = (dy.shape[at] - 1) * window.strides[axis] + 1
+        padding.append((low, reach + extent - x.shape[at] - low))
+    x, padding = _cropped(x, padding)
+    turned = Window(window.dilation, padding, window.strides)
+    dkernel = plain(turned, x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3))
     return dkernel.transpose(1, 2, 0, 3)
 
 
-def _pieces(x, count: int):
-    """The batch in `count` parts, by stride: a device of a mesh cuts its own images."""
-    x = x.reshape(-1, count, *x.shape[1:])
-    return [x[:, at] for at in range(count)]
+def _cropped(x, padding):
+    """x without what a padding below 0 takes away, and the padding that is left."""
+    taken = [(min(low, 0), min(high, 0)) for low, high in padding]
+    left = tuple((max(low, 0), max(high, 0)) for low, high in padding)
+    return _padded(x, taken), left
 
 
 def _padded(x, edges):
-    """Zeros by (low, high) or (low, high, between) on the spatial axes."""
-    edges = [(*edge, 0)[:3] for edge in edges]
-    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *edges, (0, 0, 0)])
+    """Zeros by (low, high) on the spatial axes; below 0 takes away."""
+    edges = [(*edge, 0) for edge in ((0, 0), *edges, (0, 0))]
+    return lax.pad(x, x.dtype.type(0), edges)
 
 
 def _views(window: Window, x, size, points):
@@ -276,11 +289,8 @@ def _shifted(window: Window, x, kernel):
     """Depthwise as a sum of shifted products, which XLA fuses into one pass."""
     points = jax.eval_shape(ft.partial(plain, window), x, kernel).shape[1:3]
     views = _views(window, x, kernel.shape, points)
-    y = sum(
-        view * kernel[h, w, None, None]
-        for h, row in enumerate(views)
-        for w, view in enumerate(row)
-    )
+    taps = ((h, w) for h in range(kernel.shape[0]) for w in range(kernel.shape[1]))
+    y = sum(views[h][w] * kernel[h, w, None, None] for h, w in taps)
     return y.astype(x.dtype)
 
 

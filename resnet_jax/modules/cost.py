@@ -54,9 +54,15 @@ def parts_of(params: Any) -> Parts:
         *modules, name = (key.key for key in path)
         kind = _kind(modules, name)
         counts[kind] += math.prod(leaf.shape)
-        if name == "kernel" and (kind == "fc" or {"stem_conv", "branch"} & {*modules}):
+        if name == "kernel" and (kind == "fc" or _is_weighted(modules)):
             counts["weighted_layers"] += leaf.shape[0] if "rest" in modules else 1
     return Parts(**counts)
+
+
+def _is_weighted(modules: list[str]) -> bool:
+    """Of a stem or a branch, or a layer of a net without units."""
+    plain = modules[0].startswith(("conv", "towers"))
+    return plain or bool({"stem_conv", "branch"} & {*modules})
 
 
 def _kind(modules: list[str], name: str) -> str:
@@ -67,7 +73,8 @@ def _kind(modules: list[str], name: str) -> str:
         return "norm"
     if modules[-1] in ("gate_conv", "squeeze", "excite"):
         return "gates"
-    return "fc" if modules == ["head"] else "conv"
+    plain = len(modules) == 1 and modules[0].startswith("fc")
+    return "fc" if plain or modules == ["head"] else "conv"
 
 
 def multiply_adds(

@@ -1,6 +1,7 @@
 """Initialisers as the papers define them: plain normal, never truncated."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -25,9 +26,20 @@ class InitSpec:
     kind: Literal["he", "xavier", "orthogonal"] = "he"
     mode: Literal["fan_in", "fan_out"] = "fan_out"
 
+    def gain(self, slope: float) -> float:
+        """n Var[w]; the square of what orthonormal columns are multiplied with."""
+        return 1.0 if self.kind == "xavier" else 2.0 / (1.0 + slope**2)
+
     def __call__(self, *, slope: float) -> Initializer:
-        gain = 2.0 / (1.0 + slope**2)
+        gain = self.gain(slope)
         if self.kind == "orthogonal":
             return nn.initializers.orthogonal(gain**0.5)
-        scale = gain if self.kind == "he" else 1.0
-        return nn.initializers.variance_scaling(scale, self.mode, "normal")
+        return nn.initializers.variance_scaling(gain, self.mode, "normal")
+
+    def variance(self, shape: tuple[int, ...], *, slope: float) -> float:
+        """Var[w] of a kernel [*k c_in c_out]."""
+        *reads, outputs = shape
+        fan_in, fan_out = math.prod(reads), math.prod(reads[:-1]) * outputs
+        if self.kind == "orthogonal":  # unit columns, or rows where these are fewer
+            return self.gain(slope) / max(fan_in, outputs)
+        return self.gain(slope) / {"fan_in": fan_in, "fan_out": fan_out}[self.mode]

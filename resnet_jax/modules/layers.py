@@ -5,13 +5,14 @@ a network, its stem and head included.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from resnet_jax.modules import pooling
 from resnet_jax.modules.batchnorm import TORCH, BatchNorm, NormSpec
 from resnet_jax.modules.convolution import convolve
 from resnet_jax.modules.initializers import TORCH_LINEAR, Initializer, InitSpec
@@ -19,6 +20,7 @@ from resnet_jax.modules.rectifiers import Rectifier, Relu
 
 Step = Literal["norm", "act"]
 Padding = Sequence[tuple[int, int]]
+KernelMap = Callable[[Array], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Operator(Protocol):
         kernel: int,
         strides: int,
         groups: int,
-        padding: Padding | None,
+        padding: Padding,
         then: tuple[Step, ...],
         name: str,
     ) -> Array: ...
@@ -73,27 +75,34 @@ class Layers:
         groups: int = 1,
         padding: Padding | None = None,
         bias: Initializer | None = None,
+        kernel_map: KernelMap | None = None,
         then: tuple[Step, ...] = (),
         name: str,
     ) -> Float[Array, "b *hw2 features"]:
         """Convolution, padded to ceil(size / strides) unless told otherwise.
 
-        The steps of `then` follow it, under its name without the "conv": `conv1`,
-        `norm_1`, `act_1`; `conv_stem`, `norm_stem`.
+        The steps of `then` follow it. `kernel_map` changes the kernel ahead of its use.
         """
+        if padding is None:
+            padding = [((kernel - 1) // 2, kernel // 2)] * self.spec.rank
         if self.spec.operator and bias is None:
             return self.spec.operator(
                 self.plain(), x, features, kernel=kernel, strides=strides,
                 groups=groups, padding=padding, then=then, name=name,
             )  # fmt: skip
-        if padding is None:
-            padding = [((kernel - 1) // 2, kernel // 2)] * self.spec.rank
         init = self.spec.init(slope=self.spec.act.slope)
         module = Convolution(
             (kernel,) * self.spec.rank, features, strides, groups, tuple(padding),
-            init, bias, self.spec.dtype, name=name,
+            init, bias, self.spec.dtype, kernel_map, name=name,
         )  # fmt: skip
-        return self.steps(module(x), then, name=name.replace("conv", "").strip("_"))
+        return self.then(module(x), then, name=name)
+
+    def then(self, x: Array, steps: tuple[Step, ...], *, name: str) -> Array:
+        """The steps behind a convolution, under its name without the "conv".
+
+        `conv1`, `norm_1`, `act_1`; `stem_conv`, `norm_stem`.
+        """
+        return self.steps(x, steps, name=name.replace("conv", "").strip("_"))
 
     def plain(self) -> "Layers":
         """The same with plain convolutions: for stems, which no operator replaces."""
@@ -134,6 +143,19 @@ class Layers:
         drop = nn.Dropout(rate, rng_collection="noise", name=name)
         return drop(x, deterministic=not self.train)
 
+    def instance_norm(
+        self, x: Float[Array, "b *hw c"], *, name: str
+    ) -> Float[Array, "b *hw c"]:
+        """Each channel of each example by its own moments, at least in float32.
+
+        Nothing is learnt or kept (Ulyanov et al. 2016; epsilon as in Torch).
+        """
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        axes = tuple(range(1, x.ndim - 1))
+        centred = wide - wide.mean(axes, keepdims=True)
+        var = jnp.square(centred).mean(axes, keepdims=True)
+        return (centred / jnp.sqrt(var + 1e-5)).astype(x.dtype)
+
     def global_mean(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b c"]:
         """Global average pooling, summed at least in float32."""
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
@@ -142,13 +164,11 @@ class Layers:
     def max_pool(
         self, x: Array, *, window: int, strides: int, padding: tuple[int, int] = (0, 0)
     ) -> Array:
-        rank = self.spec.rank
-        return nn.max_pool(x, (window,) * rank, (strides,) * rank, (padding,) * rank)
+        return pooling.max_pool(x, window=window, strides=strides, padding=padding)
 
     def avg_pool(self, x: Array, *, window: int) -> Array:
         """Mean over windows that do not overlap."""
-        shape = (window,) * self.spec.rank
-        return nn.avg_pool(x, shape, shape)
+        return pooling.avg_pool(x, window=window)
 
 
 class Convolution(nn.Module):
@@ -162,6 +182,7 @@ class Convolution(nn.Module):
     kernel_init: Initializer
     bias_init: Initializer | None
     dtype: str
+    kernel_map: KernelMap | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw2 features"]:
@@ -173,6 +194,7 @@ class Convolution(nn.Module):
         shape = (*self.kernel, x.shape[-1] // self.groups, self.features)
         dtype = _param_dtype(self.dtype)
         kernel = self.param("kernel", self.kernel_init, shape, dtype)
+        kernel = self.kernel_map(kernel) if self.kernel_map else kernel
         y = convolve(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

@@ -24,6 +24,16 @@ class Relu:
 
 
 @dataclasses.dataclass(frozen=True)
+class Linear:
+    """y, where the operator is the nonlinearity; Var[w] = 1 / n keeps variances."""
+
+    slope: float = 1.0
+
+    def __call__(self, x: Array, *, train: bool, name: str) -> Array:
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
 class LeakyRelu:
     """max(0, y) + slope * min(0, y), slope fixed (Maas et al. 2013 use 0.01)."""
 

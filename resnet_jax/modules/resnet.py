@@ -1,6 +1,7 @@
 """Residual networks: stem, stages, head."""
 
 import dataclasses
+import functools
 import itertools
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.modules.ghost import GGhost, GhostStage
 from resnet_jax.modules.layers import Layers, LayersSpec, Step
 from resnet_jax.modules.stages import DepthMode, Stage
 from resnet_jax.modules.stems_heads import CIFAR, Head, Stem
@@ -24,6 +26,7 @@ class ResNetSpec:
     # The first unit of each stage, where it is of another kind; (): all are `unit`
     firsts: tuple[UnitSpec, ...] = ()
     strides: tuple[int, ...] = ()  # of each stage; (): 1, then 2
+    ghosts: GGhost | None = None  # of stages behind the first with more than two units
     layers: LayersSpec = LayersSpec()
     stem: Stem = CIFAR
     stem_width: int = 16
@@ -31,7 +34,7 @@ class ResNetSpec:
     head_steps: tuple[Step, ...] | None = None  # None: what stands ahead of a branch
     num_classes: int = 10
     survival: float = 1.0  # of the last unit; falls linearly from the stem on
-    depth_mode: DepthMode = "scan"
+    depth_mode: DepthMode | tuple[DepthMode, ...] = "scan"  # of all, or of each stage
 
     def __post_init__(self):
         if len(self.depths) != len(self.widths) or min(self.depths) < 1:
@@ -39,11 +42,12 @@ class ResNetSpec:
                 "one width and at least one unit a stage: got "
                 f"depths={self.depths}, widths={self.widths}"
             )
-        for name in ("firsts", "strides"):
-            if len(getattr(self, name)) not in (0, len(self.depths)):
+        modes = () if isinstance(self.depth_mode, str) else self.depth_mode
+        each = {"firsts": self.firsts, "strides": self.strides, "depth_mode": modes}
+        for name, given in each.items():
+            if len(given) not in (0, len(self.depths)):
                 raise ConfigError(
-                    f"{name}: {len(getattr(self, name))} given for "
-                    f"{len(self.depths)} stages"
+                    f"{name}: {len(given)} given for {len(self.depths)} stages"
                 )
 
     def build(self) -> nn.Module:
@@ -68,12 +72,16 @@ class ResNet(nn.Module):
         s, layers = self.spec, Layers(self.spec.layers, train)
         x = s.stem(layers, x, s.stem_width)
         strides = s.strides or (1,) + (2,) * (len(s.depths) - 1)
+        one = isinstance(s.depth_mode, str)
+        modes = (s.depth_mode,) * len(s.depths) if one else s.depth_mode
         for i, (units, features, survival) in enumerate(
             zip(s.depths, s.widths, self._survival(), strict=True)
         ):
-            stage = Stage(
+            ghosts = s.ghosts and i > 0 and units > 2
+            kind = functools.partial(GhostStage, ghost=s.ghosts) if ghosts else Stage
+            stage = kind(
                 self._first(i), s.unit, s.layers, units, features,
-                strides=strides[i], mode=s.depth_mode, name=f"stage{i + 1}",
+                strides=strides[i], mode=modes[i], name=f"stage{i + 1}",
             )  # fmt: skip
             x = stage(x, survival, train=train)
         steps = s.unit.order.before if s.head_steps is None else s.head_steps

@@ -27,7 +27,7 @@ def shortcut(
     preact: Array,
     features: int,
     *,
-    kind: ShortcutType,
+    kind: "ShortcutType | Separable",
     strides: int,
     norm: tuple[Literal["norm"], ...],
 ) -> Array | None:
@@ -46,9 +46,32 @@ def shortcut(
         return zero_pad(subsample(preact, strides), features)
     if kind == "avgpool-A":
         return zero_pad(layers.avg_pool(preact, window=strides), features)
+    if isinstance(kind, Separable):
+        return kind(layers, preact, features, strides, norm)
     return layers.conv(
         preact, features, kernel=1, strides=strides, then=norm, name="shortcut_conv"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Separable:
+    """Depthwise k x k, then 1x1, where resized  (GhostNet, released code)."""
+
+    kernel: int = 3
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        norm: tuple[Literal["norm"], ...],
+    ) -> Array:
+        x = layers.conv(
+            x, x.shape[-1], kernel=self.kernel, strides=strides, groups=x.shape[-1],
+            then=norm, name="shortcut_depthwise_conv",
+        )  # fmt: skip
+        return layers.conv(x, features, kernel=1, then=norm, name="shortcut_conv")
 
 
 def subsample(x: Array, strides: int) -> Array:

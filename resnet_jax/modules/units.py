@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from resnet_jax.modules.branches import BASIC, Apply, Branch
 from resnet_jax.modules.layers import Layers, LayersSpec, Step
-from resnet_jax.modules.shortcuts import Add, Join, ShortcutType, shortcut
+from resnet_jax.modules.shakes import shake_drop
+from resnet_jax.modules.shortcuts import Add, Join, Separable, ShortcutType, shortcut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +41,15 @@ class SE:
 
     reduction: int = 16
     place: Literal["standard", "pre", "post", "identity"] = "standard"
+    hidden: int | None = None  # None: channels // reduction
+    squash: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
 
     def __call__(self, layers: Layers, f: Array) -> Array:
         c = f.shape[-1]
-        s = layers.dense(layers.global_mean(f), c // self.reduction, name="squeeze")
+        hidden = self.hidden or c // self.reduction
+        s = layers.dense(layers.global_mean(f), hidden, name="squeeze")
         s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")
-        return f * nn.sigmoid(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
+        return f * getattr(nn, self.squash)(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +58,11 @@ class UnitSpec:
 
     branch: Branch = BASIC
     order: Order = ORIGINAL
-    shortcut: ShortcutType = "B"
+    shortcut: ShortcutType | Separable = "B"
     gate: SE | None = None
     join: Join = Add()
+    # What becomes of a branch that does not survive: nothing, or a random share of it
+    dropped: Literal["closed", "shaken"] = "closed"
 
 
 class ResidualUnit(nn.Module):
@@ -66,7 +72,7 @@ class ResidualUnit(nn.Module):
 
     With `survival` p, stochastic depth (Huang et al. 2016): in training the branch is
     closed with probability 1 - p for the whole batch and computes nothing; at test it
-    is scaled by p.
+    is scaled by p. Where it is shaken instead, that is ShakeDrop.
     """
 
     unit: UnitSpec
@@ -100,6 +106,9 @@ class ResidualUnit(nn.Module):
             return self._residual(layers, a)
         if not layers.train:
             return survival.astype(a.dtype) * self._residual(layers, a)
+        if self.unit.dropped == "shaken":
+            key = self.make_rng("drop_path")
+            return shake_drop(key, self._residual(layers, a), survival)
         opened = jax.random.bernoulli(self.make_rng("drop_path"), survival)
         return nn.cond(
             opened,

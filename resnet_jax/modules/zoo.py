@@ -12,8 +12,9 @@ from resnet_jax.modules.branches import (
     B,
     Branch,
 )
+from resnet_jax.modules.noise import Noise
 from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.stems_heads import IMAGENET
+from resnet_jax.modules.stems_heads import CIFAR, IMAGENET, Stem
 from resnet_jax.modules.units import UnitSpec
 
 # Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
@@ -54,15 +55,40 @@ def cifar_resnet(
     """6n+2 (basic), 9n+2 (bottleneck) or 3n+2 (single) layers for 32x32 images.
 
     He et al. 2016a, Sec. 4.2; 2016b, Sec. 4 and appendix. Widths 16, 32, 64, times 4
-    behind bottlenecks.
+    behind bottlenecks. ResNeXt-29 is the bottleneck net of width 4 (Xie et al. 2017).
     """
     n = units_a_stage(depth, layers=len(branch.kernels))
-    widths = (64, 128, 256) if branch.inner == 1 / 4 else (16, 32, 64)
+    bottleneck = branch.kernels == BOTTLENECK.kernels
+    widths = (64, 128, 256) if bottleneck else (16, 32, 64)
     return ResNetSpec(
         depths=(n,) * 3,
         widths=scaled(widths, width),
         unit=UnitSpec(branch, **unit),
         stem_width=scaled((16,), width)[0],
+    )
+
+
+def wide_resnet(
+    depth: int,
+    *,
+    width: int | float = 1,
+    kernels: tuple[int, ...] = (3, 3),
+    noise: Noise | None = None,
+    **unit: Any,
+) -> ResNetSpec:
+    """WRN-depth-width of B(kernels): 3 l n + 4 layers, l to a branch, on 32x32 images.
+
+    Zagoruyko & Komodakis 2016, Table 1; depth counts the stem and three projections.
+    Dropout stands ahead of a branch's last convolution (Table 6). The stem has 16
+    channels whatever the width. At width 1 nothing projects in the
+    first stage, whose identity takes the stem's output without norm (released code).
+    """
+    n = units_a_stage(depth, layers=len(kernels), extra=4)
+    return ResNetSpec(
+        depths=(n,) * 3,
+        widths=scaled((16, 32, 64), width),
+        unit=UnitSpec(B(kernels, noise=noise), **unit),
+        stem=Stem(steps=()) if width == 1 else CIFAR,
     )
 
 
@@ -94,7 +120,10 @@ def plain(depth: int, *, width: int | float = 1, **unit: Any) -> ResNetSpec:
 def imagenet_resnet(
     depth: int, *, branch: Branch | None = None, width: int | float = 1, **unit: Any
 ) -> ResNetSpec:
-    """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1)."""
+    """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1).
+
+    Wider than 1, the stem keeps its 64 channels (Zagoruyko & Komodakis 2016).
+    """
     if depth not in IMAGENET_DEPTHS:
         raise ConfigError(
             f"model.depth={depth}: must be one of {tuple(IMAGENET_DEPTHS)}"
@@ -106,6 +135,6 @@ def imagenet_resnet(
         widths=scaled(tuple(grown * w for w in (64, 128, 256, 512)), width),
         unit=UnitSpec(branch, **unit),
         stem=IMAGENET,
-        stem_width=scaled((64,), width)[0],
+        stem_width=scaled((64,), min(width, 1))[0],
         num_classes=1000,
     )

@@ -8,19 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_jax.errors import ConfigError, DataError, UserError
+from resnet_jax.report import records
 from resnet_jax.report.claim import load
 from resnet_jax.report.markup import FORMATS, SUFFIXES, plain, render
+from resnet_jax.report.slopes import slopes
 from resnet_jax.report.tables import report
 
 EPILOG = """\
 A run is RUNS/<name of FILE>/<row>/seed<k>/ with config.json, env.json, metrics.jsonl
-and, once it has finished, DONE. Its result is the test row at its last step.
+and, once it has finished, DONE. Its result is the test row at its last step. A net with
+learned slopes (PReLU) leaves them in slopes.json.
 
 examples:
   python -m resnet_jax.report experiments/digits_depth.py
   python -m resnet_jax.report experiments/digits_depth.py --format latex > depth.tex
   python -m resnet_jax.report experiments/digits_depth.py --figure a.png --axis depth
   python -m resnet_jax.report experiments/digits_depth.py --check depth.md
+  python -m resnet_jax.report experiments/digits_rectifiers.py --slopes --figure a.png
 
 exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
 not what they give, 6 a figure cannot be written
@@ -49,11 +53,16 @@ def _run(arguments: argparse.Namespace):
         for run in line.runs:
             if run.torn:
                 print(f"warning: {plain(f'{run.path}/{run.torn}')}", file=sys.stderr)
-    text = render(made, form)
+    learned = slopes(made, bad=bad) if arguments.slopes else None
+    text = render(records.slopes(learned) if learned else records.errors(made), form)
     if arguments.figure:
         from resnet_jax.report import plots
 
-        plots.draw(made, claim, arguments.figure, axis=arguments.axis)
+        if learned:
+            plots.draw_slopes(learned, arguments.figure)
+        else:
+            axis = arguments.axis or "iterations"
+            plots.draw(made, claim, arguments.figure, axis=axis)
     if arguments.check:
         check(arguments.check, text)
         print(f"{arguments.check}: is what the logs give")
@@ -92,6 +101,10 @@ def _near(old: str | None, new: str | None) -> str:
 
 def _form(arguments: argparse.Namespace) -> str:
     """The format asked for, or that of the checked table's name."""
+    if arguments.slopes and (arguments.against or arguments.axis):
+        raise ConfigError(
+            "--against, --axis: are of errors; leave them out, or --slopes"
+        )
     if arguments.format or not arguments.check:
         return arguments.format or "md"
     suffix = arguments.check.suffix
@@ -123,8 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--axis",
         choices=("iterations", "depth"),
-        default="iterations",
-        help="of the figure: iterations (train dashed, test bold) or depth",
+        help="of the figure: iterations (default; train dashed, test bold) or depth",
+    )
+    add(
+        "--slopes",
+        action="store_true",
+        help="learned slopes in place of errors, layer by layer: table and figure",
     )
     add("--check", type=Path, metavar="TABLE", help="compare a committed table instead")
     add(

@@ -1,21 +1,15 @@
 """A report as cells of text, before any markup."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from resnet_jax.report.markup import Grid
 from resnet_jax.report.paper import Value
+from resnet_jax.report.slopes import Layer, Row
 from resnet_jax.report.summary import AsPaper, Pair, Summary
 from resnet_jax.report.tables import Line, Report
 
 NONE = "\N{EN DASH}"
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A header and rows of plain text; the first column is left-aligned."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def table(report: Report) -> Grid:
@@ -52,6 +46,34 @@ def differences(report: Report) -> Grid:
         tuple(cell(pair) for cell in columns.values()) for pair in report.pairs
     )
     return Grid(tuple(columns), rows)
+
+
+def slopes(row: Row) -> Grid:
+    """A row's learned slopes, a line a layer; what shared slopes lack is left out."""
+    columns = {
+        "Layer": lambda layer: layer.layer,
+        "Slopes": lambda layer: str(layer.number),
+        "Paper": lambda layer: slope(layer.published),
+        "Ours, mean ± std (n)": _over_seeds,
+        "Std of channels": lambda layer: _of_channels(layer, layer.std),
+        "Lowest": lambda layer: _of_channels(layer, layer.low),
+        "Highest": lambda layer: _of_channels(layer, layer.high),
+    }
+    return _filled(columns, row.layers)
+
+
+def slope(number: float | None) -> str:
+    """Three decimals, as He et al. 2015 print them."""
+    return NONE if number is None else f"{number:.3f}"
+
+
+def _over_seeds(layer: Layer) -> str:
+    std = "" if layer.over_seeds is None else f" ± {slope(layer.over_seeds)}"
+    return f"{slope(layer.mean)}{std} ({len(layer.means)})"
+
+
+def _of_channels(layer: Layer, number: float) -> str:
+    return slope(number) if layer.number > 1 else NONE
 
 
 def published(value: Value | None) -> str:
@@ -124,7 +146,8 @@ def _top5(report: Report) -> Callable[[Line], str]:
     return lambda line: spread(line.top5) if printed else NONE
 
 
-def _filled(columns: dict[str, Callable], lines: tuple[Line, ...]) -> Grid:
+def _filled(columns: dict[str, Callable], lines: Sequence[Any]) -> Grid:
+    """A grid of columns, each a function of a line, without those that none fills."""
     texts = {name: [cell(line) for line in lines] for name, cell in columns.items()}
     kept = [name for name, column in texts.items() if set(column) != {NONE}]
     rows = zip(*(texts[name] for name in kept), strict=True)

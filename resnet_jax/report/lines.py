@@ -9,6 +9,7 @@ and each line that is not a log line is named with its number.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,12 @@ class Lines:
 
     def last(self, split: str, step: int) -> list[dict[str, Any]]:
         """The rows of a split at one step, the last in the file first."""
-        mark, at, found = self._marks[split], len(self.data), []
-        wanted = (b'"step": %d,' % step, b'"step":%d,' % step)
-        wanted += tuple(form.replace(b",", b"}") for form in wanted)
-        while (at := self.data.rfind(mark, 0, at)) >= 0:
-            start, end = self._around(at)
-            line = self.data[start:end]
-            if any(form in line for form in wanted):
+        found = []
+        for match in re.finditer(rb'"step": ?%d[,}]' % step, self.data):
+            start, end = self._around(match.start())
+            if self._marks[split] in self.data[start:end]:
                 found += self._parsed(start, end)
-            at = start
-        return found
+        return found[::-1]
 
     def final(self) -> dict[str, Any] | None:
         """The last row of the file, whatever its split."""

@@ -1,29 +1,43 @@
-"""A report as Markdown, LaTeX, CSV or JSON. Text from files is data in each of them."""
+"""A sheet as Markdown, LaTeX, CSV or JSON. Text from files is data in each of them."""
 
 import csv
-import dataclasses
 import html
 import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from resnet_jax.report import cells
-from resnet_jax.report.cells import Grid
-from resnet_jax.report.paper import Value
-from resnet_jax.report.rows import digest
-from resnet_jax.report.summary import AsPaper, Pair, Summary
-from resnet_jax.report.tables import Line, Report
 from resnet_jax.spec import flat
 
 DIGITS = 6
-PAIRS = "Paired differences over common seeds"
 
 
-def render(report: Report, form: str) -> str:
-    """The report in one of the four formats, ending in one newline."""
-    return FORMATS[form](report)
+@dataclass(frozen=True)
+class Grid:
+    """A header and rows of plain text; the first column is left-aligned."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What a report shows: for people grids, each below its heading, and notes; for
+    programs `records`, a line of CSV each, and `content`, the object of JSON.
+    """
+
+    title: str
+    grids: tuple[tuple[str, Grid], ...]
+    notes: tuple[str, ...]
+    records: tuple[dict[str, Any], ...]
+    content: dict[str, Any]
+
+
+def render(sheet: Sheet, form: str) -> str:
+    """The sheet in one of the four formats, ending in one newline."""
+    return FORMATS[form](sheet)
 
 
 def plain(text: str) -> str:
@@ -32,12 +46,13 @@ def plain(text: str) -> str:
     return " ".join(printable.split())
 
 
-def markdown(report: Report) -> str:
-    """GitHub's Markdown: the table, the paired differences, the notes."""
-    parts = [f"**{md(report.title)}**", _md_table(cells.table(report))]
-    if report.pairs:
-        parts += [f"{PAIRS}:", _md_table(cells.differences(report))]
-    parts.append("\n".join(f"- {md(note)}" for note in report.notes))
+def markdown(sheet: Sheet) -> str:
+    """GitHub's Markdown: the tables, then the notes."""
+    parts = [f"**{md(sheet.title)}**"]
+    for heading, grid in sheet.grids:
+        parts += [f"{md(heading)}:"] if heading else []
+        parts.append(_md_table(grid))
+    parts.append("\n".join(f"- {md(note)}" for note in sheet.notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,19 +71,15 @@ def _md_table(grid: Grid) -> str:
     return "\n".join([lines[0], "|" + "|".join(rule) + "|", *lines[1:]])
 
 
-def latex(report: Report) -> str:
+def latex(sheet: Sheet) -> str:
     """A table environment for booktabs, the notes below it in small type."""
-    parts = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{tex(report.title)}}}",
-        *_tex_table(cells.table(report)),
-    ]
-    if report.pairs:
-        parts += ["", r"\medskip", tex(PAIRS), "", r"\smallskip"]
-        parts += _tex_table(cells.differences(report))
+    parts = [r"\begin{table}", r"\centering", rf"\caption{{{tex(sheet.title)}}}"]
+    for heading, grid in sheet.grids:
+        if heading:
+            parts += ["", r"\medskip", tex(heading), "", r"\smallskip"]
+        parts += _tex_table(grid)
     parts += ["", r"\footnotesize"]
-    parts += [rf"{tex(note)}\par" for note in report.notes]
+    parts += [rf"{tex(note)}\par" for note in sheet.notes]
     return "\n".join([*parts, r"\end{table}"]) + "\n"
 
 
@@ -109,9 +120,9 @@ def _tex_table(grid: Grid) -> list[str]:
     ]
 
 
-def comma_separated(report: Report) -> str:
-    """One line a row, numbers to DIGITS decimals; no text a spreadsheet would run."""
-    records = [_flat(_record(report, line)) for line in report.lines]
+def comma_separated(sheet: Sheet) -> str:
+    """One line a record; no text that a spreadsheet would run."""
+    records = [_flat(record) for record in sheet.records]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -129,56 +140,13 @@ def spreadsheet(value: Any) -> Any:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def structured(report: Report) -> str:
-    """JSON, numbers to DIGITS decimals; safe inside a script element too."""
-    content = {
-        "name": report.name,
-        "title": plain(report.title),
-        "rows": [_record(report, line) for line in report.lines],
-        "pairs": [_fields(Pair, pair) for pair in report.pairs],
-        "notes": [plain(note) for note in report.notes],
-    }
-    text = json.dumps(content, indent=1, allow_nan=False)
+def structured(sheet: Sheet) -> str:
+    """JSON that is safe inside a script element too."""
+    text = json.dumps(sheet.content, indent=1, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e") + "\n"
 
 
-FORMATS: dict[str, Callable[[Report], str]] = {
-    "md": markdown,
-    "latex": latex,
-    "csv": comma_separated,
-    "json": structured,
-}
-SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}
-
-
-def _record(report: Report, line: Line) -> dict[str, Any]:
-    """A row of the table as numbers, with the same fields whatever is known of it."""
-    pairs = [p for p in report.pairs if (p.row, p.other) == (line.row, report.against)]
-    return {
-        "row": line.row,
-        "paper": _fields(Value, line.value),
-        "top1_err": _fields(Summary, line.top1),
-        "top5_err": _fields(Summary, line.top5),
-        "at_lowest_val": _fields(Summary, line.selected),
-        "precise_batchnorm": _fields(Summary, line.precise),
-        "as_paper": _fields(AsPaper, line.ours),
-        **_rounded({"difference": line.difference, "wall_s": line.wall_s}),
-        "paired": _fields(Pair, pairs[0] if pairs else None),
-        "parameters": line.parameters,
-        "marks": [plain(mark) for mark in line.marks],
-        "seeds": [run.seed for run in line.done],
-        "sha256": digest(line.runs),
-    }
-
-
-def _fields(kind: type, record: Any) -> dict[str, Any]:
-    """A dataclass as a dict; every field is None where there is no record."""
-    if record is None:
-        return {field.name: None for field in dataclasses.fields(kind)}
-    return _rounded(dataclasses.asdict(record))
-
-
-def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
+def rounded(fields: dict[str, Any]) -> dict[str, Any]:
     """Floats to DIGITS decimals: the last bits are no part of a result."""
     return {
         k: round(v, DIGITS) if isinstance(v, float) else v for k, v in fields.items()
@@ -191,3 +159,12 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         name: "; ".join(map(str, leaf)) if isinstance(leaf, list | tuple) else leaf
         for name, leaf in flat(record).items()
     }
+
+
+FORMATS: dict[str, Callable[[Sheet], str]] = {
+    "md": markdown,
+    "latex": latex,
+    "csv": comma_separated,
+    "json": structured,
+}
+SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}

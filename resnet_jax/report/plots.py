@@ -5,15 +5,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
-from resnet_jax.errors import ConfigError, DataError, StorageError
+from resnet_jax.errors import DataError
+from resnet_jax.report.canvas import canvas, label, save
 from resnet_jax.report.claim import Claim
 from resnet_jax.report.lines import Lines
-from resnet_jax.report.markup import plain
 from resnet_jax.report.rows import Run
+from resnet_jax.report.slopes import Row, Slopes
 from resnet_jax.report.tables import Line, Report
 
-# The extra of setup.cfg that brings matplotlib.
-EXTRA = "figures"
 # The error axis ends at this many times the largest final error: He et al. 2016a,
 # Fig. 6 cuts at 20 % what ends between 6 and 9 %.
 HEADROOM = 2.5
@@ -32,7 +31,7 @@ def draw(
     report: Report, claim: Claim, path: Path, *, axis: Literal["iterations", "depth"]
 ):
     """Writes the figure as a PNG; the same logs give the same picture."""
-    figure = _figure()
+    figure = canvas()
     axes = figure.add_subplot()
     if axis == "iterations":
         _against_iterations(axes, report)
@@ -41,27 +40,36 @@ def draw(
     axes.set_ylabel("error (%)")
     axes.grid(color="0.9")
     axes.legend(fontsize=8)
-    figure.suptitle(_label(report.title), fontsize=10)
-    try:
-        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
-    except OSError as error:
-        raise StorageError(
-            f"--figure {path}: {error.strerror}; is it writable?"
-        ) from error
+    save(figure, path, title=report.title)
 
 
-def _figure() -> Any:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "--figure: matplotlib is not installed; "
-            f'pip install "resnet_jax[{EXTRA}]" brings it'
-        ) from error
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def draw_slopes(made: Slopes, path: Path):
+    """Mean slope against layer: a line a row, a band from its lowest seed to its
+    highest, and the paper's slopes hollow where the net is its net."""
+    figure = canvas()
+    axes = figure.add_subplot()
+    for number, row in enumerate(made.rows):
+        _slope_line(axes, row, f"C{number % 10}")
+    if any(layer.published is not None for row in made.rows for layer in row.layers):
+        axes.plot([], [], color="0.3", label="paper", **HOLLOW)
+    axes.set_xlabel("rectifier, in the order of the net")
+    axes.set_ylabel("learned slope, mean over channels")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(color="0.9")
+    axes.legend(fontsize=8)
+    save(figure, path, title=made.title)
+
+
+def _slope_line(axes: Any, row: Row, colour: str):
+    places = range(1, len(row.layers) + 1)
+    means = [layer.mean for layer in row.layers]
+    name = label(f"{row.row} ({len(row.seeds)})")
+    axes.plot(places, means, color=colour, marker=".", label=name)
+    low, high = zip(*((min(y.means), max(y.means)) for y in row.layers), strict=True)
+    axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+    printed = [(x, y.published) for x, y in enumerate(row.layers, 1) if y.published]
+    if printed:
+        axes.plot(*zip(*printed, strict=True), color=colour, **HOLLOW)
 
 
 def _against_iterations(axes: Any, report: Report):
@@ -74,7 +82,7 @@ def _against_iterations(axes: Any, report: Report):
         colour = f"C{number % 10}"
         train, test = (curve(line, split) for split in ("train", "test"))
         axes.plot(*train, color=colour, linestyle="--", linewidth=0.8)
-        axes.plot(*test, color=colour, linewidth=2, label=_label(_with_count(line)))
+        axes.plot(*test, color=colour, linewidth=2, label=label(_with_count(line)))
     axes.plot([], [], color="0.3", linestyle="--", linewidth=0.8, label="train")
     axes.plot([], [], color="0.3", linewidth=2, label="test")
     axes.set_xlabel("iterations")
@@ -128,9 +136,9 @@ def _against_depth(axes: Any, report: Report, claim: Claim):
         depths = [depth for depth, _ in members]
         means = [line.top1.mean for _, line in members]
         stds = [line.top1.std or 0.0 for _, line in members]
-        colour, label = f"C{number % 10}", _label(family)
+        colour, name = f"C{number % 10}", label(family)
         axes.errorbar(
-            depths, means, stds, color=colour, marker="o", capsize=3, label=label
+            depths, means, stds, color=colour, marker="o", capsize=3, label=name
         )
         _published(axes, members, colour)
     if any(line.value for line in report.lines):
@@ -160,9 +168,3 @@ def _family(claim: Claim, row: str) -> str:
 def _with_count(line: Line) -> str:
     seeds = len(line.done)
     return f"{line.row} ({seeds})" if seeds else f"{line.row} (unfinished)"
-
-
-def _label(text: str) -> str:
-    """Plain text for matplotlib: no maths, and not hidden by a leading underscore."""
-    label = plain(text).replace("$", r"\$")
-    return f" {label}" if label.startswith("_") else label

@@ -1,6 +1,7 @@
 """Statistics over seeds: spread, the paper's own statistic, paired differences."""
 
 import functools
+import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
@@ -99,8 +100,8 @@ def pair(
 
 def bootstrap(gaps: Sequence[float]) -> tuple[float, float]:
     """Percentile interval of the mean (Efron 1979); the same draws every time."""
-    draws = _draws(len(gaps))
-    means = sorted(statistics.fmean([gaps[i] for i in draw]) for draw in draws)
+    n = len(gaps)
+    means = sorted(math.fsum([gaps[i] for i in draw]) / n for draw in _draws(n))
     cut = round(RESAMPLES * (1 - LEVEL) / 2)
     return means[cut], means[-cut - 1]
 

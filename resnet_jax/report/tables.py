@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -198,11 +198,16 @@ def _refuse_bad(found: Mapping[str, tuple[Run, ...]]):
     runs = itertools.chain.from_iterable(found.values())
     faults = [f"{run.path}/{problem}" for run in runs for problem in run.problems]
     if faults:
-        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise DataError(
-            f"{'; '.join(faults[:SHOWN])}{more}; repair the logs, or pass --skip_bad "
+            f"{some(faults)}; repair the logs, or pass --skip_bad "
             "to go on without these lines and name them in the table"
         )
+
+
+def some(faults: Sequence[str]) -> str:
+    """The first few of many complaints."""
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    return f"{'; '.join(faults[:SHOWN])}{more}"
 
 
 def _rules(lines: tuple[Line, ...], usual: int | None):

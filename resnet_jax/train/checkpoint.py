@@ -117,14 +117,14 @@ class Checkpoints:
     def discard_after(self, step: int) -> None:
         """Removes later steps, which a run resumed at `step` will write again."""
         self.wait()
-        later = [other for other in _steps(self.directory) if other > step]
+        later = [other for other in steps_in(self.directory) if other > step]
         multihost_utils.sync_global_devices("later checkpoints listed")
         for other in later:
             self._manager.delete(other)
 
     def latest_step(self) -> int | None:
         """Newest finished step in the folder; `restore` tells whether it is whole."""
-        return max(_steps(self.directory), default=None)
+        return max(steps_in(self.directory), default=None)
 
     def reached_preemption(self, step: int) -> bool:
         """Whether the processes of a distributed run agreed to stop at this step.
@@ -177,7 +177,7 @@ def _newest_whole(directory, abstract_state):
     """((state, meta) or None, {damaged step above it: cause}); changes nothing."""
     target = jax.tree.map(_placed, abstract_state)
     damaged = {}
-    for step in sorted(_steps(directory), reverse=True):
+    for step in sorted(steps_in(directory), reverse=True):
         try:
             return _read(directory / str(step), target), damaged
         except sealing.Damaged as error:
@@ -248,7 +248,7 @@ def _placed(leaf: Any) -> Any:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _steps(directory: pathlib.Path) -> list[int]:
+def steps_in(directory: pathlib.Path) -> list[int]:
     """Steps that orbax finished, sorted; it renames a folder only when complete."""
     if not directory.is_dir():
         return []

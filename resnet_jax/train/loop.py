@@ -1,22 +1,26 @@
-"""The main loop: train, look, log, save, until done, asked to stop, or diverged."""
+"""The main loop: train, look, log, save, until done, asked to stop, or diverged.
+
+One program trains one seed or several; each is a lane with a log and checkpoints of its
+own, which hold what they would hold if it were trained alone.
+"""
 
 import contextlib
 import dataclasses
 import math
-import signal
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.errors import DivergedError, Preempted
-from resnet_jax.train.checkpoint import Checkpoints
-from resnet_jax.train.log import Log
+from resnet_jax.errors import Preempted
+from resnet_jax.train.clock import Clock
+from resnet_jax.train.lanes import Lane
 from resnet_jax.train.parallel import Program
 from resnet_jax.train.state import TrainState
+from resnet_jax.train.stop import asked_to_stop
+from resnet_jax.train.trace import Trace
 
 CHECK_EVERY = 50  # steps between looks at the losses, which wait for the device
 
@@ -44,22 +48,36 @@ class Progress(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the loop works with.
+    """What the loop works with; of several seeds, arrays have their axis first.
 
     feeds(step, k) -> host arrays of the k batches from `step` on
-    evaluate(variables) -> {"val": sums, "test": sums}, floats
+    evaluate(variables) -> {"val": sums, "test": sums}, host numbers
     rate(step) -> learning rate
+    peak: images a second that all devices together cannot exceed, where it is known
     """
 
     program: Program
     data: Any
     feeds: Callable[[int, int], Any]
-    evaluate: Callable[[Any], dict[str, dict[str, float]]]
+    evaluate: Callable[[Any], dict[str, dict[str, Any]]]
     rate: Callable[[int], Any]
-    log: Log
-    checkpoints: Checkpoints
-    best: Checkpoints
+    lanes: tuple[Lane, ...]
     progress: Progress
+    trace: Trace | None = None
+    peak: float | None = None
+
+    @property
+    def alive(self) -> bool:
+        return not all(lane.diverged for lane in self.lanes)
+
+    def each(self, parts: Iterable[Any]) -> Iterator[tuple[Lane, Any]]:
+        """The lanes that still take part, each with its own of the parts."""
+        pairs = zip(self.lanes, parts, strict=True)
+        return ((lane, part) for lane, part in pairs if not lane.diverged)
+
+    def own(self, tree: Any) -> Iterator[tuple[Lane, Any]]:
+        """The same, of host arrays."""
+        return self.each(self.program.seeds.own(tree))
 
 
 def fit(
@@ -67,44 +85,51 @@ def fit(
     spec: LoopSpec,
     *,
     state: TrainState,
-    meta: dict[str, Any],
     finish: Callable[[TrainState], None] | None = None,
-) -> dict[str, Any]:
+) -> None:
     """Train from `state` to `spec.steps`; rows and checkpoints as they fall due.
 
-    `meta` travels with the checkpoints: {"wall_s": seconds spent, "best": validation}.
+    A lane whose loss is not finite takes no further part; with none left, this ends.
     `finish` writes what belongs to the last step, before its checkpoint: a row that is
     logged ahead of the checkpoint of its step can be neither lost nor doubled.
     """
-    step, clock = int(state.step), Clock(spent=meta["wall_s"])
+    step, clock = at_step(state), Clock()
     watch = Watch(run, spec, clock)
-    with asked_to_stop(run.checkpoints) as asked:
-        while step < spec.steps:
+    with (
+        asked_to_stop(run.lanes[0].checkpoints) as asked,
+        run.trace or contextlib.nullcontext(),
+    ):
+        while step < spec.steps and run.alive:
             count = calls(step, spec)
-            feeds = run.program.place(run.feeds(step, count))
-            state, seen = run.program.steps(state, run.data, feeds)
+            with clock.on("data"):
+                feeds = run.program.place(run.feeds(step, count))
+            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                state, seen = run.program.steps(state, run.data, feeds)
             step += count
             watch.saw(step, seen)
             clock.trained(count * spec.batch_size, seen)
             run.progress.update(step)
+            if run.trace and run.trace.called(step, seen):
+                run.progress.note(run.trace.told())
 
-            if due(step, spec.eval_every, spec):
-                watch.check()
-                state = report(run, spec, state, meta, step=step, clock=clock)
-            if step == spec.steps and finish:
+            if due(step, spec.eval_every, spec) and watch.check():
+                state = report(run, spec, state, step=step, clock=clock)
+            if step == spec.steps and finish and run.alive:
                 finish(state)
             stop = asked(step)
-            if due(step, spec.checkpoint_every, spec) or stop:
-                watch.check()
-                run.best.wait()  # `meta` tells of it
-                run.checkpoints.save(step, state, meta=clock.stamped(meta))
-            if stop and step < spec.steps:
-                run.checkpoints.wait()
-                raise Preempted(
-                    f"step={step}: asked to stop, state saved; the same command resumes"
-                )
-    run.checkpoints.wait()
-    return clock.stamped(meta)
+            if (due(step, spec.checkpoint_every, spec) or stop) and watch.check():
+                with clock.on("save"):
+                    save(run, state, step=step, clock=clock)
+                if stop and step < spec.steps:
+                    raise preempted(run, step)
+    for lane in run.lanes:
+        lane.wait()
+        lane.meta = lane.stamped(clock.seconds())
+
+
+def at_step(state: TrainState) -> int:
+    """The step of all seeds."""
+    return int(jax.device_get(state.step).max())
 
 
 def calls(step: int, spec: LoopSpec) -> int:
@@ -118,32 +143,80 @@ def due(step: int, every: int, spec: LoopSpec) -> bool:
     return step % every == 0 or step == spec.steps
 
 
+def save(run: Run, state: TrainState, *, step: int, clock: Clock) -> None:
+    """A checkpoint of every lane; none begins before the last ones are complete."""
+    for lane in run.lanes:
+        lane.wait()  # `meta` tells of the best
+    for lane, own in run.each(run.program.seeds.split(state)):
+        lane.checkpoints.save(step, own, meta=lane.stamped(clock.seconds()))
+
+
+def preempted(run: Run, step: int) -> Preempted:
+    """What to raise once the state of `step` is on disk."""
+    for lane in run.lanes:
+        lane.wait()
+    return Preempted(
+        f"step={step}: asked to stop, state saved; the same command resumes"
+    )
+
+
 def report(
-    run: Run, spec: LoopSpec, state: TrainState, meta: dict[str, Any], *,
-    step: int, clock: "Clock",
-) -> TrainState:  # fmt: skip
+    run: Run, spec: LoopSpec, state: TrainState, *, step: int, clock: Clock
+) -> TrainState:
     """Log the training examples since the last row, and the evaluation splits."""
     place = {"step": step, "epoch": round(step / spec.steps_per_epoch, 4)}
-    train = errors(jax.device_get(state.sums)) | {
-        "lr": float(run.rate(max(step - 1 - int(state.skipped), 0))),
-        "skipped": int(state.skipped),
-        "images_per_s": clock.rate(),
-        "wall_s": clock.seconds(),
-    }
-    rows = {"train": train}
-    for split, sums in run.evaluate(variables_of(state)).items():
-        rows[split] = errors(sums) | {"wall_s": clock.seconds()}
-    for split, row in rows.items():
-        run.log.write({"split": split, **place, **row})
-    run.progress.note(summary(step, rows))
-    if "val" in rows and better(rows["val"], meta["best"]):
-        meta["best"] = {"step": step} | {
-            f"{split}_top1_err": rows[split]["top1_err"] for split in ("val", "test")
-        }
-        run.best.save(step, state, meta=clock.stamped(meta))
+    train = jax.device_get((state.sums, state.skipped))
+    speed, then = throughput(run, clock), clock.seconds()
+    with clock.on("eval"):
+        scores = run.evaluate(variables_of(state))
+    speed |= clock.breakdown()
+    with clock.on("eval"):
+        rows, now = {}, clock.seconds()
+        for lane, ((sums, skipped), scored) in run.own((train, scores)):
+            lr = float(run.rate(max(step - 1 - int(skipped), 0)))
+            pace = {"lr": lr, "skipped": int(skipped)} | speed
+            own = {"train": errors(sums) | pace | {"wall_s": lane.wall_s(then)}}
+            for split in scores:  # in this order; `scored` is sorted by name
+                own[split] = errors(scored[split]) | {"wall_s": lane.wall_s(now)}
+            for split, row in own.items():
+                lane.log.write({"split": split, **place, **row})
+            rows[lane.seed] = own
+        run.progress.note(summary(step, list(rows.values())))
+    with clock.on("save"):
+        keep_best(run, state, rows, step=step, clock=clock)
     clock.resume()
     zeros = jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), state.sums)
     return state.replace(sums=zeros)
+
+
+def throughput(run: Run, clock: Clock) -> dict[str, float | None]:
+    """Images a second of each lane, and the share of the peak of all together."""
+    rate = clock.rate()
+    found = {"images_per_s": rate}
+    if run.peak and rate:
+        found["peak_share"] = round(rate * len(run.lanes) / run.peak, 4)
+    return found
+
+
+def keep_best(
+    run: Run, state: TrainState, rows: dict[int, Any], *, step: int, clock: Clock
+) -> None:
+    """Saves the lanes that make fewer validation errors than ever."""
+    best = [
+        lane
+        for lane in run.lanes
+        if "val" in rows.get(lane.seed, {})
+        and better(rows[lane.seed]["val"], lane.meta["best"])
+    ]
+    if not best:
+        return
+    for lane, own in run.each(run.program.seeds.split(state)):
+        if lane in best:
+            row = rows[lane.seed]
+            lane.meta["best"] = {"step": step} | {
+                f"{split}_top1_err": row[split]["top1_err"] for split in ("val", "test")
+            }
+            lane.best.save(step, own, meta=lane.stamped(clock.seconds()))
 
 
 def variables_of(state: TrainState) -> dict[str, Any]:
@@ -171,39 +244,13 @@ def better(row: dict[str, Any], best: dict[str, Any] | None) -> bool:
     return best is None or row["top1_err"] < best["val_top1_err"]
 
 
-def summary(step: int, rows: dict[str, dict[str, Any]]) -> str:
-    shown = [f"{split} {row['top1_err']:.2f} %" for split, row in rows.items()]
+def summary(step: int, lanes: list[dict[str, dict[str, Any]]]) -> str:
+    """One line; of several lanes, their errors in order."""
+    shown = []
+    for split in lanes[0]:
+        found = [f"{rows[split]['top1_err']:.2f}" for rows in lanes]
+        shown.append(f"{split} {' '.join(found)} %")
     return f"step {step}: error " + ", ".join(shown)
-
-
-class Clock:
-    """Seconds spent on a run, over all its parts; images a second while training."""
-
-    def __init__(self, *, spent: float):
-        self._spent, self._start = spent, time.perf_counter()
-        self._since, self._images = None, 0
-
-    def trained(self, images: int, seen: Any) -> None:
-        if self._since is None:  # the first call compiles: wait, and leave it out
-            jax.block_until_ready(seen)
-            self._since = time.perf_counter()
-        else:
-            self._images += images
-
-    def rate(self) -> float | None:
-        if not self._images:
-            return None
-        return round(self._images / (time.perf_counter() - self._since), 2)
-
-    def resume(self) -> None:
-        """Evaluation does not count as training."""
-        self._since, self._images = time.perf_counter(), 0
-
-    def seconds(self) -> float:
-        return round(self._spent + time.perf_counter() - self._start, 3)
-
-    def stamped(self, meta: dict[str, Any]) -> dict[str, Any]:
-        return meta | {"wall_s": self.seconds()}
 
 
 class Watch:
@@ -218,50 +265,24 @@ class Watch:
         if len(self._pending) * self._spec.steps_per_call >= CHECK_EVERY:
             self.check(newest=2)
 
-    def check(self, *, newest: int = 0) -> None:
-        """Log each update that was left out; stop where they are too many.
+    def check(self, *, newest: int = 0) -> bool:
+        """Log each update that was left out; whether any lane still takes part.
 
-        The `newest` calls are left alone: the device may still be at work on them.
+        A lane ends where they are too many. The `newest` calls are left alone: the
+        device may still be at work on them.
         """
         while len(self._pending) > newest:
             end, seen = self._pending.popleft()
-            seen = jax.device_get(seen)
-            for i in (~seen["ok"]).nonzero()[0]:
-                step = end - len(seen["ok"]) + int(i) + 1
-                self._left_out(step, float(seen["loss"][i]), int(seen["skipped"][i]))
+            for lane, own in self._run.own(jax.device_get(seen)):
+                for i in (~own["ok"]).nonzero()[0]:
+                    if not lane.diverged:
+                        step = end - len(own["ok"]) + int(i) + 1
+                        loss, skipped = float(own["loss"][i]), int(own["skipped"][i])
+                        self._left_out(lane, step, loss, skipped)
+        return self._run.alive
 
-    def _left_out(self, step, loss, skipped):
+    def _left_out(self, lane, step, loss, skipped):
         row = {"split": "train", "step": step, "loss": loss, "event": "not finite"}
-        self._run.log.write(row | {"wall_s": self._clock.seconds()})
+        lane.log.write(row | {"wall_s": lane.wall_s(self._clock.seconds())})
         if skipped > self._spec.max_skips:
-            raise DivergedError(
-                f"step={step}: loss {loss} or its gradient is not finite; lower "
-                "optim.learning_rate, lengthen optim.warmup, or leave out more than "
-                f"train.max_skips={self._spec.max_skips}"
-            )
-
-
-@contextlib.contextmanager
-def asked_to_stop(checkpoints: Checkpoints) -> Iterator[Callable[[int], bool]]:
-    """Whether SIGTERM has come; a second one ends the process at once.
-
-    Several processes agree on the step at which they all stop.
-    """
-    if jax.process_count() > 1:
-        yield checkpoints.reached_preemption
-        return
-    came = []
-
-    def handler(number, frame):
-        came.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    try:
-        before = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not the main thread, as in some notebooks
-        yield lambda step: False
-        return
-    try:
-        yield lambda step: bool(came)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            lane.give_up(f"step={step}: loss {loss} or its gradient is not finite")

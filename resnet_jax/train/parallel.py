@@ -1,13 +1,13 @@
-"""Where a step runs: jit over a mesh of devices, or pmap.
+"""Where a step runs: jit over a mesh of devices, or pmap; for one seed or several.
 
 Both see one logical state, equal on all devices, and a batch that is cut along its
 first axis. Under jit BatchNorm may normalise over any group of examples, under pmap
-over those of one device or of all.
+over those of one device or of all. Under jit one program may train several seeds.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -54,14 +54,97 @@ class Devices:
 
 
 @dataclasses.dataclass(frozen=True)
+class Seeds:
+    """The seeds of one program: several have a leading axis on all that differs.
+
+    Where their number divides by that of the devices, each device trains some of them
+    whole and no device waits for another; else all devices share every batch.
+    """
+
+    devices: Devices
+    count: int = 1
+
+    @property
+    def apart(self) -> bool:
+        return self.count > 1 and self.count % self.devices.mesh.size == 0
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """Of arrays with a leading axis of seeds."""
+        return NamedSharding(self.devices.mesh, P(AXIS) if self.apart else P())
+
+    def each(self, function: Callable, *, axes: Sequence[int | None]) -> Callable:
+        """A function of one seed for all of them.
+
+        `axes` names the axis of seeds, 0 or none, of each argument.
+        """
+        if self.count == 1:
+            return function
+        on_cpu = self.devices.mesh.devices.flat[0].platform == "cpu"
+        # XLA:CPU is slow at the grouped convolutions that vmap makes of kernels.
+        mapped = (_one_by_one if on_cpu else jax.vmap)(function, tuple(axes))
+        if not self.apart:
+            return mapped
+        parts = tuple(P() if axis is None else P(AXIS) for axis in axes)
+        places = {"mesh": self.devices.mesh, "in_specs": parts, "out_specs": P(AXIS)}
+        return jax.shard_map(mapped, **places, check_vma=False)
+
+    def spread(self, tree: Any, *, axis: int) -> Any:
+        """Host arrays, cut along the axis of seeds or, but for it, along `axis`."""
+        return self.devices.spread(
+            tree, axis=0 if self.apart else axis + (self.count > 1)
+        )
+
+    def shared(self, batch: Any) -> Any:
+        """A batch [b ...] that all seeds see."""
+        if self.apart:
+            return self.devices.copied(batch)
+        return self.devices.spread(batch, axis=0)
+
+    def own(self, tree: Any) -> list[Any]:
+        """What each seed has of host arrays."""
+        if self.count == 1:
+            return [tree]
+        return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(self.count)]
+
+    def split(self, state: TrainState) -> Iterator[TrainState]:
+        """The state of each seed, as a program of this seed alone has it."""
+        if self.count == 1:
+            return iter([state])
+        return map(self.devices.copied, self.own(jax.device_get(state)))
+
+    def joined(self, states: Sequence[TrainState]) -> TrainState:
+        """The states of all seeds as one."""
+        if self.count == 1:
+            return states[0]
+        stacked = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(states))
+        return jax.device_put(stacked, self.sharding)
+
+
+def _one_by_one(function, axes):
+    """What vmap computes, in a loop."""
+
+    def mapped(*args):
+        def one(own):
+            left = iter(own)
+            pairs = zip(args, axes, strict=True)
+            return function(*(x if axis is None else next(left) for x, axis in pairs))
+
+        pairs = zip(args, axes, strict=True)
+        return jax.lax.map(one, [x for x, axis in pairs if axis is not None])
+
+    return mapped
+
+
+@dataclasses.dataclass(frozen=True)
 class Program:
-    """The compiled functions of a run.
+    """The compiled functions of a run; of several seeds, with their axis first.
 
     init(seed) -> state
     steps(state, data, feeds) -> (state, {"loss" [k], "ok" [k], "skipped" [k]}): k
         updates, one for each entry of the leading axis of `feeds`; `data` are the
         resident arrays, or None
-    evaluate(variables, data, feed) -> sums
+    evaluate(variables, data, feed) -> sums; data and feed are the same for all seeds
     statistics(variables, data, feed, number) -> the batch_stats of this batch alone;
         noise and augmentation are drawn for each number anew
     place(feeds) puts host arrays [k b ...] where `steps` wants them
@@ -72,15 +155,22 @@ class Program:
     evaluate: Callable[..., Any]
     statistics: Callable[..., Any]
     place: Callable[..., Any]
+    seeds: Seeds
 
 
 def compiled(
-    task: Task, spec: StepSpec, *, spmd: Literal["jit", "pmap"], devices: Devices
+    task: Task,
+    spec: StepSpec,
+    *,
+    spmd: Literal["jit", "pmap"],
+    devices: Devices,
+    seeds: int = 1,
 ) -> Program:
-    """jit or pmap around the functions of a task."""
+    """jit or pmap around the functions of a task; under jit, of several seeds."""
     axis_name = AXIS if spmd == "pmap" else None
     steps = _many(make_train_step(task, dataclasses.replace(spec, axis_name=axis_name)))
-    evaluate, same = make_eval_step(task), devices.replicated
+    score, several = make_eval_step(task), Seeds(devices, seeds)
+    same = several.sharding
 
     def init(seed):
         variables = task.init(jax.random.key(seed))
@@ -92,21 +182,26 @@ def compiled(
         images = task.preprocess(key, batch, train=True)
         return task.statistics(variables, images, rngs={"drop_path": key, "noise": key})
 
+    def evaluate(variables, data, feed):
+        return score(variables, gathered(data, feed))
+
     if spmd == "pmap":
         mapped = {"axis_name": AXIS, "in_axes": (None, None, 1), "out_axes": None}
         run, place = jax.pmap(steps, **mapped), devices.dealt
     else:
+        steps = several.each(steps, axes=(0, None, 0))
         run = jax.jit(steps, donate_argnums=0, out_shardings=(same, same))
-        place = functools.partial(devices.spread, axis=1)
+        place = functools.partial(several.spread, axis=1)
+    init = several.each(init, axes=(0,))
+    evaluate = several.each(evaluate, axes=(0, None, None))
+    statistics = several.each(statistics, axes=(0, None, 0, None))
     return Program(
         init=jax.jit(init, out_shardings=same, compiler_options=_run_once()),
         steps=run,
-        evaluate=jax.jit(
-            lambda variables, data, feed: evaluate(variables, gathered(data, feed)),
-            out_shardings=same,
-        ),
+        evaluate=jax.jit(evaluate, out_shardings=same),
         statistics=jax.jit(statistics, out_shardings=same),
         place=place,
+        seeds=several,
     )
 
 

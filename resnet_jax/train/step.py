@@ -26,6 +26,8 @@ class Task:
     init(key) -> variables
     apply(variables, images, train=, rngs=) -> (logits [b n], batch_stats)
     preprocess(key, batch, train=) -> images
+    mix(key, images) -> (images, other [b], share): in training, each image with part of
+        another; None: images are left apart
     statistics(variables, images, rngs=) -> batch_stats of these images alone
     """
 
@@ -34,6 +36,7 @@ class Task:
     preprocess: Callable[..., jax.Array]
     statistics: Callable[..., Any]
     tx: optax.GradientTransformation
+    mix: Callable[..., tuple[jax.Array, jax.Array, jax.Array]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +106,16 @@ def _objective(task, spec):
 
     def objective(params, batch_stats, part, key, number):
         images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
+        if task.mix:
+            drawn = jax.random.fold_in(jax.random.fold_in(key, 3), number)
+            images, other, share = task.mix(drawn, images)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, batch_stats = task.apply(
             variables, images, train=True, rngs=_streams(key, number, spec.axis_name)
         )
         wanted = jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype)
+        if task.mix:
+            wanted = share * wanted + (1 - share) * wanted[other]
         nll = optax.softmax_cross_entropy(
             logits, optax.smooth_labels(wanted, spec.label_smoothing)
         )

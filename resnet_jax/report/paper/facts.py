@@ -86,3 +86,25 @@ ORIGINAL = {
     "BatchNorm": "yes",
 }
 BOTTLENECK = {"branch": "bottleneck", "stride of a bottleneck": "1x1"}
+
+# Weight decay: the slopes of PReLU never decay (He et al. 2015, Sec. 2.1).
+KERNELS = "kernels; not norms, biases, slopes"
+ALL_BUT_SLOPES = "all but slopes"
+
+# What nearly every recipe has in common, none naming any of it but the optimizer.
+PLAIN_SGD = {
+    "optimizer": "sgd",
+    "schedule": "steps",
+    "label smoothing": 0.0,
+    "parameter average": 0.0,
+    "momentum": 0.9,
+    "divided by": 10,
+}
+CIFAR_DATA = {"training images": 50_000, "test images": 10_000}
+IMAGENET_DATA = {
+    "data set": "imagenet2012",
+    "training images": 1_281_167,
+    "test images": 50_000,
+}
+NO_WARMUP = {"warm-up": 0}
+WARMUP = {"warm-up": 400, "warm-up rate": 0.01, "warm-up kind": "constant"}

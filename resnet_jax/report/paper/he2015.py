@@ -27,6 +27,11 @@ _LAYERS = (
     ("fc2", 0.031, 0.075),
 )
 SLOPES = tuple(Slope(layer=name, shared=s, channel=c) for name, s, c in _LAYERS)
+# The cells of Table 2 whose nets have these slopes, in the order of their layers
+SLOPES_OF = {
+    "he2015/T2/PReLU channel-shared": tuple(slope.shared for slope in SLOPES),
+    "he2015/T2/PReLU channel-wise": tuple(slope.channel for slope in SLOPES),
+}
 
 _T2 = partial(Value, paper="he2015", table="T2", protocol=TEN_VIEW)
 _TEXT = partial(Value, paper="he2015", table="text", protocol=TEN_VIEW)

@@ -5,35 +5,34 @@ configs with papers reads these quantities off a config.
 """
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper.facts import Facts, said, silent
+from resnet_jax.report.paper import (
+    gruening2021,
+    han2020,
+    hara2018,
+    huang2017,
+    plain_recipes,
+    rastegari2016,
+    steps_and_grids,
+    wide,
+)
+from resnet_jax.report.paper.facts import (
+    ALL_BUT_SLOPES,
+    CIFAR_DATA,
+    IMAGENET_DATA,
+    KERNELS,
+    NO_WARMUP,
+    PLAIN_SGD,
+    WARMUP,
+    Facts,
+    said,
+    silent,
+)
 from resnet_jax.spec import did_you_mean
-
-# Weight decay: the slopes of PReLU never decay (He et al. 2015, Sec. 2.1).
-KERNELS = "kernels; not norms, biases, slopes"
-ALL_BUT_SLOPES = "all but slopes"
 
 CAFFE = "README of KaimingHe/deep-residual-networks"
 RELEASED = "KaimingHe/resnet-1k-layers"
 DECAY = "not stated; README of fb.resnet.torch says so of the original"
 FAN_OUT = "as in He et al. 2015, which trains with the fan_out form (Sec. 2.2)"
-
-# What every recipe here has in common, none naming any of it but the optimizer.
-PLAIN_SGD = {
-    "optimizer": "sgd",
-    "schedule": "steps",
-    "label smoothing": 0.0,
-    "parameter average": 0.0,
-    "momentum": 0.9,
-    "divided by": 10,
-}
-CIFAR_DATA = {"training images": 50_000, "test images": 10_000}
-IMAGENET_DATA = {
-    "data set": "imagenet2012",
-    "training images": 1_281_167,
-    "test images": 50_000,
-}
-NO_WARMUP = {"warm-up": 0}
-WARMUP = {"warm-up": 400, "warm-up rate": 0.01, "warm-up kind": "constant"}
 
 _CAFFE_SGD = said(
     CAFFE, {"momentum dialect": "caffe", "dampening": 0.0}, certainty="code"
@@ -275,6 +274,14 @@ RECIPES: dict[str, Facts] = {
     "huang2016/cifar100": HUANG2016_CIFAR100,
     "huang2016/cifar/1202": HUANG2016_CIFAR_1202,
     "hu2018/imagenet": HU2018_IMAGENET,
+    **wide.RECIPES,
+    **huang2017.RECIPES,
+    **han2020.RECIPES,
+    **rastegari2016.RECIPES,
+    **gruening2021.RECIPES,
+    **steps_and_grids.RECIPES,
+    **hara2018.RECIPES,
+    **plain_recipes.RECIPES,
 }
 
 

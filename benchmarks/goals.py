@@ -1,0 +1,191 @@
+"""The figures that this project promises, each with its bound, read off the rows."""
+
+import statistics
+from dataclasses import dataclass
+from typing import Literal
+
+from cases import JAX_PEERS
+from rows import Rows, paired, spread, values, well
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A quantity of one case; the way where it is smallest stands for all."""
+
+    case: str
+    ways: tuple[str, ...]
+    quantity: str
+
+    def smallest(self, rows: Rows) -> tuple[str, list[float]] | None:
+        """(way, values), or None where none was measured."""
+        found = [rows.get((self.case, way)) for way in self.ways]
+        known = [row for row in found if row and well(row)]
+        each = [(row["way"], values(row, self.quantity)) for row in known]
+        each = [(way, samples) for way, samples in each if samples]
+        return min(each, key=lambda it: statistics.median(it[1]), default=None)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A median over turns with its extremes, and the ways that were compared."""
+
+    median: float
+    low: float
+    high: float
+    ways: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is measured, over what where it is a ratio, and its bound."""
+
+    figure: str
+    sense: Literal["at most", "at least"]
+    bound: float
+    top: Cells
+    bottom: Cells | None = None
+    share: float = 1.0  # factor on the ratio
+    unit: str = ""
+    device: Literal["cpu", "gpu"] = "cpu"
+
+    def measured(self, rows: Rows) -> Measured | None:
+        """None where a row is missing."""
+        found = [cells.smallest(rows) for cells in (self.top, self.bottom) if cells]
+        if None in found:
+            return None
+        ways, samples = zip(*found, strict=True)
+        figures = paired(*samples) if self.bottom else samples[0]
+        return Measured(*spread([self.share * each for each in figures]), ways)
+
+    def met(self, found: Measured) -> bool:
+        if self.sense == "at most":
+            return found.median <= self.bound
+        return found.median >= self.bound
+
+    def missing(self, rows: Rows) -> str | None:
+        """Why a row that it needs is not there, if that is known."""
+        for cells in filter(None, (self.top, self.bottom)):
+            for way in cells.ways:
+                row = rows.get((cells.case, way))
+                if row and not well(row):
+                    return row["status"]
+        return None
+
+
+def step(case: str, *ways: str) -> Cells:
+    return Cells(case, ways, "step_ms")
+
+
+def depth(way: str, quantity: str) -> Cells:
+    return Cells("Depth of PreAct", (way,), quantity)
+
+
+def launch(quantity: str) -> Cells:
+    return Cells("Launch of PreAct-1001", ("ours",), quantity)
+
+
+ROLLED = tuple(
+    Goal(
+        f"rolled step over unrolled step, {case}",
+        "at most",
+        1.10,
+        step(case, "ours"),
+        step(case, "unrolled"),
+    )
+    for case in ("ResNet-20", "ResNet-110", "PreAct-164", "ResNeXt-29 8x64d")
+)
+AGAINST_JAX = tuple(
+    Goal(
+        f"images a second over those of the fastest JAX peer, {case}",
+        "at least",
+        1.5,
+        step(case, *JAX_PEERS),
+        step(case, "ours"),
+    )
+    for case in ("ResNet-50", "ResNet-20", "ResNet-110", "PreAct-164")
+)
+AGAINST_TORCH = tuple(
+    Goal(
+        f"images a second over those of PyTorch eager, channels_last, {case}",
+        "at least",
+        1.0,
+        step(case, "torch"),
+        step(case, "ours"),
+    )
+    for case in ("ResNet-50", "ResNet-110", "PreAct-164")
+)
+LOOP = tuple(
+    Goal(
+        f"whole loop with real data over bare step, {case}",
+        "at most",
+        1.05,
+        Cells(f"Loop, {case}", ("ours",), "loop_ms"),
+        Cells(f"Loop, {case}", ("ours",), "bare_ms"),
+    )
+    for case in ("digits", "CIFAR-shaped")
+)
+GOALS = (
+    Goal(
+        "PreAct-1001, launch to first finished step, empty cache",
+        "at most",
+        20,
+        launch("empty_cache_s"),
+        unit=" s",
+    ),
+    Goal(
+        "PreAct-1001, launch to first finished step, warm cache",
+        "at most",
+        8,
+        launch("warm_cache_s"),
+        unit=" s",
+    ),
+    Goal(
+        "compile time, 1001 over 164 layers",
+        "at most",
+        1.1,
+        depth("1001", "compile_s"),
+        depth("164", "compile_s"),
+    ),
+    Goal(
+        "program size in lines, 1001 over 164 layers",
+        "at most",
+        1.01,
+        depth("1001", "program_lines"),
+        depth("164", "program_lines"),
+    ),
+    *ROLLED,
+    Goal(
+        "temporary memory of PreAct-1001, rematerialised over not",
+        "at most",
+        0.25,
+        depth("1001-remat", "temporary_bytes"),
+        depth("1001", "temporary_bytes"),
+    ),
+    *AGAINST_JAX,
+    *AGAINST_TORCH,
+    *LOOP,
+    Goal(
+        "PReLU step over ReLU step, channel-wise, ResNet-110",
+        "at most",
+        1.03,
+        step("ResNet-110", "prelu"),
+        step("ResNet-110", "ours"),
+    ),
+    Goal(
+        "five seeds in one program over five times one seed, ResNet-20",
+        "at most",
+        0.5,
+        step("Five seeds of ResNet-20", "seeds"),
+        step("Five seeds of ResNet-20", "ours"),
+        share=1 / 5,
+        device="gpu",
+    ),
+    Goal(
+        "images a second over those of PyTorch with torch.compile, ResNet-50, bfloat16",
+        "at least",
+        1.0,
+        step("ResNet-50", "torch-compile"),
+        step("ResNet-50", "ours"),
+        device="gpu",
+    ),
+)

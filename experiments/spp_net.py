@@ -1,0 +1,50 @@
+"""Spatial pyramid pooling on ImageNet: ZF-5 (He et al. 2014, Table 2).
+
+    python -m resnet_jax.main --config experiments/spp_net.py:50-bins
+
+Top-1 35.99 % without a pyramid, 34.98 % with 50 bins, 35.06 % with 30. Recipe (Sec.
+3.1): rate 0.01, divided by 10 twice where the error plateaus, 70 epochs, shorter side
+256, 224 crops, dropout on both hidden layers; batch, momentum and weight decay are not
+published. All score 10 views; here one. Images of any size fit the nets with pyramids.
+Needs imagenet2012 as a tfds data set.
+"""
+
+from resnet_jax.config import configured
+
+BASE = {
+    "model.name": "spp_net",
+    "model.norm.dialect": "none",
+    "data.name": "imagenet2012",
+    "data.batch_size": 128,
+    "data.augment": "imagenet_scale",
+    "data.workers": 8,
+    "optim.dialect": "caffe",
+    "optim.learning_rate": 0.01,
+    "optim.weight_decay": 5e-4,
+    "optim.schedule": "steps",
+    "optim.boundaries": (0.33, 0.67),
+    "train.epochs": 70.0,
+}
+ROWS = {
+    "no-SPP": {"model.levels": ()},
+    "50-bins": {"model.levels": (1, 2, 3, 6)},
+    "30-bins": {"model.levels": (1, 2, 3, 4)},
+}
+SEEDS = (0,)
+PAPER = {
+    "no-SPP": "he2014/T2/ZF-5/no SPP",
+    "50-bins": "he2014/T2/ZF-5/single-size",
+    "30-bins": "he2014/text/ZF-5/30 bins",
+}
+RECIPE = "he2014/imagenet"
+DEVIATIONS = {
+    "model.init": "He et al. 2015; the paper's N(0, 0.01) is one std for all layers",
+    "optim.boundaries": "the paper divides where the error plateaus; here equal parts",
+    "data.augment": "shorter side of imagenet_scale",
+    "data.normalize": "channel mean and std, not the mean of each pixel",
+    "evaluation": "centre crop of 224; the tables score 10 views",
+}
+
+
+def get_config(row="50-bins"):
+    return configured(BASE, ROWS, row)

@@ -1,0 +1,207 @@
+"""Families of networks: from the words of `model` to a spec.
+
+Every family names the fields that it reads; a field that is set beside them is refused,
+so that no word of a config goes unheard.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.fields import ModelConfig
+from resnet_jax.modules import (
+    densenet,
+    runge_kutta,
+    zoo,
+    zoo_3d,
+    zoo_densenet,
+    zoo_families,
+    zoo_ghost,
+    zoo_plain,
+)
+from resnet_jax.modules.branches import SINGLE
+from resnet_jax.modules.operators import Ghost
+from resnet_jax.slots import BRANCHES, ORDERS, branch, convolutions, noise, residual
+from resnet_jax.spec import flat
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """make(model) -> spec, and the fields of `model` that it reads beside COMMON."""
+
+    make: Callable[[ModelConfig], Any]
+    reads: tuple[str, ...]
+
+
+# Fields that hold for every network: they describe its layers, or how it is run.
+COMMON = ("name", "num_classes", "act", "slope", "init", "depth_mode", "norm.")
+COMMON += ("operator", "ghost_")
+SIZED = ("depth", "width")
+SLOTS = (
+    "unit.order", "unit.shortcut", "unit.join", "unit.scales", "unit.gating_bias",
+    "unit.dropout_rate", "unit.gate", "unit.se_reduction", "unit.se_place",
+    "unit.survival", "unit.dropped",
+)  # fmt: skip
+NOISE = ("unit.noise", "unit.noise_rate", "unit.noise_block")
+BRANCH = (
+    *NOISE, "unit.arms", "unit.branch", "unit.stride_at", "unit.cardinality",
+    "unit.group_width", "unit.mg_",
+)  # fmt: skip
+
+
+def network(model: ModelConfig) -> Any:
+    """The spec of a model, but for its layers and its number of classes."""
+    family, default = FAMILIES[model.name], flat(dataclasses.asdict(ModelConfig()))
+    known = COMMON + family.reads
+    for path, value in flat(dataclasses.asdict(model)).items():
+        if value != default[path] and not path.startswith(known):
+            raise ConfigError(
+                f"model.{path}={value!r}: model.name={model.name!r} has no such part; "
+                "leave it out"
+            )
+    return family.make(model)
+
+
+def of_depth(zoo_function: Callable[..., Any], default: str) -> Family:
+    """Residual nets of a depth and a width, with any branch in their units."""
+
+    def make(model):
+        return residual(model, zoo_function, branch=branch(model, default))
+
+    return Family(make, (*SIZED, *SLOTS, *BRANCH))
+
+
+def _imagenet(zoo_function):
+    def make(model):
+        default = "basic" if model.depth < 50 else "bottleneck"
+        return residual(model, zoo_function, branch=branch(model, default))
+
+    return Family(make, (*SIZED, *SLOTS, *BRANCH))
+
+
+def _wide_resnet(model):
+    unit = model.unit
+    return residual(model, zoo.wide_resnet, kernels=unit.kernels, noise=noise(unit))
+
+
+def _rk_resnet(model):
+    unit = model.unit
+    name = "basic" if unit.branch == "auto" else unit.branch
+    if name not in BRANCHES:
+        raise ConfigError(
+            f"model.unit.branch={name!r}: a Runge-Kutta step has one of "
+            f"{', '.join(BRANCHES)}"
+        )
+    step = runge_kutta.RungeKutta(
+        getattr(runge_kutta, unit.tableau.upper()),
+        convolutions(unit, name),
+        sweeps=unit.sweeps,
+    )
+    return residual(model, zoo_families.rk_resnet, branch=step)
+
+
+def _rkcnn(model):
+    clique = zoo_plain.chosen("variant", model.variant, UPDATES)
+    return zoo_families.rkcnn(model.depth, branch=clique, width=model.width)
+
+
+# E: explicit. I, R: its slopes once more, one after the other, or all at once
+UPDATES = {
+    "E": runge_kutta.Clique(),
+    "I": runge_kutta.Clique(update="in_place"),
+    "R": runge_kutta.Clique(update="at_once"),
+}
+
+
+def _ghostnet(model):
+    ghost = Ghost(model.ghost_ratio, model.ghost_kernel)
+    return zoo_ghost.ghostnet(model.width, ghost=ghost, images=model.size)
+
+
+def _densenet(model):
+    unit = model.unit
+    layers = {"auto": SINGLE, "single": SINGLE, "bottleneck": zoo_densenet.BOTTLENECK}
+    dense, harmonic = densenet.Dense(), densenet.Harmonic(1.7)
+    links = {
+        "dense": (dense,) * 3,
+        "harmonic": (harmonic,) * 3,
+        "threshold": (dense, dense, harmonic),
+    }
+    return zoo_densenet.densenet(
+        model.depth,
+        growth=model.growth or 12,
+        branch=zoo_plain.chosen("unit.branch", unit.branch, layers),
+        compression=model.compression,
+        dropout=_dropout(unit),
+        links=links[model.links],
+        order=ORDERS[unit.order],
+        shortcut=unit.shortcut,
+    )
+
+
+def _densenet_imagenet(model):
+    return zoo_densenet.densenet_imagenet(
+        model.depth,
+        growth=model.growth,
+        compression=model.compression,
+        dropout=_dropout(model.unit),
+        order=ORDERS[model.unit.order],
+        shortcut=model.unit.shortcut,
+    )
+
+
+def _dropout(unit):
+    """The rate behind every convolution."""
+    if unit.noise not in ("none", "dropout"):
+        raise ConfigError(f"model.unit.noise={unit.noise!r}: DenseNets have dropout")
+    return unit.noise_rate if unit.noise == "dropout" else 0.0
+
+
+def _vgg(model):
+    fields = {"size": model.size, "levels": model.levels, "width": model.width}
+    if model.variant:
+        fields["variant"] = model.variant
+    return zoo_plain.vgg(model.depth, **fields)
+
+
+def _all_cnn(model):
+    return zoo_plain.all_cnn(model.variant, size=model.size, width=model.width)
+
+
+DENSE = ("depth", "growth", "compression", "unit.order", "unit.shortcut", *NOISE)
+FAMILIES = {
+    "cifar_resnet": of_depth(zoo.cifar_resnet, "basic"),
+    "imagenet_resnet": _imagenet(zoo.imagenet_resnet),
+    "wide_resnet": Family(_wide_resnet, (*SIZED, *SLOTS, *NOISE, "unit.kernels")),
+    "plain": Family(lambda model: residual(model, zoo.plain), (*SIZED, *SLOTS)),
+    "resnet_3d": _imagenet(zoo_3d.resnet_3d),
+    "small_resnet_3d": of_depth(zoo_3d.small_resnet_3d, "basic"),
+    "min_net": of_depth(zoo_families.min_net, "min"),
+    "mgic_net": of_depth(zoo_families.mgic_net, "multigrid"),
+    "rk_resnet": Family(
+        _rk_resnet, (*SIZED, *SLOTS, *BRANCH, "unit.tableau", "unit.sweeps")
+    ),
+    "rkcnn": Family(_rkcnn, (*SIZED, "variant")),
+    "ghostnet": Family(_ghostnet, ("width", "size")),
+    "regnetx": Family(lambda model: zoo_ghost.regnetx(model.variant), ("variant",)),
+    "gghost": Family(lambda model: zoo_ghost.gghost(model.variant), ("variant",)),
+    "densenet": Family(_densenet, (*DENSE, "unit.branch", "links")),
+    "densenet_imagenet": Family(_densenet_imagenet, DENSE),
+    "hardnet": Family(lambda model: zoo_densenet.hardnet(model.depth), ("depth",)),
+    "threshnet": Family(lambda model: zoo_densenet.threshnet(model.depth), ("depth",)),
+    "nin": Family(lambda model: zoo_plain.nin(width=model.width), ("width",)),
+    "all_cnn": Family(_all_cnn, ("variant", "size", "width")),
+    "vgg": Family(_vgg, (*SIZED, "size", "variant", "levels")),
+    "prelu_small": Family(
+        lambda model: zoo_plain.prelu_small(model.depth, width=model.width), SIZED
+    ),
+    "prelu_large": Family(
+        lambda model: zoo_plain.prelu_large(model.variant, width=model.width),
+        ("variant", "width"),
+    ),
+    "spp_net": Family(
+        lambda model: zoo_plain.spp_net(levels=model.levels, width=model.width),
+        ("levels", "width"),
+    ),
+}

@@ -1,0 +1,76 @@
+"""Min-Nets: two filters answer, and the smaller answer counts."""
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules.branches import Branch
+from resnet_jax.modules.layers import Layers, Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Min:
+    """end(W2 min(l(u), r(u))), u = act(norm(W1 x))  (Gruening & Barth 2021).
+
+    l and r are depthwise 3x3 convolutions with instance norm and activation, W1 and W2
+    are 1x1. Their product in place of the minimum is the authors' FP-block.
+    """
+
+    expansion: float = 2.0  # q: channels of u / output channels
+    reduction: Literal["min", "product"] = "min"
+
+    def __post_init__(self):
+        if self.expansion <= 0:
+            raise ConfigError(f"expansion={self.expansion}: must be positive")
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
+        wide = int(self.expansion * features)
+        u = layers.conv(x, wide, kernel=1, then=("norm", "act"), name="conv1")
+        left, right = (
+            self._arm(layers, u, strides, name=name) for name in ("left", "right")
+        )
+        y = jnp.minimum(left, right) if self.reduction == "min" else left * right
+        return layers.conv(y, features, kernel=1, then=end, name="conv2")
+
+    def _arm(self, layers, u, strides, *, name):
+        c = u.shape[-1]
+        y = layers.conv(u, c, kernel=3, strides=strides, groups=c, name=f"{name}_conv")
+        if all(size == 1 for size in y.shape[1:-1]):
+            raise ConfigError(
+                "model.unit.branch='min': instance norm of maps of one pixel is zero; "
+                "needs larger images, or fewer stages"
+            )
+        y = layers.instance_norm(y, name=f"norm_{name}")
+        return layers.act(y, name=f"act_{name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """end(F(x)) + W x + b, a 1x1 convolution: for layers that have no shortcut."""
+
+    branch: Branch
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
+        h = layers.conv(
+            x, features, kernel=1, strides=strides, bias=nn.initializers.zeros,
+            name="shortcut_conv",
+        )  # fmt: skip
+        return h + self.branch(layers, x, features, strides, end)

@@ -1,0 +1,143 @@
+"""A config with its data open, and all that can be checked checked."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from resnet_jax import build, peaks
+from resnet_jax.errors import ConfigError, DataError
+from resnet_jax.feeds import Feeds, open_feeds
+from resnet_jax.fields import Config
+from resnet_jax.modules import cost
+from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.spec import replaced
+from resnet_jax.train import loop, parallel
+from resnet_jax.train.optim import OptimSpec
+from resnet_jax.train.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config with its data open and all derived values computed."""
+
+    config: Config
+    feeds: Feeds
+    net: ResNetSpec
+    optim: OptimSpec
+    devices: parallel.Devices
+
+    @property
+    def loop(self) -> loop.LoopSpec:
+        train, batch = self.config.train, self.config.data.batch_size
+        steps_per_epoch = len(self.feeds.splits["train"]) / batch
+        eval_every = train.eval_every or max(1, round(steps_per_epoch))
+        total = self.optim.total_steps
+        return loop.LoopSpec(
+            steps=min(train.steps or total, total),
+            eval_every=eval_every,
+            checkpoint_every=train.checkpoint_every or eval_every,
+            batch_size=batch,
+            steps_per_epoch=steps_per_epoch,
+            steps_per_call=train.steps_per_call,
+            max_skips=train.max_skips,
+        )
+
+    @property
+    def seeds(self) -> jax.Array:
+        """The seed, or [seeds]."""
+        seeds = self.config.seeds
+        return jnp.asarray(seeds if len(seeds) > 1 else seeds[0], jnp.uint32)
+
+    def of(self, seeds: Sequence[int]) -> "Experiment":
+        """The same for these seeds alone."""
+        config = replaced(self.config, {"train.seeds": tuple(seeds)})
+        feeds = dataclasses.replace(self.feeds, config=config)
+        return dataclasses.replace(self, config=config, feeds=feeds)
+
+    def abstract_state(self, program: parallel.Program) -> TrainState:
+        """Shapes, dtypes, placement of one seed's state, for a checkpoint to fill."""
+        same, axes = self.devices.replicated, self.seeds.ndim
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape[axes:], x.dtype, sharding=same),
+            jax.eval_shape(program.init, self.seeds),
+        )
+
+    def peak(self) -> float | None:
+        """Images a second that the devices cannot exceed, where that is known."""
+        kinds = [device.device_kind for device in self.devices.mesh.devices.flat]
+        flops = peaks.peak(kinds[0], dtype=self.config.train.dtype)
+        if flops is None:
+            return None
+        macs = cost.multiply_adds(self.net.build(), self.feeds.image_shape)
+        return peaks.images_per_s(macs, flops=flops * len(kinds))
+
+    def derived(self) -> dict[str, Any]:
+        """What was computed from the config and the data, for config.json."""
+        return {
+            "data": self.feeds.splits["train"].fingerprint,
+            "description": self.feeds.splits["train"].description,
+            "examples": {name: len(s) for name, s in self.feeds.splits.items()},
+            "image_shape": list(self.feeds.image_shape),
+            "num_classes": self.net.num_classes,
+            "num_params": cost.num_params(self.net.build(), self.feeds.image_shape),
+            "total_steps": self.optim.total_steps,
+            "boundaries": list(self.optim.boundaries),
+            "warmup_steps": self.optim.warmup_steps,
+            "eval_every": self.loop.eval_every,
+        }
+
+
+def prepare(
+    config: Config,
+    *,
+    feeds: Callable[..., Feeds] = open_feeds,
+    progress: Callable[..., Any] | None = None,
+) -> Experiment:
+    """Checks all that can be checked, and opens the data; writes nothing of the run."""
+    devices = parallel.Devices.all()
+    count = devices.mesh.size
+    check_together(config)
+    if config.data.batch_size % (count * config.train.accumulate):
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
+            f"devices times train.accumulate={config.train.accumulate}"
+        )
+    if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
+    if config.train.tensorboard == "on" and not find_spec("tensorboardX"):
+        raise ConfigError(
+            "train.tensorboard='on': tensorboardX is not installed; "
+            'pip install "resnet_jax[tensorboard]"'
+        )
+    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
+    make = functools.partial(build.network, config, devices=count, axis_name=axis_name)
+    make(num_classes=config.model.num_classes or 10)  # its errors, ahead of the data
+    opened = feeds(config, progress=progress)
+    train = opened.splits["train"]
+    classes = train.num_classes
+    if config.model.num_classes not in (None, classes):
+        raise DataError(
+            f"model.num_classes={config.model.num_classes}: {config.data.name} has "
+            f"{classes} classes; leave it out, or name another data set"
+        )
+    steps = build.schedule_steps(config, examples=len(train))
+    optim = build.optimizer(config, total_steps=steps)
+    return Experiment(config, opened, make(num_classes=classes), optim, devices)
+
+
+def check_together(config: Config) -> None:
+    """ConfigError where one program cannot train several seeds."""
+    if len(config.seeds) > 1 and config.train.spmd == "pmap":
+        raise ConfigError(
+            f"train.seeds={config.seeds}: train.spmd='pmap' trains one; use 'jit'"
+        )
+    if len(config.seeds) > 1 and jax.process_count() > 1:
+        raise ConfigError(
+            f"train.seeds={config.seeds}: several processes train one; start a run for "
+            "each seed"
+        )

@@ -1,0 +1,102 @@
+"""Reports as sheets: their tables as text, their rows as numbers."""
+
+import dataclasses
+from typing import Any
+
+from resnet_jax.report import cells
+from resnet_jax.report.markup import Sheet, plain, rounded
+from resnet_jax.report.paper import Value
+from resnet_jax.report.rows import digest
+from resnet_jax.report.slopes import Layer, Row, Slopes
+from resnet_jax.report.summary import AsPaper, Pair, Summary
+from resnet_jax.report.tables import Line, Report
+
+PAIRS = "Paired differences over common seeds"
+
+
+def errors(report: Report) -> Sheet:
+    """The paper's table with ours beside it, and the paired differences of its rows."""
+    grids = [("", cells.table(report))]
+    if report.pairs:
+        grids.append((PAIRS, cells.differences(report)))
+    records = tuple(_record(report, line) for line in report.lines)
+    return Sheet(
+        title=report.title,
+        grids=tuple(grids),
+        notes=report.notes,
+        records=records,
+        content={
+            "name": report.name,
+            "title": plain(report.title),
+            "rows": records,
+            "pairs": [_fields(Pair, pair) for pair in report.pairs],
+            "notes": [plain(note) for note in report.notes],
+        },
+    )
+
+
+def _record(report: Report, line: Line) -> dict[str, Any]:
+    """A row of the table as numbers, with the same fields whatever is known of it."""
+    pairs = [p for p in report.pairs if (p.row, p.other) == (line.row, report.against)]
+    return {
+        "row": line.row,
+        "paper": _fields(Value, line.value),
+        "top1_err": _fields(Summary, line.top1),
+        "top5_err": _fields(Summary, line.top5),
+        "at_lowest_val": _fields(Summary, line.selected),
+        "precise_batchnorm": _fields(Summary, line.precise),
+        "as_paper": _fields(AsPaper, line.ours),
+        **rounded({"difference": line.difference, "wall_s": line.wall_s}),
+        "paired": _fields(Pair, pairs[0] if pairs else None),
+        "parameters": line.parameters,
+        "marks": [plain(mark) for mark in line.marks],
+        "seeds": [run.seed for run in line.done],
+        "sha256": digest(line.runs),
+    }
+
+
+def _fields(kind: type, record: Any) -> dict[str, Any]:
+    """A dataclass as a dict; every field is None where there is no record."""
+    if record is None:
+        return {field.name: None for field in dataclasses.fields(kind)}
+    return rounded(dataclasses.asdict(record))
+
+
+def slopes(made: Slopes) -> Sheet:
+    """A table a row, a line a layer."""
+    records = tuple(
+        _layer(row, place, layer)
+        for row in made.rows
+        for place, layer in enumerate(row.layers, 1)
+    )
+    return Sheet(
+        title=made.title,
+        grids=tuple((row.row, cells.slopes(row)) for row in made.rows),
+        notes=made.notes,
+        records=records,
+        content={
+            "name": made.name,
+            "title": plain(made.title),
+            "layers": records,
+            "notes": [plain(note) for note in made.notes],
+        },
+    )
+
+
+def _layer(row: Row, place: int, layer: Layer) -> dict[str, Any]:
+    numbers = {
+        "paper": layer.published,
+        "mean": layer.mean,
+        "std_of_seeds": layer.over_seeds,
+        "std_of_channels": layer.std,
+        "lowest": layer.low,
+        "highest": layer.high,
+    }
+    return {
+        "row": row.row,
+        "place": place,
+        "layer": plain(layer.layer),
+        "number": layer.number,
+        **rounded(numbers),
+        "seeds": list(row.seeds),
+    }

@@ -1,0 +1,67 @@
+"""What the seconds of a run went to."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import jax
+
+Part = Literal["data", "compile", "eval", "save"]
+
+
+class Clock:
+    """Seconds since a start, in all and by part; images a second of training.
+
+    It never waits for the device but after the first call, which compiles. So the
+    seconds of a part are those that the host spent on it, and those of the steps are
+    the rest: what the host waits for elsewhere is, in general, a step.
+    """
+
+    def __init__(self):
+        self._start = self._row = self._left = time.perf_counter()
+        self._parts = dict.fromkeys(("data", "compile", "eval", "save"), 0.0)
+        self._since, self._images = None, 0
+
+    @contextlib.contextmanager
+    def on(self, part: Part) -> Iterator[None]:
+        """Counts what is done inside, and names it in a trace."""
+        start = time.perf_counter()
+        with jax.profiler.TraceAnnotation(part):
+            yield
+        self._left = time.perf_counter()
+        self._parts[part] += self._left - start
+
+    def trained(self, images: int, seen: Any) -> None:
+        """Tells of a call of the step, behind `on("data")`."""
+        if self._since is None:  # the first call compiles: wait, and leave it out
+            jax.block_until_ready(seen)
+            self._since = time.perf_counter()
+            self._parts["compile"] += self._since - self._left
+        else:
+            self._images += images
+
+    def rate(self) -> float | None:
+        """Images a second since the last evaluation; None after the first call."""
+        if not self._images:
+            return None
+        return round(self._images / (time.perf_counter() - self._since), 2)
+
+    def resume(self) -> None:
+        """Evaluation does not count as training."""
+        self._since, self._images = time.perf_counter(), 0
+
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+    def breakdown(self) -> dict[str, float]:
+        """{"step_s": ..., "data_s": ...}: all seconds since this was asked last."""
+        now = time.perf_counter()
+        parts = self._parts
+        steps = now - self._row - sum(parts.values())
+        self._row, self._parts = now, dict.fromkeys(parts, 0.0)
+        parts = {"step": steps} | parts
+        if not parts["compile"]:
+            del parts["compile"]
+        return {f"{name}_s": round(seconds, 3) for name, seconds in parts.items()}

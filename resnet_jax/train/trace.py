@@ -1,0 +1,58 @@
+"""A profile of a few calls of the step, once they are compiled."""
+
+import os
+import pathlib
+from typing import Any
+
+import jax
+
+WARM, TRACED = 3, 10  # calls ahead of the trace, and in it
+
+
+class Trace:
+    """Writes a trace of a run's steps from its fourth call on, ten calls long.
+
+    What the loop does between these calls is seen as well: data, looks at the losses,
+    rows, checkpoints. Leave its `with` to end it early.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = pathlib.Path(folder)
+        self.steps: tuple[int, int] | None = None  # the first and the last one traced
+        self.complete = False
+        self._calls, self._running = 0, False
+
+    def __enter__(self) -> "Trace":
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._running:
+            self._running = False
+            jax.profiler.stop_trace()
+
+    def called(self, step: int, seen: Any) -> bool:
+        """Tells of a call that ended at `step`; whether it was the last one traced."""
+        self._calls += 1
+        if self._running:
+            self.steps = (self.steps[0], step)
+        if self._calls not in (WARM, WARM + TRACED):
+            return False
+        jax.block_until_ready(seen)  # none of the calls before, and all of these
+        if self._calls == WARM:
+            self._running, self.steps = True, (step + 1, step)
+            jax.profiler.start_trace(self.folder)
+        else:
+            self.__exit__()
+            self.complete = True
+        return self.complete
+
+    def told(self) -> str:
+        """Where it is, and how to look at it."""
+        if self.steps is None or self.steps[1] < self.steps[0]:
+            return f"profile: nothing was traced; a trace begins after {WARM} calls"
+        first, last = self.steps
+        return (
+            f"profile: steps {first} to {last} in {self.folder}; open its "
+            "*.trace.json.gz at ui.perfetto.dev, or all of it with "
+            f"`pip install xprof` and `xprof --logdir {self.folder}`"
+        )

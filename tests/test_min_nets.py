@@ -1,0 +1,174 @@
+"""Min-Nets: published counts, values against NumPy, and who learns."""
+
+import dataclasses
+
+import comparing
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference_nd as nd
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules import cost
+from resnet_jax.modules.branches import BASIC
+from resnet_jax.modules.layers import Layers, LayersSpec
+from resnet_jax.modules.min_nets import Min
+from resnet_jax.modules.rectifiers import PRelu
+from resnet_jax.modules.units import FULL_PRE, SE, ResidualUnit, UnitSpec
+from resnet_jax.modules.zoo_families import min_net
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+# N of the released code's results.md, parameters of the Min-Net and of its baseline
+COUNTS = [
+    (3, 217_082, 270_298),
+    (5, 411_962, 465_178),
+    (7, 606_842, 660_058),
+    (9, 801_722, 854_938),
+]
+
+
+@pytest.mark.parametrize("n, params, baseline", COUNTS)
+def test_published_parameters(n, params, baseline):
+    image = (32, 32, 3)
+    assert cost.num_params(min_net(6 * n + 2).build(), image) == params
+    pyramid = min_net(6 * n + 2, branch=BASIC)
+    assert cost.num_params(pyramid.build(), image) == baseline
+
+
+# ---------------------------------------------------------------- values
+
+
+def min_branch(x, at, *, stride=1, reduction=np.minimum, closed=True):
+    """models/conv_blocks.py of the authors, in their order of operations."""
+    u = at.norm_relu(at.conv(x, "conv1"), "1")
+    arms = []
+    for side in ("left", "right"):
+        y = at.conv(u, f"{side}_conv", stride=stride, groups=u.shape[-1])
+        axes = tuple(range(1, y.ndim - 1))
+        y = y - y.mean(axes, keepdims=True)
+        arms.append(nd.relu(y / np.sqrt((y**2).mean(axes, keepdims=True) + 1e-5)))
+    y = at.conv(reduction(*arms), "conv2")
+    return at.norm_relu(y, "2") if closed else y
+
+
+def pyramid(x, at):
+    """BN, 3x3, BN, ReLU, 3x3, BN; the sum is not rectified."""
+    y = at.norm(x, "before")
+    y = at.norm_relu(at.conv(y, "conv1"), "1")
+    return x + at.norm(at.conv(y, "conv2"), "2")
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_minimum_of_two_filters(rank, stride):
+    x = comparing.drawn(3, *(6,) * rank, 4)
+    comparing.compare_branch(
+        Min(), lambda x, at: min_branch(x, at, stride=stride), x, 6,
+        strides=stride, end=("norm", "act"),
+    )  # fmt: skip
+
+
+def test_product_of_two_filters():
+    def expected(x, at):
+        return min_branch(x, at, reduction=np.multiply, closed=False)
+
+    branch = Min(expansion=1.5, reduction="product")
+    comparing.compare_branch(branch, expected, comparing.drawn(2, 5, 5, 4), 4)
+
+
+def whole_net(x, at):
+    """Stem, three stages of a Min unit and a pyramid unit, mean, fc: no last norm."""
+    x = at.norm_relu(at.conv(x, "stem_conv"), "stem")
+    for stage in (1, 2, 3):
+        stride, here = min(stage, 2), at[f"stage{stage}"]
+        f = min_branch(x, here.unit(0)["branch"], stride=stride)
+        x = nd.zero_pad(nd.mean_pool(x, stride), f.shape[-1]) + f
+        x = pyramid(x, here.unit(1)["branch"])
+    return at.dense(nd.mean(x), "head")
+
+
+def baseline(x, at):
+    """Pyramid units throughout; shortcuts average x itself, ahead of its norm."""
+    x = at.norm_relu(at.conv(x, "stem_conv"), "stem")
+    for stage in (1, 2, 3):
+        stride, here = min(stage, 2), at[f"stage{stage}"].unit(0)["branch"]
+        y = here.norm_relu(
+            here.conv(here.norm(x, "before"), "conv1", stride=stride), "1"
+        )
+        y = here.norm(here.conv(y, "conv2"), "2")
+        x = nd.zero_pad(nd.mean_pool(x, stride), y.shape[-1]) + y
+        x = pyramid(x, at[f"stage{stage}"].unit(1)["branch"])
+    return at.dense(nd.mean(x), "head")
+
+
+@pytest.mark.parametrize("expected", [whole_net, baseline])
+def test_nets(expected):
+    branch = Min() if expected is whole_net else BASIC
+    spec = min_net(14, branch=branch, width=1 / 4)
+    spec = dataclasses.replace(spec, layers=LayersSpec(dtype="float64"))
+    comparing.compare(spec.build(), expected, comparing.drawn(2, 8, 8, 3))
+
+
+def test_instance_norm_learns_and_keeps_nothing():
+    layers = Layers(LayersSpec(), train=True)
+    x = jnp.asarray(comparing.drawn(2, 5, 4, 3), jnp.bfloat16)
+    y = layers.instance_norm(x, name="norm")
+    assert y.dtype == jnp.bfloat16
+    wide = np.asarray(x, np.float32)
+    expected = (wide - wide.mean((1, 2), keepdims=True)) / np.sqrt(
+        wide.var((1, 2), keepdims=True) + 1e-5
+    )
+    np.testing.assert_allclose(np.asarray(y, np.float32), expected, atol=0.02)
+
+
+def test_the_gradient_goes_to_the_smaller_answer():
+    """Where the left filter answers 0 everywhere, the right one learns nothing."""
+    x = comparing.drawn(2, 6, 6, 4)
+    net = comparing.applied(Min(), 4, train=False)
+    variables = comparing.made(net, x)
+    params = jax.tree.map(jnp.asarray, variables["params"])
+    params["left_conv"]["kernel"] *= 0
+
+    def loss(params):
+        return jnp.sum(net.apply(variables | {"params": params}, jnp.asarray(x)) ** 2)
+
+    silenced = comparing.gradient(loss, params)
+    assert np.abs(silenced["right_conv"]["kernel"]).max() == 0
+    usual = comparing.gradient(loss, variables["params"])
+    assert np.abs(usual["right_conv"]["kernel"]).max() > 0
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_min_units_mix_with_orders_gates_and_rectifiers(rank):
+    unit = UnitSpec(Min(), FULL_PRE, "B", SE(4))
+    net = ResidualUnit(unit, LayersSpec(act=PRelu(), rank=rank), 8, 2)
+    x = jnp.asarray(comparing.drawn(2, *(4,) * rank, 4), jnp.float32)
+    variables = comparing.made(net, x, None, train=False)
+
+    def loss(params):
+        y, _ = net.apply(
+            variables | {"params": params}, x, None, train=True, mutable=["batch_stats"]
+        )
+        return jnp.sum(y**2)
+
+    gradients = jax.tree.leaves(comparing.gradient(loss, variables["params"]))
+    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in gradients)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_illegal_nets_are_refused():
+    with pytest.raises(ConfigError, match=r"model\.depth=21: must be 6n\+2"):
+        min_net(21)
+    with pytest.raises(ConfigError, match=r"expansion=0.0: must be positive"):
+        Min(expansion=0.0)
+    with pytest.raises(ConfigError, match="instance norm of maps of one pixel"):
+        cost.num_params(min_net(8).build(), (4, 4, 3))

@@ -1,0 +1,194 @@
+"""Where the time of a run goes: rows of the log, share of the peak, traces."""
+
+import gzip
+import itertools
+import json
+
+import jax
+import pytest
+import runs
+import tinytask
+
+from resnet_jax import experiment, main, opening, peaks
+from resnet_jax.config import configured, validated
+from resnet_jax.modules import cost
+from resnet_jax.train import clock as clocks
+from resnet_jax.train.clock import Clock
+from resnet_jax.train.trace import Trace
+
+PARTS = ("step_s", "data_s", "compile_s", "eval_s", "save_s")
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """A clock that goes on only when it is told to."""
+
+    class Time:
+        now = 100.0
+
+        def pass_(self, seconds):
+            self.now += seconds
+
+    time = Time()
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: time.now)
+    return time
+
+
+def test_every_second_has_its_part(time):
+    """The steps' are what is left; only the first call compiles."""
+    clock = Clock()
+    for wait in (1, 2):
+        with clock.on("data"):
+            time.pass_(wait)
+        time.pass_(4)
+        clock.trained(64, ())
+        with clock.on("save"):
+            time.pass_(0.5)
+        time.pass_(0.25)
+    with clock.on("eval"):
+        time.pass_(8)
+    assert clock.breakdown() == {
+        "step_s": 4.5, "data_s": 3, "compile_s": 4, "eval_s": 8, "save_s": 1,
+    }  # fmt: skip
+    assert clock.seconds() == 20.5
+    time.pass_(3)
+    assert clock.breakdown() == {"step_s": 3, "data_s": 0, "eval_s": 0, "save_s": 0}
+
+
+def test_images_a_second_leave_out_compilation_and_evaluation(time):
+    clock = Clock()
+    time.pass_(30)
+    clock.trained(64, ())
+    assert clock.rate() is None
+    time.pass_(2)
+    clock.trained(64, ())
+    assert clock.rate() == 32
+    time.pass_(50)
+    clock.resume()
+    time.pass_(4)
+    clock.trained(64, ())
+    assert clock.rate() == 16
+
+
+# Peaks
+
+
+def test_peaks_of_devices():
+    assert peaks.peak("NVIDIA A100-SXM4-80GB", dtype="bfloat16") == 312e12
+    assert peaks.peak("NVIDIA H100 80GB HBM3", dtype="float32") == 494e12
+    assert peaks.peak("TPU v3", dtype="bfloat16") == 61.5e12
+    for kind, dtype in [("cpu", "float32"), ("NVIDIA H200", "float64")]:
+        assert peaks.peak(kind, dtype=dtype) is None
+    with jax.default_matmul_precision("highest"):
+        assert peaks.peak("NVIDIA H200", dtype="float32") is None
+        assert peaks.peak("NVIDIA H200", dtype="bfloat16") == 989e12
+
+
+def test_reduced_precision_is_never_the_slower_one():
+    for fast, slow in peaks.PEAKS.values():
+        assert fast >= slow > 1e13
+
+
+def test_images_at_the_peak():
+    """Of 1e12 operations a second, an image of 1e9 multiply-adds takes 6e9."""
+    assert peaks.images_per_s(10**9, flops=1e12) == pytest.approx(1e3 / 6)
+
+
+def test_the_peak_of_all_devices(monkeypatch):
+    made = tinytask.opened({}, count=2)
+    assert made.peak() is None  # of a CPU
+    monkeypatch.setattr(opening.peaks, "peak", lambda kind, *, dtype: 1e12)
+    macs = cost.multiply_adds(made.net.build(), made.feeds.image_shape)
+    assert made.peak() == pytest.approx(2e12 / 6 / macs)
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
+
+
+class Quiet:
+    """No bar; keeps what is noted."""
+
+    noted: tuple[str, ...] = ()
+
+    def __init__(self, *, total):
+        Quiet.noted = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, step):
+        pass
+
+    def note(self, text):
+        Quiet.noted += (text,)
+
+
+def train(shop, folder, changes, **options):
+    fields = {**runs.TINY, "train.epochs": 20.0, "optim.schedule": "cosine"}
+    fields |= {"data.dir": str(shop.folder / "tfds"), **changes}
+    config = validated(configured(fields, {"row": {}}, "row").to_dict())
+    with tinytask.compiled_fast():
+        return experiment.run_all(config, folder, bar=Quiet, **options)
+
+
+def test_a_traced_run(shop, tmp_path, monkeypatch):
+    """The trace, and the seconds of the rows of two seeds, in one go."""
+    monkeypatch.setattr(opening.Experiment, "peak", lambda self: 1e6)
+    trace = Trace(tmp_path / "profile")
+    changes = {"train.steps": 16, "train.checkpoint_every": 8, "train.seeds": (0, 1)}
+    results = train(shop, tmp_path, changes, trace=trace)
+
+    assert trace.complete and trace.steps == (4, 13)
+    assert [note for note in Quiet.noted if "profile" in note] == [trace.told()]
+    assert f"steps 4 to 13 in {tmp_path / 'profile'}; open its" in trace.told()
+    (events,) = (tmp_path / "profile").rglob("*.trace.json.gz")
+    written = json.loads(gzip.decompress(events.read_bytes()))
+    names = [event.get("name") for event in written["traceEvents"]]
+    # Calls are numbered by the step they start from; evaluations fall due at 8 and 12,
+    # checkpoints at 8.
+    assert [names.count(part) for part in ("train", "data")] == [10, 10]
+    assert {"eval", "save"} < set(names)
+    assert not any("backend_compile" in name for name in names)
+
+    for folder, result in results.items():
+        rows = [row for row in runs.rows(folder) if row["split"] == "train"]
+        assert [row["step"] for row in rows] == [4, 8, 12, 16]
+        assert ["compile_s" in row for row in rows] == [True, False, False, False]
+        spent = [sum(row.get(part, 0.0) for part in PARTS) for row in rows]
+        ends = [r["wall_s"] for r in runs.rows(folder) if r["split"] == "test"]
+        assert all(row[part] >= 0 for row in rows for part in PARTS if part in row)
+        # each row's parts are the seconds from the last evaluation to this one
+        between = [ends[0]] + [b - a for a, b in itertools.pairwise(ends)]
+        assert spent == pytest.approx(between, abs=0.02)
+        assert sum(spent) <= result["wall_s"]
+        for row in rows:
+            share = row["images_per_s"] * 2 / 1e6  # of both seeds
+            assert row["peak_share"] == pytest.approx(share, abs=1e-4)
+
+
+def test_the_share_of_an_unknown_peak_is_left_out(shop, tmp_path):
+    train(shop, tmp_path, {"train.steps": 4})
+    (row,) = [row for row in runs.rows(tmp_path) if row["split"] == "train"]
+    assert "peak_share" not in row and row["images_per_s"] > 0
+
+
+def test_too_few_steps_to_trace(shop, tmp_path, monkeypatch, capsys):
+    """A run of two steps; and the end of one in the middle of its trace."""
+    monkeypatch.setattr(main, "prepare_jax", lambda: None)
+    cases = {
+        2: "nothing was traced; a trace begins after 3 calls",
+        6: f"steps 4 to 6 in {tmp_path / 'run' / 'profile'}; ",
+    }
+    for steps, told in cases.items():
+        argv = shop.command(tmp_path / "run", {"train.steps": steps})
+        with tinytask.compiled_fast():
+            assert main.main(["main", *argv, "--profile"]) == 0
+        assert f"profile: {told}" in capsys.readouterr().err
