@@ -68,8 +68,14 @@ def validated(config: Mapping[str, Any]) -> Config:
         checked = _ADAPTER.validate_python(config)
     except pydantic.ValidationError as error:
         raise ConfigError("\n".join(_problems(error, config))) from None
-    if checked.train.epochs is None and checked.train.iterations is None:
+    epochs, iterations = checked.train.epochs, checked.train.iterations
+    if epochs is None and iterations is None:
         raise ConfigError("train.epochs=None: set it, or train.iterations")
+    if epochs is not None and iterations is not None:
+        raise ConfigError(
+            f"train.epochs={epochs}: train.iterations={iterations} is set as well; "
+            "make one of them None"
+        )
     seeds = checked.train.seeds
     if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         raise ConfigError(f"train.seeds={seeds}: names {twice[0]} twice")

@@ -171,7 +171,7 @@ class OptimConfig:
 class TrainConfig:
     """How long, how precise, how spread, and how often to look and to save."""
 
-    epochs: Positive | None = None  # either this (which wins) or
+    epochs: Positive | None = None  # either this or
     iterations: Count | None = None  # this is the length of the schedule
     steps: Count | None = None  # ends a run early, whatever the schedule
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"

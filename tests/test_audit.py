@@ -84,7 +84,7 @@ WRONG = {
     ),
     "epochs for iterations": (
         "cifar_resnet.py:ResNet-20",
-        ["train.epochs=164.0"],
+        ["train.epochs=164.0", "train.iterations=None"],
         ["train.epochs", "optim.boundaries"],
     ),
     "a run that ends early": (
@@ -370,8 +370,9 @@ def config_of(facts, **fields):
         field = usual[quantity].field
         if fact.value is not None and "." in field and quantity not in UNSAID:
             fields[field] = fact.value
-    config = configured({"train.iterations": 64_000} | fields, {"": {}}, "")
-    return validated(config.to_dict())
+    if "train.epochs" not in fields:
+        fields["train.iterations"] = 64_000
+    return validated(configured(fields, {"": {}}, "").to_dict())
 
 
 # Facts whose field says more than they do, or says it in other words.

@@ -77,7 +77,6 @@ def test_unknown_row():
     ("field", "path", "value"),
     [
         # those that are None until they are set, of each type
-        ("train.iterations=100", "train.iterations", 100),
         ("train.steps=5", "train.steps", 5),
         ("train.epochs=3", "train.epochs", 3.0),
         ("train.epochs=0.5", "train.epochs", 0.5),
@@ -112,6 +111,8 @@ def test_a_field_may_go_back_to_none(changed):
     assert (config.train.epochs, config.train.iterations) == (None, 10)
     with pytest.raises(ConfigError, match=r"train.epochs=None: set it, or train.iter"):
         changed("train.epochs=None")
+    with pytest.raises(ConfigError, match=r"=2.0: train.iterations=10 is set as well"):
+        changed("train.iterations=10")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_warm_up_takes_a_tenth_at_most():
 @pytest.mark.parametrize(
     ("changes", "steps"),
     [
-        ({"train.epochs": 2.0, "train.iterations": 7}, 200),
+        ({"train.epochs": 2.0}, 200),
         ({"train.epochs": 0.001}, 1),
         ({"train.epochs": None, "train.iterations": 7}, 7),
     ],

@@ -527,7 +527,7 @@ def test_data_are_fed_as_a_run_would_be(here, fields, shape, resident):
 
 def test_validation_images_are_not_trained_on(here):
     fields = ["--config.data.name=cifar10", "--config.data.split=45k/5k"]
-    fields += ["--config.train.epochs=1.0"]
+    fields += ["--config.train.epochs=1.0", "--config.train.iterations=None"]
     found = estimate.estimate(cli.changed("claim.py:good", fields), level="shapes")
     assert found.steps == round(45_000 / 128)
 
@@ -537,7 +537,7 @@ def test_a_data_set_of_unknown_size_is_asked_for_it(here, capsys):
         here / "tfds", examples={"train": tinyset.pairs(6), "test": tinyset.pairs(2)}
     )
     fields = ["--config.data.name=tiny", "--config.data.batch_size=2"]
-    fields += ["--config.train.epochs=2.0"]
+    fields += ["--config.train.epochs=2.0", "--config.train.iterations=None"]
     argv = ["", "--config", "claim.py", "--rows=good", "--dry_run", "--shapes", *fields]
     assert sweep.main([*argv, "--config.data.dir=nowhere"]) == 3
     assert "data.name='tiny': not prepared" in capsys.readouterr().err
