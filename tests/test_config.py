@@ -242,7 +242,7 @@ def test_boundaries_beyond_the_run():
 
 
 def test_warm_up_takes_a_tenth_at_most():
-    config = made({"optim.warmup": 400, "train.iterations": 64_000})
+    config = made({"optim.warmup": 400})
     assert build.optimizer(config, total_steps=64_000).warmup_steps == 400
     short = build.optimizer(config, total_steps=50)
     assert (short.warmup_steps, short.warmup_rate) == (5, 0.01)
