@@ -72,7 +72,9 @@ def of_depth(zoo_function: Callable[..., Any], default: str) -> Family:
     return Family(make, (*SIZED, *SLOTS, *BRANCH))
 
 
-def _imagenet(zoo_function):
+def of_imagenet(zoo_function: Callable[..., Any]) -> Family:
+    """The same by the depths of Table 1 (He et al. 2016a), bottlenecks from 50 on."""
+
     def make(model):
         default = "basic" if model.depth < 50 else "bottleneck"
         return residual(model, zoo_function, branch=branch(model, default))
@@ -172,10 +174,10 @@ def _all_cnn(model):
 DENSE = ("depth", "growth", "compression", "unit.order", "unit.shortcut", *NOISE)
 FAMILIES = {
     "cifar_resnet": of_depth(zoo.cifar_resnet, "basic"),
-    "imagenet_resnet": _imagenet(zoo.imagenet_resnet),
+    "imagenet_resnet": of_imagenet(zoo.imagenet_resnet),
     "wide_resnet": Family(_wide_resnet, (*SIZED, *SLOTS, *NOISE, "unit.kernels")),
     "plain": Family(lambda model: residual(model, zoo.plain), (*SIZED, *SLOTS)),
-    "resnet_3d": _imagenet(zoo_3d.resnet_3d),
+    "resnet_3d": of_imagenet(zoo_3d.resnet_3d),
     "small_resnet_3d": of_depth(zoo_3d.small_resnet_3d, "basic"),
     "min_net": of_depth(zoo_families.min_net, "min"),
     "mgic_net": of_depth(zoo_families.mgic_net, "multigrid"),

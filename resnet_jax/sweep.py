@@ -138,6 +138,11 @@ def make_jobs(
             except ConfigError as error:
                 problems += str(error).splitlines()
                 continue
+            if config.train.seeds:
+                problems.append(
+                    f"train.seeds={config.train.seeds}: a sweep starts a run for each "
+                    "seed, --seeds 0,1,2; resnet_jax.main trains several in one program"
+                )
             options = ("--config", reference, *changed, "--workdir", str(folder))
             jobs.append(Job(row, seed, folder, config, options))
     if problems:

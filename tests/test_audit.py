@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_jax import audit, cli, verdicts
+from resnet_jax import audit, cli, families, verdicts
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules import branches, cost, shortcuts, zoo
@@ -162,12 +162,11 @@ def test_a_wrong_config_is_caught_by_its_field(name, capsys):
 def test_a_net_that_is_built_wrong_is_caught_by_its_counts(capsys, monkeypatch):
     """The config says type A; the code projects in every unit of ResNet-18."""
 
-    right = zoo.imagenet_resnet
-
     def broken(depth, **unit):
-        return right(depth, **unit | {"shortcut": "C"})
+        return zoo.imagenet_resnet(depth, **unit | {"shortcut": "C"})
 
-    monkeypatch.setattr(zoo, "imagenet_resnet", broken)
+    family = families.of_imagenet(broken)
+    monkeypatch.setitem(families.FAMILIES, "imagenet_resnet", family)
     reference = EXPERIMENTS / "imagenet_resnet.py:ResNet-18-A"
     code, _, err = run(capsys, "--config", str(reference))
     assert code == 2
@@ -371,7 +370,7 @@ def config_of(facts, **fields):
         if fact.value is not None and "." in field and quantity not in UNSAID:
             fields[field] = fact.value
     if "train.epochs" not in fields:
-        fields["train.iterations"] = 64_000
+        fields.setdefault("train.iterations", 64_000)
     return validated(configured(fields, {"": {}}, "").to_dict())
 
 
@@ -482,6 +481,31 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
         {"train.epochs": 300.0, "optim.boundaries": SHARES, "data.split": "45k/5k",
          "data.augment": "crop_flip", "optim.warmup": 3516},
         {"normalisation"},
+    ),
+    "zagoruyko2016/cifar": (
+        {"train.epochs": 200.0, "optim.boundaries": (0.3, 0.6, 0.8),
+         "data.augment": "crop_flip_reflect", "optim.factor": 0.2},
+        set(),
+    ),
+    "zagoruyko2016/cifar100": (
+        {"train.epochs": 200.0, "optim.boundaries": (0.3, 0.6, 0.8),
+         "data.augment": "crop_flip_reflect", "optim.factor": 0.2},
+        set(),
+    ),
+    "xie2017/cifar": (
+        {"train.epochs": 300.0, "optim.boundaries": SHARES,
+         "data.augment": "crop_flip_channel"},
+        set(),
+    ),
+    "xie2017/cifar100": (
+        {"train.epochs": 300.0, "optim.boundaries": SHARES,
+         "data.augment": "crop_flip_channel"},
+        set(),
+    ),
+    "xie2017/imagenet": (
+        {"train.epochs": 100.0, "optim.boundaries": (0.3, 0.6, 0.9),
+         "data.augment": "imagenet_aspect"},
+        set(),
     ),
     "hu2018/imagenet": (
         {"train.epochs": 100.0, "optim.boundaries": (0.3, 0.6, 0.9),

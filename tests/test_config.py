@@ -46,8 +46,8 @@ def made(changes):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("model.depht", r"model.depht: config.model has no field 'depht'; it has act, .*"
-         r"depth, .*; did you mean 'depth'\?"),
+        ("model.depht", r"model.depht: config.model has no field 'depht'; it has act, "
+         r".*depth, .*; did you mean 'depth'\?"),
         ("optim.lr", r"optim.lr: config.optim has no field 'lr'; it has .*rate"),
         ("modle.depth", r"modle.depth: config has no field 'modle'; .* 'model'\?"),
         ("model.unit.ordr", r"config.model.unit has no field 'ordr'; .* 'order'\?"),

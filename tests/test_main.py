@@ -47,7 +47,7 @@ def told(capsys, *argv):
         (
             ["model.dept=8", "optim.lr=1", "seeed=2"],
             [
-                "model.dept: config.model has no field 'dept'; it has act, depth,",
+                "model.dept: config.model has no field 'dept'; it has act,",
                 "optim.lr: config.optim has no field 'lr'; it has boundaries,",
                 "seeed: config has no field 'seeed'; it has data, model, optim, seed,",
             ],

@@ -13,10 +13,12 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.modules import cost
 from resnet_jax.modules.branches import BASIC
 from resnet_jax.modules.layers import Layers, LayersSpec
-from resnet_jax.modules.min_nets import Min
+from resnet_jax.modules.min_nets import Beside, Min
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.units import FULL_PRE, SE, ResidualUnit, UnitSpec
-from resnet_jax.modules.zoo_families import min_net
+from resnet_jax.modules.zoo_densenet import BOTTLENECK, densenet
+from resnet_jax.modules.zoo_families import min_densenet, min_net
+from resnet_jax.report.paper import gruening2021
 
 
 @pytest.fixture(autouse=True)
@@ -25,21 +27,49 @@ def float64():
         yield
 
 
-# N of the released code's results.md, parameters of the Min-Net and of its baseline
+def baseline_densenet(depth):
+    return densenet(depth, branch=BOTTLENECK, compression=0.5)
+
+
+# name, net, parameters: the released code's results.md
+# fmt: off
 COUNTS = [
-    (3, 217_082, 270_298),
-    (5, 411_962, 465_178),
-    (7, 606_842, 660_058),
-    (9, 801_722, 854_938),
+    ("Min-Net N=3",      min_net(20),                217_082),
+    ("Pyramid N=3",      min_net(20, branch=BASIC),  270_298),
+    ("Min-Net N=5",      min_net(32),                411_962),
+    ("Pyramid N=5",      min_net(32, branch=BASIC),  465_178),
+    ("Min-Net N=7",      min_net(44),                606_842),
+    ("Pyramid N=7",      min_net(44, branch=BASIC),  660_058),
+    ("Min-Net N=9",      min_net(56),                801_722),
+    ("Pyramid N=9",      min_net(56, branch=BASIC),  854_938),
+    ("Min-DenseNet 22",  min_densenet(22),            57_040),
+    ("DenseNet-BC 22",   baseline_densenet(22),       71_686),
+    ("Min-DenseNet 58",  min_densenet(58),           298_564),
+    ("DenseNet-BC 58",   baseline_densenet(58),      314_470),
+    ("Min-DenseNet 100", min_densenet(100),          751_786),
+    ("DenseNet-BC 100",  baseline_densenet(100),     769_162),
 ]
+# fmt: on
 
 
-@pytest.mark.parametrize("n, params, baseline", COUNTS)
-def test_published_parameters(n, params, baseline):
-    image = (32, 32, 3)
-    assert cost.num_params(min_net(6 * n + 2).build(), image) == params
-    pyramid = min_net(6 * n + 2, branch=BASIC)
-    assert cost.num_params(pyramid.build(), image) == baseline
+@pytest.mark.parametrize("row", COUNTS, ids=lambda row: row[0])
+def test_published_parameters(row):
+    _, spec, params = row
+    assert cost.num_params(spec.build(), (32, 32, 3)) == params
+
+
+def test_published_tables_hold_the_same_nets():
+    tables = {"N=": gruening2021.RESNETS, "": gruening2021.DENSENETS}
+    names = {"N=": ("Min-Net", "Pyramid"), "": ("Min-DenseNet", "DenseNet-BC")}
+    published = {
+        f"{name} {sign}{n}": params
+        for sign, table in tables.items()
+        for n, pair in table.items()
+        for name, (*_, params) in zip(names[sign], pair, strict=True)
+    }
+    assert published == {name: params for name, _, params in COUNTS}
+    rows = {v.row for v in gruening2021.VALUES if v.table == "results"}
+    assert rows == set(published)
 
 
 # ---------------------------------------------------------------- values
@@ -81,6 +111,18 @@ def test_product_of_two_filters():
 
     branch = Min(expansion=1.5, reduction="product")
     comparing.compare_branch(branch, expected, comparing.drawn(2, 5, 5, 4), 4)
+
+
+def test_a_projection_with_bias_beside_a_branch():
+    """What stands for the shortcut where a Min unit is a layer of a DenseNet."""
+
+    def expected(x, at):
+        bias = at.place["shortcut_conv"].params["bias"]
+        return at.conv(x, "shortcut_conv") + bias + min_branch(x, at)
+
+    x = comparing.drawn(2, 5, 5, 6)
+    branch, end = Beside(Min()), ("norm", "act")
+    comparing.compare_branch(branch, expected, x, 4, end=end)
 
 
 def whole_net(x, at):
@@ -168,6 +210,8 @@ def test_min_units_mix_with_orders_gates_and_rectifiers(rank):
 def test_illegal_nets_are_refused():
     with pytest.raises(ConfigError, match=r"model\.depth=21: must be 6n\+2"):
         min_net(21)
+    with pytest.raises(ConfigError, match=r"model\.depth=23: must be 6n\+4"):
+        min_densenet(23)
     with pytest.raises(ConfigError, match=r"expansion=0.0: must be positive"):
         Min(expansion=0.0)
     with pytest.raises(ConfigError, match="instance norm of maps of one pixel"):

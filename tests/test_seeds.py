@@ -15,7 +15,7 @@ import runs
 import tinytask
 from jax.experimental.compilation_cache import compilation_cache
 
-from resnet_jax import cli, evaluate, experiment, feeds, opening
+from resnet_jax import cli, estimate, evaluate, experiment, feeds, opening, sweep
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import CheckpointError, ConfigError, DivergedError, Preempted
 from resnet_jax.main import default_folder
@@ -490,3 +490,23 @@ def test_killed_between_the_saves_of_two_runs(shop, tmp_path):
     assert run.returncode == 0, run.stderr
     for seed in (0, 1):
         runs.assert_same_run(tmp_path / f"seed{seed}", whole / f"seed{seed}")
+
+
+def test_a_sweep_starts_a_run_for_each_seed(capsys):
+    argv = ["", "--config", str(runs.DIGITS), "--config.train.seeds=0,1", "--commands"]
+    assert sweep.main(argv) == 2
+    said = capsys.readouterr().err
+    assert "train.seeds=(0, 1): a sweep starts a run for each seed" in said
+    assert said.count("\n") == 1
+
+
+def test_the_dry_run_compiles_what_several_seeds_run(shop):
+    """Two updates a call, of two seeds on two devices."""
+    made_here = made(shop, {"train.seeds": (0, 1), "train.steps_per_call": 2})
+    estimated = estimate.prepared(made_here)
+    program = experiment.make_program(estimated)
+    state, data, feed = estimate.arguments(estimated, program)
+    new, seen = jax.eval_shape(program.steps, state, data, feed)
+    assert seen["loss"].shape == (2, 2) and feed["row"].shape == (2, 2, 64)
+    assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
+    assert new.params["stem_conv"]["kernel"].shape[0] == 2

@@ -60,7 +60,9 @@ def parts_of(params: Any) -> Parts:
 
 
 def _is_weighted(modules: list[str]) -> bool:
-    """Of a stem or a branch, or a layer of a net without units."""
+    """Of a stem or a branch, or a layer of a net without units; a Ghost module once."""
+    if modules[-1].startswith("cheap_"):
+        return False
     plain = modules[0].startswith(("conv", "towers"))
     return plain or bool({"stem_conv", "branch"} & {*modules})
 

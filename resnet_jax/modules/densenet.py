@@ -188,17 +188,9 @@ class Dropout:
 
     rate: float
 
-    def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        *,
-        then: tuple[Step, ...],
-        name: str,
-        **window: Any,
-    ) -> Array:
-        x = layers.conv(x, features, name=name, **window)
+    def __call__(self, layers: Layers, x: Array, features: int, **conv: Any) -> Array:
+        then, name = conv.pop("then"), conv["name"]
+        x = layers.conv(x, features, **conv)
         x = layers.dropout(x, self.rate, name=f"dropout_{name}")
         return layers.then(x, then, name=name)
 

@@ -1,7 +1,7 @@
 """Min-Nets: two filters answer, and the smaller answer counts."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ class Min:
 
     expansion: float = 2.0  # q: channels of u / output channels
     reduction: Literal["min", "product"] = "min"
+    kernels: ClassVar = (3, 3)  # the layers that it stands for, where depth is counted
 
     def __post_init__(self):
         if self.expansion <= 0:

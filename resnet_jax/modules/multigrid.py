@@ -1,7 +1,7 @@
 """Multigrid in channels: grouped convolutions, coupled over a hierarchy of widths."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 from jaxtyping import Array
@@ -32,6 +32,7 @@ class Multigrid:
     # R and P at first: drawn as any convolution, or all 1 / group. The released code
     # sets the constant, and then draws them: its test of their names never holds.
     transfer: Literal["drawn", "constant"] = "drawn"
+    kernels: ClassVar = (3, 3)  # the layers that it stands for, where depth is counted
 
     def __post_init__(self):
         if self.group < 1 or self.coarsest < 2:

@@ -99,9 +99,7 @@ class Stage(nn.Module):
         stacked = (held, survival)
         size = math.isqrt(length)
         odd = length % size  # units ahead of the segments of equal size
-        x, ahead = jax.checkpoint(segment)(
-            x, jax.tree.map(lambda a: a[:odd], stacked)
-        )
+        x, ahead = jax.checkpoint(segment)(x, jax.tree.map(lambda a: a[:odd], stacked))
         segments = jax.tree.map(
             lambda a: a[odd:].reshape(-1, size, *a.shape[1:]), stacked
         )

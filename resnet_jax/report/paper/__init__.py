@@ -3,19 +3,7 @@
 import difflib
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper import (
-    gruening2021,
-    han2020,
-    hara2018,
-    he2015,
-    he2016a,
-    he2016b,
-    huang2017,
-    plain_nets,
-    rastegari2016,
-    successors,
-    wide,
-)
+from resnet_jax.report.paper import he2015, he2016a, he2016b, successors, wide
 from resnet_jax.report.paper.value import CERTAINTY, PAPERS, Slope, Value
 
 __all__ = [
@@ -24,10 +12,7 @@ __all__ = [
 ]  # fmt: skip
 
 SLOPES = he2015.SLOPES
-TABLES = (
-    he2015, he2016a, he2016b, successors, wide, huang2017, han2020, rastegari2016,
-    gruening2021, hara2018, plain_nets,
-)  # fmt: skip
+TABLES = (he2015, he2016a, he2016b, successors, wide)
 VALUES = {cell.key: cell for table in TABLES for cell in table.VALUES}
 
 

@@ -81,7 +81,11 @@ _PLAIN = {"operator": "none"}
 
 
 def _ghost(ratio: int = 2, kernel: int = 3) -> dict[str, Any]:
-    return {"operator": "ghost", "ratio of ghosts": ratio, "kernel of ghosts": kernel}
+    return {
+        "operator": "ghost",
+        "ratio of the ghosts": ratio,
+        "kernel of the ghosts": kernel,
+    }
 
 
 def _resnet56(params: int, macs: int | float, **slots: Any) -> Facts:
@@ -123,29 +127,20 @@ def _g_ghost(variant: str, params: int, macs: float) -> Facts:
     )
 
 
+GHOST_VGG = _vgg16("Table 5", 7_650_474, 0.158, **_ghost())
 NETWORKS: dict[str, Facts] = {
     "han2020/T5/ResNet-56": _resnet56(853_018, 125_485_696, **_PLAIN),
     "han2020/T5/Ghost-ResNet-56": _resnet56(438_154, 0.065, **_ghost()),
     "han2020/T5/VGG-16": _vgg16("Table 5", 14_986_698, 0.313, **_PLAIN),
-    "han2020/T5/Ghost-VGG-16": _vgg16("Table 5", 7_650_474, 0.158, **_ghost()),
-    **{
-        f"han2020/T3/d={d}": _vgg16("Table 3", params, macs, **_ghost(2, d))
-        for d, (params, macs) in {
-            1: (None, 0.157),
-            3: (7_650_474, 0.158),
-            5: (None, 0.160),
-            7: (None, 0.164),
-        }.items()
-    },
-    **{
-        f"han2020/T4/s={s}": _vgg16("Table 4", params, macs, **_ghost(s))
-        for s, (params, macs) in {
-            2: (7_650_474, 0.158),
-            3: (5_218_476, 0.107),
-            4: (3_982_362, 0.080),
-            5: (3_269_697, 0.066),
-        }.items()
-    },
+    "han2020/T5/Ghost-VGG-16": GHOST_VGG,
+    "han2020/T3/d=1": _vgg16("Table 3", None, 0.157, **_ghost(2, 1)),
+    "han2020/T3/d=3": GHOST_VGG,
+    "han2020/T3/d=5": _vgg16("Table 3", None, 0.160, **_ghost(2, 5)),
+    "han2020/T3/d=7": _vgg16("Table 3", None, 0.164, **_ghost(2, 7)),
+    "han2020/T4/s=2": GHOST_VGG,
+    "han2020/T4/s=3": _vgg16("Table 4", 5_218_476, 0.107, **_ghost(3)),
+    "han2020/T4/s=4": _vgg16("Table 4", 3_982_362, 0.080, **_ghost(4)),
+    "han2020/T4/s=5": _vgg16("Table 4", 3_269_697, 0.066, **_ghost(5)),
     "han2020/T6/ResNet-50": _resnet50(4.089, **_PLAIN),
     "han2020/T6/Ghost-ResNet-50 s=2": _resnet50(2.151, **_ghost()),
     "han2020/T6/Ghost-ResNet-50 s=4": _resnet50(1.182, **_ghost(4)),

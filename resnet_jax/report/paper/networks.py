@@ -7,18 +7,7 @@ in the source.
 """
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper import (
-    cifar_nets,
-    gruening2021,
-    han2020,
-    hara2018,
-    huang2017,
-    imagenet_nets,
-    plain_nets,
-    rastegari2016,
-    steps_and_grids,
-    wide,
-)
+from resnet_jax.report.paper import cifar_nets, imagenet_nets, wide
 from resnet_jax.report.paper.facts import Facts, said
 from resnet_jax.spec import did_you_mean
 
@@ -26,13 +15,6 @@ NETWORKS: dict[str, Facts] = {
     **cifar_nets.NETWORKS,
     **imagenet_nets.NETWORKS,
     **wide.NETWORKS,
-    **huang2017.NETWORKS,
-    **han2020.NETWORKS,
-    **rastegari2016.NETWORKS,
-    **gruening2021.NETWORKS,
-    **steps_and_grids.NETWORKS,
-    **hara2018.NETWORKS,
-    **plain_nets.NETWORKS,
 }
 
 # Rectifiers, in any net: the slope of the negative part, at first.

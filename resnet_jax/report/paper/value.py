@@ -13,18 +13,6 @@ PAPERS = {
     "arXiv 1605.07146",
     "xie2017": "Xie et al. 2017, Aggregated Residual Transformations, arXiv 1611.05431",
     "hu2018": "Hu et al. 2018, Squeeze-and-Excitation, arXiv 1709.01507",
-    "huang2017": "Huang et al. 2017, Densely Connected Networks, arXiv 1608.06993",
-    "pleiss2017": "Pleiss et al. 2017, Memory-Efficient DenseNets, arXiv 1707.06990",
-    "han2020": "Han et al. 2020, GhostNet, CVPR",
-    "han2022": "Han et al. 2022, GhostNets on Heterogeneous Devices, IJCV",
-    "rastegari2016": "Rastegari et al. 2016, XNOR-Net, ECCV",
-    "gruening2021": "Gruening & Barth 2021, Min-Nets, SVRHM workshop of NeurIPS",
-    "hara2018": "Hara et al. 2018, Spatiotemporal 3D CNNs, CVPR",
-    "he2014": "He et al. 2014, Spatial Pyramid Pooling, arXiv 1406.4729",
-    "lin2014": "Lin et al. 2014, Network in Network, arXiv 1312.4400",
-    "springenberg2015": "Springenberg et al. 2015, Striving for Simplicity, "
-    "arXiv 1412.6806",
-    "liu2017": "Liu et al. 2017, Network Slimming, arXiv 1708.06519",
 }
 
 Statistic = Literal["single", "best", "median", "mean"]

@@ -1,6 +1,6 @@
 """Residual units as Runge-Kutta steps, and RKCNN, on handwritten digits.
 
-    python -m resnet_jax.sweep --config experiments/digits_rk.py
+    python -m resnet_jax.sweep --config experiments/families/digits_rk.py
 
 The pre-activation ResNet of 14 layers is Euler's method; the others evaluate the same
 branch, with the same weights, two to four times a unit. RKCNN has 20 channels and five

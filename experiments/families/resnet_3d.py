@@ -1,6 +1,6 @@
 """3D ResNets on Kinetics-400 (Hara et al. 2018, Table 2 and released code).
 
-    python -m resnet_jax.main --config experiments/resnet_3d.py:ResNet-18
+    python -m resnet_jax.main --config experiments/families/resnet_3d.py:ResNet-18
 
 Clips of 16 frames of 112x112, shortcuts of type A up to 34 layers, B from 50 on.
 Recipe: 200 epochs of batches of 128, rate 0.1, weight decay 1e-3, momentum 0.9 with

@@ -1,6 +1,6 @@
 """Min-Nets, their baseline, and mixtures, at 20 layers on handwritten digits.
 
-    python -m resnet_jax.sweep --config experiments/digits_min_nets.py
+    python -m resnet_jax.sweep --config experiments/families/digits_min_nets.py
 
 The rows of min_nets.py at N = 3 on a short schedule; a gate and a learned rectifier on
 the Min-Net. Not a figure of the paper.

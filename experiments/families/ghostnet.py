@@ -1,6 +1,6 @@
 """Ghost modules, GhostNet and G-Ghost-RegNetX on ImageNet (Han et al. 2020 and 2022).
 
-    python -m resnet_jax.main --config experiments/ghostnet.py:GhostNet-1.0x
+    python -m resnet_jax.main --config experiments/families/ghostnet.py:GhostNet-1.0x
 
 26.1 % top-1 error for GhostNet 1.0x (141M multiply-adds), 25.0 % for Ghost-ResNet-50 at
 s=2, 22.2 % for G-Ghost-RegNetX-3.2GF. Recipe of GhostNet (released TensorFlow code):

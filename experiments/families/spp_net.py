@@ -1,6 +1,6 @@
 """Spatial pyramid pooling on ImageNet: ZF-5 (He et al. 2014, Table 2).
 
-    python -m resnet_jax.main --config experiments/spp_net.py:50-bins
+    python -m resnet_jax.main --config experiments/families/spp_net.py:50-bins
 
 Top-1 35.99 % without a pyramid, 34.98 % with 50 bins, 35.06 % with 30. Recipe (Sec.
 3.1): rate 0.01, divided by 10 twice where the error plateaus, 70 epochs, shorter side

@@ -1,6 +1,6 @@
 """Plain nets on handwritten digits: means, fully connected layers, pyramids, strides.
 
-    python -m resnet_jax.sweep --config experiments/digits_plain_nets.py
+    python -m resnet_jax.sweep --config experiments/families/digits_plain_nets.py
 
 NIN, the forms of All-CNN, and a VGG of 7 layers with three ends, at a quarter of their
 widths and with norms, so that all of them train in the same short time. Not a figure of

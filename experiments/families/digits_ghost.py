@@ -1,6 +1,6 @@
 """Ghosts within layers and over stages, and a small GhostNet, on handwritten digits.
 
-    python -m resnet_jax.sweep --config experiments/digits_ghost.py
+    python -m resnet_jax.sweep --config experiments/families/digits_ghost.py
 
 ResNets of 32 layers whose convolutions are Ghost modules (s=2, s=4), or whose stages
 have ghosts, and GhostNet 0.5x with the first subsamplings left out. Not a figure of any

@@ -1,6 +1,6 @@
 """Concatenated layers on CIFAR (Huang et al. 2017, Table 2).
 
-    python -m resnet_jax.main --config experiments/densenet.py:BC-100-12
+    python -m resnet_jax.main --config experiments/families/densenet.py:BC-100-12
 
 Rows are depth and growth rate; BC has bottlenecks and halves channels at transitions.
 Rows without more are CIFAR-10 with flips and 4-pixel translations ("C10+"), `C100` the

@@ -1,6 +1,6 @@
 """Multigrid in channels, and the ResNet of the same layout, on handwritten digits.
 
-    python -m resnet_jax.sweep --config experiments/digits_mgic.py
+    python -m resnet_jax.sweep --config experiments/families/digits_mgic.py
 
 18 layers, stages of 16, 32, 64 and 128 channels; V-cycles over groups of 8, down to
 fewer than 8 channels, or two levels alone. Not a figure of the paper.

@@ -1,6 +1,6 @@
-"""Links between layers, 22 of them: dense, harmonic, and both; on handwritten digits.
+"""Dense and harmonic links between 16 layers, on handwritten digits.
 
-    python -m resnet_jax.sweep --config experiments/digits_densenet.py
+    python -m resnet_jax.sweep --config experiments/families/digits_densenet.py
 
 Small nets (growth rate 8) and a short schedule; not a table of Huang et al. 2017, Chao
 et al. 2019 or Ju et al. 2022. `harmonic` has the links and the order of HarDNet,
@@ -12,7 +12,7 @@ from resnet_jax.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.name": "densenet",
-    "model.depth": 22,
+    "model.depth": 16,
     "model.growth": 8,
     "model.unit.order": "full_pre",
     "model.unit.shortcut": "none",

@@ -1,6 +1,6 @@
 """Binary weights, binary inputs, and the scale K of the inputs, on handwritten digits.
 
-    python -m resnet_jax.sweep --config experiments/digits_xnor.py
+    python -m resnet_jax.sweep --config experiments/families/digits_xnor.py
 
 Pre-activation nets of 20 layers: real, with binary weights, with binary inputs too and
 with their scale left out as in the released code (Rastegari et al. 2016). Not a figure

@@ -1,6 +1,6 @@
 """3D ResNets on moving digits: clips of 8 frames of 16x16, a digit that bounces.
 
-    python -m resnet_jax.sweep --config experiments/digits_3d.py
+    python -m resnet_jax.sweep --config experiments/families/digits_3d.py
 
 Eight layers of 8, 16 and 32 channels over time, height and width; 11 layers of
 bottlenecks, plain and in groups. The clips are made of scikit-learn's digits on first

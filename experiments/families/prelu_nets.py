@@ -1,6 +1,6 @@
 """PReLU-nets on ImageNet (He et al. 2015, Tables 2 and 5).
 
-    python -m resnet_jax.main --config experiments/prelu_nets.py:14-PReLU
+    python -m resnet_jax.main --config experiments/families/prelu_nets.py:14-PReLU
 
 Table 2, 14 layers: top-1 33.82 % with ReLU, 32.71 % with a slope a layer, 32.64 % with
 a slope a channel. Table 5: 26.48 % for A with ReLU, 25.59, 25.53 and 24.27 % for A, B

@@ -1,6 +1,6 @@
 """All-CNN and its controls on CIFAR-10 (Springenberg et al. 2015, Table 3).
 
-    python -m resnet_jax.main --config experiments/all_cnn.py:All-CNN-C
+    python -m resnet_jax.main --config experiments/families/all_cnn.py:All-CNN-C
 
 9.08 % test error for All-CNN-C without augmentation, 9.74 % for C with pools. Recipe
 (Sec. 3): momentum 0.9, the best of the rates 0.25, 0.1, 0.05 and 0.01, a tenth of it

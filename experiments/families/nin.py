@@ -1,6 +1,6 @@
 """Network in Network on CIFAR (Lin et al. 2014, Tables 1 and 2).
 
-    python -m resnet_jax.main --config experiments/nin.py:NIN
+    python -m resnet_jax.main --config experiments/families/nin.py:NIN
 
 10.41 % test error on CIFAR-10, 8.81 % with translation and flip, 35.68 % on CIFAR-100.
 Recipe (mavenlin/cuda-convnet): momentum 0.9, weight decay 1e-5, on CIFAR-100 1e-3,
