@@ -33,7 +33,7 @@ class Feeds:
     config: Config
     splits: dict[str, sources.Source]
     resident: dict[str, Batch] | None
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]  # [*frames height width channels]
     preprocess: Callable[..., jax.Array]
 
     @property
@@ -110,9 +110,9 @@ def open_feeds(config: Config, *, progress: Callable[..., Any] | None = None) ->
     return Feeds(config, splits, resident, shape, preprocess)
 
 
-def image_shape(data: DataConfig, train: sources.Source) -> tuple[int, int, int]:
-    """Height, width and channels of what is fed; ConfigError where images differ."""
-    height, width, channels = train.image_shape
+def image_shape(data: DataConfig, train: sources.Source) -> tuple[int, ...]:
+    """[*frames height width channels] of what is fed; ConfigError where they differ."""
+    *frames, height, width, channels = train.image_shape
     crop = decode.preset(data.augment)
     if crop.crop != "none":
         height = width = crop.size
@@ -121,7 +121,7 @@ def image_shape(data: DataConfig, train: sources.Source) -> tuple[int, int, int]
             f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
             "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
         )
-    return height, width, channels
+    return *frames, height, width, channels
 
 
 def is_resident(data: DataConfig, splits: dict[str, sources.Source]) -> bool:
@@ -162,7 +162,7 @@ def preprocessing(
     data: DataConfig,
     train: sources.Source,
     resident: dict[str, Batch] | None,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
 ) -> Callable[..., jax.Array]:
     """Augmentation, and normalisation by the statistics of the training images.
 
