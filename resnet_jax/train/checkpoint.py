@@ -26,7 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
 from resnet_jax.train import sealing
-from resnet_jax.train.quiet import hushed, quiet_orbax
+from resnet_jax.train.quiet import hush_the_exit, hushed, quiet_orbax
 
 PyTree = Any
 
@@ -147,6 +147,7 @@ class Checkpoints:
             self._pending = None
             if (cause := _storage_cause(error)) is None:
                 raise
+            hush_the_exit()
             free = shutil.disk_usage(self.directory).free / 2**20
             raise StorageError(
                 f"checkpoints={self.directory}: step {step} could not be written "
