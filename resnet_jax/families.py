@@ -10,20 +10,12 @@ from typing import Any
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.fields import ModelConfig
-from resnet_jax.modules import (
-    densenet,
-    runge_kutta,
-    zoo,
-    zoo_3d,
-    zoo_densenet,
-    zoo_families,
-    zoo_ghost,
-    zoo_plain,
-)
+from resnet_jax.modules import densenet, runge_kutta
 from resnet_jax.modules.branches import SINGLE
 from resnet_jax.modules.operators import Ghost
 from resnet_jax.slots import BRANCHES, ORDERS, branch, convolutions, noise, residual
 from resnet_jax.spec import flat
+from resnet_jax.zoo import clips, dense, ghosts, plain_nets, resnets, steps_and_grids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +76,7 @@ def of_imagenet(zoo_function: Callable[..., Any]) -> Family:
 
 def _wide_resnet(model):
     unit = model.unit
-    return residual(model, zoo.wide_resnet, kernels=unit.kernels, noise=noise(unit))
+    return residual(model, resnets.wide_resnet, kernels=unit.kernels, noise=noise(unit))
 
 
 def _rk_resnet(model):
@@ -100,12 +92,12 @@ def _rk_resnet(model):
         convolutions(unit, name),
         sweeps=unit.sweeps,
     )
-    return residual(model, zoo_families.rk_resnet, branch=step)
+    return residual(model, steps_and_grids.rk_resnet, branch=step)
 
 
 def _rkcnn(model):
-    clique = zoo_plain.chosen("variant", model.variant, UPDATES)
-    return zoo_families.rkcnn(model.depth, branch=clique, width=model.width)
+    clique = plain_nets.chosen("variant", model.variant, UPDATES)
+    return steps_and_grids.rkcnn(model.depth, branch=clique, width=model.width)
 
 
 # E: explicit. I, R: its slopes once more, one after the other, or all at once
@@ -118,22 +110,22 @@ UPDATES = {
 
 def _ghostnet(model):
     ghost = Ghost(model.ghost_ratio, model.ghost_kernel)
-    return zoo_ghost.ghostnet(model.width, ghost=ghost, images=model.size)
+    return ghosts.ghostnet(model.width, ghost=ghost, images=model.size)
 
 
 def _densenet(model):
     unit = model.unit
-    layers = {"auto": SINGLE, "single": SINGLE, "bottleneck": zoo_densenet.BOTTLENECK}
-    dense, harmonic = densenet.Dense(), densenet.Harmonic(1.7)
+    layers = {"auto": SINGLE, "single": SINGLE, "bottleneck": dense.BOTTLENECK}
+    every, harmonic = densenet.Dense(), densenet.Harmonic(1.7)
     links = {
-        "dense": (dense,) * 3,
+        "dense": (every,) * 3,
         "harmonic": (harmonic,) * 3,
-        "threshold": (dense, dense, harmonic),
+        "threshold": (every, every, harmonic),
     }
-    return zoo_densenet.densenet(
+    return dense.densenet(
         model.depth,
         growth=model.growth or 12,
-        branch=zoo_plain.chosen("unit.branch", unit.branch, layers),
+        branch=plain_nets.chosen("unit.branch", unit.branch, layers),
         compression=model.compression,
         dropout=_dropout(unit),
         links=links[model.links],
@@ -143,7 +135,7 @@ def _densenet(model):
 
 
 def _densenet_imagenet(model):
-    return zoo_densenet.densenet_imagenet(
+    return dense.densenet_imagenet(
         model.depth,
         growth=model.growth,
         compression=model.compression,
@@ -164,46 +156,46 @@ def _vgg(model):
     fields = {"size": model.size, "levels": model.levels, "width": model.width}
     if model.variant:
         fields["variant"] = model.variant
-    return zoo_plain.vgg(model.depth, **fields)
+    return plain_nets.vgg(model.depth, **fields)
 
 
 def _all_cnn(model):
-    return zoo_plain.all_cnn(model.variant, size=model.size, width=model.width)
+    return plain_nets.all_cnn(model.variant, size=model.size, width=model.width)
 
 
 DENSE = ("depth", "growth", "compression", "unit.order", "unit.shortcut", *NOISE)
 FAMILIES = {
-    "cifar_resnet": of_depth(zoo.cifar_resnet, "basic"),
-    "imagenet_resnet": of_imagenet(zoo.imagenet_resnet),
+    "cifar_resnet": of_depth(resnets.cifar_resnet, "basic"),
+    "imagenet_resnet": of_imagenet(resnets.imagenet_resnet),
     "wide_resnet": Family(_wide_resnet, (*SIZED, *SLOTS, *NOISE, "unit.kernels")),
-    "plain": Family(lambda model: residual(model, zoo.plain), (*SIZED, *SLOTS)),
-    "resnet_3d": of_imagenet(zoo_3d.resnet_3d),
-    "small_resnet_3d": of_depth(zoo_3d.small_resnet_3d, "basic"),
-    "min_net": of_depth(zoo_families.min_net, "min"),
-    "mgic_net": of_depth(zoo_families.mgic_net, "multigrid"),
+    "plain": Family(lambda model: residual(model, resnets.plain), (*SIZED, *SLOTS)),
+    "resnet_3d": of_imagenet(clips.resnet_3d),
+    "small_resnet_3d": of_depth(clips.small_resnet_3d, "basic"),
+    "min_net": of_depth(steps_and_grids.min_net, "min"),
+    "mgic_net": of_depth(steps_and_grids.mgic_net, "multigrid"),
     "rk_resnet": Family(
         _rk_resnet, (*SIZED, *SLOTS, *BRANCH, "unit.tableau", "unit.sweeps")
     ),
     "rkcnn": Family(_rkcnn, (*SIZED, "variant")),
     "ghostnet": Family(_ghostnet, ("width", "size")),
-    "regnetx": Family(lambda model: zoo_ghost.regnetx(model.variant), ("variant",)),
-    "gghost": Family(lambda model: zoo_ghost.gghost(model.variant), ("variant",)),
+    "regnetx": Family(lambda model: ghosts.regnetx(model.variant), ("variant",)),
+    "gghost": Family(lambda model: ghosts.gghost(model.variant), ("variant",)),
     "densenet": Family(_densenet, (*DENSE, "unit.branch", "links")),
     "densenet_imagenet": Family(_densenet_imagenet, DENSE),
-    "hardnet": Family(lambda model: zoo_densenet.hardnet(model.depth), ("depth",)),
-    "threshnet": Family(lambda model: zoo_densenet.threshnet(model.depth), ("depth",)),
-    "nin": Family(lambda model: zoo_plain.nin(width=model.width), ("width",)),
+    "hardnet": Family(lambda model: dense.hardnet(model.depth), ("depth",)),
+    "threshnet": Family(lambda model: dense.threshnet(model.depth), ("depth",)),
+    "nin": Family(lambda model: plain_nets.nin(width=model.width), ("width",)),
     "all_cnn": Family(_all_cnn, ("variant", "size", "width")),
     "vgg": Family(_vgg, (*SIZED, "size", "variant", "levels")),
     "prelu_small": Family(
-        lambda model: zoo_plain.prelu_small(model.depth, width=model.width), SIZED
+        lambda model: plain_nets.prelu_small(model.depth, width=model.width), SIZED
     ),
     "prelu_large": Family(
-        lambda model: zoo_plain.prelu_large(model.variant, width=model.width),
+        lambda model: plain_nets.prelu_large(model.variant, width=model.width),
         ("variant", "width"),
     ),
     "spp_net": Family(
-        lambda model: zoo_plain.spp_net(levels=model.levels, width=model.width),
+        lambda model: plain_nets.spp_net(levels=model.levels, width=model.width),
         ("levels", "width"),
     ),
 }

@@ -8,7 +8,7 @@ import pytest
 from resnet_jax import audit, cli, families, verdicts
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import branches, cost, shortcuts, zoo
+from resnet_jax.modules import branches, cost, shortcuts
 from resnet_jax.modules.branches import BOTTLENECK, BOTTLENECK_3X3, SINGLE
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.units import SE
@@ -16,6 +16,7 @@ from resnet_jax.readings import Row
 from resnet_jax.report import paper
 from resnet_jax.report.paper import networks, recipes
 from resnet_jax.report.paper.facts import Fact, said
+from resnet_jax.zoo import resnets
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*.py"))
@@ -163,7 +164,7 @@ def test_a_net_that_is_built_wrong_is_caught_by_its_counts(capsys, monkeypatch):
     """The config says type A; the code projects in every unit of ResNet-18."""
 
     def broken(depth, **unit):
-        return zoo.imagenet_resnet(depth, **unit | {"shortcut": "C"})
+        return resnets.imagenet_resnet(depth, **unit | {"shortcut": "C"})
 
     family = families.of_imagenet(broken)
     monkeypatch.setitem(families.FAMILIES, "imagenet_resnet", family)
@@ -532,17 +533,17 @@ def test_a_config_can_follow_a_recipe(key):
 
 
 LAYERS = {
-    20: zoo.cifar_resnet(20, shortcut="A"),
-    110: zoo.cifar_resnet(110, branch=SINGLE),
-    1202: zoo.cifar_resnet(1202, shortcut="C"),
-    164: zoo.cifar_resnet(164, branch=BOTTLENECK, gate=SE()),
-    1001: zoo.cifar_resnet(1001, branch=BOTTLENECK, join=shortcuts.Gated()),
-    18: zoo.imagenet_resnet(18),
-    34: zoo.imagenet_resnet(34, shortcut="none"),
-    50: zoo.imagenet_resnet(50, gate=SE()),
-    101: zoo.imagenet_resnet(101, shortcut="C"),
-    152: zoo.imagenet_resnet(152),
-    200: zoo.imagenet_resnet(200, branch=BOTTLENECK_3X3),
+    20: resnets.cifar_resnet(20, shortcut="A"),
+    110: resnets.cifar_resnet(110, branch=SINGLE),
+    1202: resnets.cifar_resnet(1202, shortcut="C"),
+    164: resnets.cifar_resnet(164, branch=BOTTLENECK, gate=SE()),
+    1001: resnets.cifar_resnet(1001, branch=BOTTLENECK, join=shortcuts.Gated()),
+    18: resnets.imagenet_resnet(18),
+    34: resnets.imagenet_resnet(34, shortcut="none"),
+    50: resnets.imagenet_resnet(50, gate=SE()),
+    101: resnets.imagenet_resnet(101, shortcut="C"),
+    152: resnets.imagenet_resnet(152),
+    200: resnets.imagenet_resnet(200, branch=BOTTLENECK_3X3),
 }
 
 
@@ -554,7 +555,7 @@ def test_weighted_layers_as_the_papers_count_them(depth):
 
 
 def test_parameters_by_kind():
-    net = zoo.cifar_resnet(20, shortcut="B", gate=SE(), branch=branches.BASIC)
+    net = resnets.cifar_resnet(20, shortcut="B", gate=SE(), branch=branches.BASIC)
     layers = net.layers.__class__(act=PRelu("layer"))
     net = net.__class__(**vars(net) | {"layers": layers}).build()
     parts = cost.parts(net, (32, 32, 3))

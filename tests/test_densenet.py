@@ -34,7 +34,8 @@ from resnet_jax.modules.operators import Ghost
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.stems_heads import IMAGENET, Stem
 from resnet_jax.modules.units import FULL_PRE, ORIGINAL, SE, UnitSpec
-from resnet_jax.modules.zoo_densenet import (
+from resnet_jax.report.paper import huang2017, recipes
+from resnet_jax.zoo.dense import (
     BOTTLENECK,
     POST,
     densenet,
@@ -43,7 +44,6 @@ from resnet_jax.modules.zoo_densenet import (
     hardnet,
     threshnet,
 )
-from resnet_jax.report.paper import huang2017, recipes
 
 bc = functools.partial(densenet, branch=BOTTLENECK, compression=0.5)
 light = functools.partial(hardnet, branch=Separable())

@@ -28,7 +28,7 @@ from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.shortcuts import Separable
 from resnet_jax.modules.units import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
-from resnet_jax.modules.zoo_ghost import GHOSTNET, divisible, gghost, ghostnet, regnetx
+from resnet_jax.zoo.ghosts import GHOSTNET, divisible, gghost, ghostnet, regnetx
 
 IMAGE = (224, 224, 3)
 

@@ -11,11 +11,11 @@ from golden import layout
 
 from resnet_jax.modules.branches import BOTTLENECK
 from resnet_jax.modules.units import FULL_PRE
-from resnet_jax.modules.zoo import cifar_resnet
 from resnet_jax.spec import replaced
 from resnet_jax.train.optim import OptimSpec
 from resnet_jax.train.state import create
 from resnet_jax.train.step import StepSpec, Task, make_train_step
+from resnet_jax.zoo.resnets import cifar_resnet
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RUNS = {

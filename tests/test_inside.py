@@ -20,10 +20,10 @@ from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.spp import SPP
 from resnet_jax.modules.stems_heads import Head
 from resnet_jax.modules.units import FULL_PRE, UnitSpec
-from resnet_jax.modules.zoo_plain import all_cnn, nin, vgg
 from resnet_jax.report.canvas import EXTRA
 from resnet_jax.saliency import Switched, class_maps, traced_back
 from resnet_jax.spec import replaced
+from resnet_jax.zoo.plain_nets import all_cnn, nin, vgg
 
 BARE = LayersSpec(norm=None, dtype="float64")
 TINY = PlainSpec(

@@ -16,9 +16,9 @@ from resnet_jax.modules.layers import Layers, LayersSpec
 from resnet_jax.modules.min_nets import Beside, Min
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.units import FULL_PRE, SE, ResidualUnit, UnitSpec
-from resnet_jax.modules.zoo_densenet import BOTTLENECK, densenet
-from resnet_jax.modules.zoo_families import min_densenet, min_net
 from resnet_jax.report.paper import gruening2021
+from resnet_jax.zoo.dense import BOTTLENECK, densenet
+from resnet_jax.zoo.steps_and_grids import min_densenet, min_net
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.multigrid import Multigrid
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.units import SE, ResidualUnit, UnitSpec
-from resnet_jax.modules.zoo_families import mgic_net
+from resnet_jax.zoo.steps_and_grids import mgic_net
 
 
 @pytest.fixture(autouse=True)

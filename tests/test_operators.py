@@ -30,8 +30,8 @@ from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.shortcuts import Gated
 from resnet_jax.modules.stages import Stage
 from resnet_jax.modules.units import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
-from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet
-from resnet_jax.modules.zoo_plain import vgg
+from resnet_jax.zoo.plain_nets import vgg
+from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet
 
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 V = BOTTLENECK_3X3

@@ -12,7 +12,7 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost, zoo_plain
+from resnet_jax.modules import cost
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.plain import (
     FC,
@@ -27,7 +27,8 @@ from resnet_jax.modules.plain import (
 )
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.spp import SPP
-from resnet_jax.modules.zoo_plain import (
+from resnet_jax.zoo import plain_nets
+from resnet_jax.zoo.plain_nets import (
     BARE,
     all_cnn,
     nin,
@@ -196,7 +197,7 @@ def test_sizes_of_maps(name):
 
     records = {name: seen(record, name) for name, record in spec.named()}
 
-    class Traced(zoo_plain.PlainSpec):
+    class Traced(plain_nets.PlainSpec):
         def named(self):
             return iter(records.items())
 

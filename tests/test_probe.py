@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax import probe, signals
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.modules import batchnorm, cost, zoo
+from resnet_jax.modules import batchnorm, cost
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.plain import FC, Conv, Mean, PlainSpec
@@ -25,6 +25,7 @@ from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.stems_heads import Head, Stem
 from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
 from resnet_jax.report.canvas import EXTRA, canvas, save
+from resnet_jax.zoo import resnets
 
 BARE = {
     "model.name": "plain",
@@ -84,7 +85,7 @@ def measured(net, start, **options):
 
 CHAIN = ResNetSpec(
     depths=(1, 3), widths=(4, 8), stem_width=4, num_classes=5,
-    unit=UnitSpec(zoo.MIXED, shortcut="none"), layers=LayersSpec(PRelu(), None),
+    unit=UnitSpec(resnets.MIXED, shortcut="none"), layers=LayersSpec(PRelu(), None),
 )  # fmt: skip
 
 
@@ -184,7 +185,7 @@ def test_a_net_of_another_family_is_measured_without_theory():
 CHANGES = {
     "stem": Stem(pool=(3, 2)),
     "head": Head(hidden=(6,)),
-    "unit": UnitSpec(zoo.MIXED, shortcut="A"),
+    "unit": UnitSpec(resnets.MIXED, shortcut="A"),
     "layers": LayersSpec(),
 }
 
@@ -254,7 +255,7 @@ def test_theory_of_he_and_xavier(folder):
 
 def test_wide_nets_follow_the_theory_where_no_border_shrinks_them():
     """1x1 convolutions of 256 channels; a layer is off by 5/c at most in variance."""
-    unit = UnitSpec(zoo.B((1, 1, 1, 1)), shortcut="none")
+    unit = UnitSpec(resnets.B((1, 1, 1, 1)), shortcut="none")
     net = dataclasses.replace(
         CHAIN, depths=(2,), widths=(256,), stem_width=256, unit=unit,
         layers=LayersSpec(Relu(), None, InitSpec("he", "fan_in")),
@@ -415,7 +416,7 @@ def test_help_explains_the_command(capsys):
     "depth, units", [(14, (1, 1, 1)), (22, (1, 2, 2)), (30, (2, 2, 3))]
 )
 def test_depth_of_plain_nets(depth, units):
-    net = zoo.plain(depth, width=2.0, shortcut="none")
+    net = resnets.plain(depth, width=2.0, shortcut="none")
     assert net.depths == units and net.widths == (32, 64, 128)
     assert cost.parts(net.build(), (8, 8, 1)).weighted_layers == depth
 
@@ -426,9 +427,9 @@ def test_depth_of_plain_nets(depth, units):
         (24, {"shortcut": "none"}, r"model.depth=24: must be 4n\+2"),
         (10, {"shortcut": "none"}, "model.depth=10: must be at least 14"),
         (22, {}, "model.unit.shortcut='none'"),
-        (22, {"shortcut": "none", "branch": zoo.MIXED}, "model.unit.branch='auto'"),
+        (22, {"shortcut": "none", "branch": resnets.MIXED}, "model.unit.branch='auto'"),
     ],
 )
 def test_wrong_plain_nets(depth, unit, complaint):
     with pytest.raises(ConfigError, match=complaint):
-        zoo.plain(depth, **unit)
+        resnets.plain(depth, **unit)

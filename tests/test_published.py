@@ -23,7 +23,7 @@ from resnet_jax.modules.units import (
     RELU_ONLY_PRE,
     SE,
 )
-from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet, wide_resnet
+from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet, wide_resnet
 
 
 def cifar(depth, classes=10, **fields):

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from test_report import EXPERIMENT, build, call, log_row, made, refused, seed, write_log
 
 from resnet_jax import calls, slopes
-from resnet_jax.modules import cost, zoo
+from resnet_jax.modules import cost
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import PRelu, Relu
 from resnet_jax.modules.resnet import ResNetSpec
@@ -22,6 +22,7 @@ from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
 from resnet_jax.report import paper
 from resnet_jax.report.slopes import FILE
 from resnet_jax.spec import replaced
+from resnet_jax.zoo import resnets
 
 IMAGE = (8, 8, 1)
 
@@ -88,7 +89,7 @@ def test_slopes_that_a_layer_shares():
 
 
 def test_a_plain_net_has_one_rectifier_a_convolution():
-    net = replaced(zoo.plain(22, shortcut="none"), {"layers.act": PRelu()})
+    net = replaced(resnets.plain(22, shortcut="none"), {"layers.act": PRelu()})
     layers = found(net, filled(net, lambda path, shape: np.ones(shape)))
     assert len(layers) == 21
     assert [row["number"] for row in layers] == sorted(row["number"] for row in layers)

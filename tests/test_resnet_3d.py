@@ -14,8 +14,8 @@ from resnet_jax.modules.branches import BASIC
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.shortcuts import Dropped
 from resnet_jax.modules.units import FULL_PRE
-from resnet_jax.modules.zoo import imagenet_resnet
-from resnet_jax.modules.zoo_3d import RESNEXT, WIDE, resnet_3d, small_resnet_3d
+from resnet_jax.zoo.clips import RESNEXT, WIDE, resnet_3d, small_resnet_3d
+from resnet_jax.zoo.resnets import imagenet_resnet
 
 
 @pytest.fixture(autouse=True)

@@ -25,8 +25,8 @@ from resnet_jax.modules.units import (
     ResidualUnit,
     UnitSpec,
 )
-from resnet_jax.modules.zoo import cifar_resnet
-from resnet_jax.modules.zoo_families import rk_resnet, rkcnn
+from resnet_jax.zoo.resnets import cifar_resnet
+from resnet_jax.zoo.steps_and_grids import rk_resnet, rkcnn
 
 
 @pytest.fixture(autouse=True)

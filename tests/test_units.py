@@ -26,7 +26,7 @@ from resnet_jax.modules.units import (
     ResidualUnit,
     UnitSpec,
 )
-from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet
+from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet
 
 BRANCHES = {
     "basic": BASIC,

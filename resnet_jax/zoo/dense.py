@@ -24,7 +24,7 @@ from resnet_jax.modules.densenet import (
 from resnet_jax.modules.layers import LayersSpec, Step
 from resnet_jax.modules.stems_heads import IMAGENET, Head, Stem
 from resnet_jax.modules.units import FULL_PRE, RELU_BEFORE_ADDITION, Order, UnitSpec
-from resnet_jax.modules.zoo import units_a_stage
+from resnet_jax.zoo.resnets import units_a_stage
 
 # B of DenseNet-B and -BC: a 1x1 convolution of 4k channels ahead of the 3x3 of k.
 BOTTLENECK = B((1, 3), inner=4.0)

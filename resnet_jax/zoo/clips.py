@@ -12,7 +12,7 @@ from resnet_jax.modules.layers import Layers, LayersSpec
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.shortcuts import Add, Join
 from resnet_jax.modules.stems_heads import Stem
-from resnet_jax.modules.zoo import cifar_resnet, imagenet_resnet
+from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet
 
 WIDE = B((1, 3, 1), inner=1 / 2, stride_at=1)  # WRN-50, k = 2
 RESNEXT = B((1, 3, 1), inner=1 / 2, cardinality=32, stride_at=1)  # ResNeXt-101

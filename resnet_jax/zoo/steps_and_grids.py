@@ -22,8 +22,8 @@ from resnet_jax.modules.units import (
     Order,
     UnitSpec,
 )
-from resnet_jax.modules.zoo import IMAGENET_DEPTHS, cifar_resnet, scaled, units_a_stage
-from resnet_jax.modules.zoo_densenet import BOTTLENECK, densenet
+from resnet_jax.zoo.dense import BOTTLENECK, densenet
+from resnet_jax.zoo.resnets import IMAGENET_DEPTHS, cifar_resnet, scaled, units_a_stage
 
 MIN, MULTIGRID, RK4_STEP, RKCNN_E = Min(), Multigrid(), RungeKutta(), Clique()
 ATTENTION = SE(reduction=2)
