@@ -53,6 +53,7 @@ class Way:
     by: Literal["ours", "flax", "haiku", "keras", "torch"]
     fields: tuple[str, ...] = ()
     seeds: int = 1  # networks that are trained in one step
+    cores: Literal["one device", "one device each"] = "one device"  # of a CPU
     biases: int = 0  # parameters that this form of the network has on top
     note: str = ""
 
@@ -60,6 +61,12 @@ class Way:
 WAYS = {
     "ours": Way("ours", "ours"),
     "unrolled": Way("ours, unrolled", "ours", ("model.depth_mode=unroll",)),
+    "cores": Way(
+        "ours, a device a core",
+        "ours",
+        cores="one device each",
+        note="A device a core: under JAX_NUM_CPU_DEVICES, the batch shared out.",
+    ),
     "remat": Way("ours, rematerialised", "ours", ("model.depth_mode=remat",)),
     "prelu": Way("ours, PReLU", "ours", ("model.act=prelu",)),
     "seeds": Way("ours, 5 seeds", "ours", ("train.seeds=(0, 1, 2, 3, 4)",), seeds=5),
@@ -69,6 +76,11 @@ WAYS = {
         "ours, 1001 layers, rematerialised",
         "ours",
         ("model.depth=1001", "model.depth_mode=remat"),
+    ),
+    "1001-sqrt": Way(
+        "ours, 1001 layers, rematerialised in segments",
+        "ours",
+        ("model.depth=1001", "model.depth_mode=sqrt"),
     ),
     "flax": Way("Flax, Python loop", "flax"),
     "haiku": Way("dm-haiku", "haiku"),
@@ -148,21 +160,21 @@ SEEDS = Case(
 CPU = (
     Case(
         name="ResNet-50",
-        ways=("ours", *JAX_PEERS, *TORCH),
+        ways=("ours", "cores", *JAX_PEERS, *TORCH),
         row="imagenet_resnet.py:ResNet-50-3x3",
         net=RESNET_50,
         batch=8,
     ),
     Case(
         name="ResNet-20",
-        ways=(*OURS, *CIFAR_PEERS),
+        ways=(*OURS, "cores", *CIFAR_PEERS),
         row="cifar_resnet.py:ResNet-20",
         net=RESNET_20,
         steps=4,
     ),
     Case(
         name="ResNet-110",
-        ways=(*OURS, "prelu", *CIFAR_PEERS),
+        ways=(*OURS, "prelu", "cores", *CIFAR_PEERS),
         row="cifar_resnet.py:ResNet-110",
         net=RESNET_110,
         batch=32,
@@ -170,7 +182,7 @@ CPU = (
     ),
     Case(
         name="PreAct-164",
-        ways=(*ALL_OURS, "flax", "torch"),
+        ways=(*ALL_OURS, "cores", "flax", "torch"),
         row="cifar_preact.py:PreAct-164",
         net=PREACT_164,
         batch=16,
@@ -179,14 +191,14 @@ CPU = (
     Case(
         name="ResNeXt-29 8x64d",
         ways=OURS,
-        row="resnext.py:ResNeXt-29 8x64d",
+        row="resnext.py:ResNeXt-29-8x64d",
         batch=4,
     ),
     SEEDS,
     Case(
         name="Depth of PreAct",
         kind="compile",
-        ways=("164", "1001", "1001-remat"),
+        ways=("164", "1001", "1001-remat", "1001-sqrt"),
         row="cifar_preact.py:PreAct-164",
         turns=3,
     ),

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from resnet_jax.modules import pooling
 from resnet_jax.modules.batchnorm import TORCH, standardised
-from resnet_jax.modules.convolution import Window, convolve, plain
+from resnet_jax.ops import pooling
+from resnet_jax.ops.convolution import Window, convolve, plain
 
 TURNS = 4  # of the loop
 RUNS = 7

@@ -76,8 +76,8 @@ def step(case: str, *ways: str) -> Cells:
     return Cells(case, ways, "step_ms")
 
 
-def depth(way: str, quantity: str) -> Cells:
-    return Cells("Depth of PreAct", (way,), quantity)
+def depth(quantity: str, *ways: str) -> Cells:
+    return Cells("Depth of PreAct", ways, quantity)
 
 
 def launch(quantity: str) -> Cells:
@@ -100,7 +100,7 @@ AGAINST_JAX = tuple(
         "at least",
         1.5,
         step(case, *JAX_PEERS),
-        step(case, "ours"),
+        step(case, "ours", "cores"),
     )
     for case in ("ResNet-50", "ResNet-20", "ResNet-110", "PreAct-164")
 )
@@ -110,7 +110,7 @@ AGAINST_TORCH = tuple(
         "at least",
         1.0,
         step(case, "torch"),
-        step(case, "ours"),
+        step(case, "ours", "cores"),
     )
     for case in ("ResNet-50", "ResNet-110", "PreAct-164")
 )
@@ -143,23 +143,23 @@ GOALS = (
         "compile time, 1001 over 164 layers",
         "at most",
         1.1,
-        depth("1001", "compile_s"),
-        depth("164", "compile_s"),
+        depth("compile_s", "1001"),
+        depth("compile_s", "164"),
     ),
     Goal(
         "program size in lines, 1001 over 164 layers",
         "at most",
         1.01,
-        depth("1001", "program_lines"),
-        depth("164", "program_lines"),
+        depth("program_lines", "1001"),
+        depth("program_lines", "164"),
     ),
     *ROLLED,
     Goal(
         "temporary memory of PreAct-1001, rematerialised over not",
         "at most",
         0.25,
-        depth("1001-remat", "temporary_bytes"),
-        depth("1001", "temporary_bytes"),
+        depth("temporary_bytes", "1001-remat", "1001-sqrt"),
+        depth("temporary_bytes", "1001"),
     ),
     *AGAINST_JAX,
     *AGAINST_TORCH,

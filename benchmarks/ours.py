@@ -14,9 +14,8 @@ import numpy as np
 from cases import Case, Way
 from work import Sample, Training
 
-from resnet_jax import cli, estimate, experiment, peaks
+from resnet_jax import cli, cost, estimate, experiment, peaks
 from resnet_jax.fields import Config
-from resnet_jax.modules import cost
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 # What the peers do as well: no augmentation, statistics of the whole batch.

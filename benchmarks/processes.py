@@ -37,6 +37,8 @@ class Worker:
         self.row |= {"facts": {}, "samples": {}}
         self._limit, self._errors = limit, folder / "stderr"
         started = {STARTED: str(time.monotonic()), "TMPDIR": str(folder)}
+        if WAYS[way].cores == "one device each":
+            started["JAX_NUM_CPU_DEVICES"] = os.environ["OMP_NUM_THREADS"]
         with open(self._errors, "w") as errors:
             self._process = subprocess.Popen(
                 command,

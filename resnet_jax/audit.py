@@ -17,7 +17,8 @@ config's, where the paper's is from, and a verdict:
   equal      the paper says so
   deviates   it differs, and DEVIATIONS of the file says why
   WRONG      it differs, and nobody says why: exit code 2, and the field is named
-  unsettled  the paper is silent, or what is known of it is not certain
+  unsettled  the paper is silent, what is known of it is not certain, or the value here
+             depends on the size of a data set that is not known
   shown      nothing is published to compare with
 
 An experiment file tells what its rows follow by

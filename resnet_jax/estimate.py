@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax import experiment
+from resnet_jax import cost, experiment
 from resnet_jax.data import decode, sources
 from resnet_jax.feeds import Feeds, image_shape, is_resident, preprocessing
 from resnet_jax.fields import Config
-from resnet_jax.modules import cost
 from resnet_jax.readings import DATASETS, Row
 from resnet_jax.train import parallel
 

@@ -9,11 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from resnet_jax import build, peaks
+from resnet_jax import build, cost, peaks
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.feeds import Feeds, open_feeds
 from resnet_jax.fields import Config
-from resnet_jax.modules import cost
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.spec import replaced
 from resnet_jax.train import loop, parallel
@@ -73,8 +72,12 @@ class Experiment:
         flops = peaks.peak(kinds[0], dtype=self.config.train.dtype)
         if flops is None:
             return None
-        macs = cost.multiply_adds(self.net.build(), self.feeds.image_shape)
-        return peaks.images_per_s(macs, flops=flops * len(kinds))
+        return peaks.images_per_s(self.multiply_adds, flops=flops * len(kinds))
+
+    @functools.cached_property
+    def multiply_adds(self) -> int:
+        """Of one image, as papers count."""
+        return cost.multiply_adds(self.net.build(), self.feeds.image_shape)
 
     def derived(self) -> dict[str, Any]:
         """What was computed from the config and the data, for config.json."""
@@ -85,6 +88,7 @@ class Experiment:
             "image_shape": list(self.feeds.image_shape),
             "num_classes": self.net.num_classes,
             "num_params": cost.num_params(self.net.build(), self.feeds.image_shape),
+            "multiply_adds": self.multiply_adds,
             "total_steps": self.optim.total_steps,
             "boundaries": list(self.optim.boundaries),
             "warmup_steps": self.optim.warmup_steps,

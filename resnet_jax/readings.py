@@ -4,12 +4,12 @@ import dataclasses
 import functools
 from typing import Any
 
-from resnet_jax import build, slots
+from resnet_jax import build, cost, slots
 from resnet_jax.data import augment, decode
 from resnet_jax.errors import ConfigError
+from resnet_jax.families import FAMILIES
 from resnet_jax.feeds import augmentation
 from resnet_jax.fields import Config
-from resnet_jax.modules import cost
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.resnet import ResNetSpec
@@ -18,10 +18,10 @@ from resnet_jax.report.paper import recipes
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Sizes that need no look at the data."""
+    """Sizes that need no look at the data; None where they are not known here."""
 
-    train: int
-    test: int
+    train: int | None
+    test: int | None
     classes: int
     image: tuple[int, ...]
 
@@ -33,6 +33,10 @@ DATASETS = {
     "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
     "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
 }
+# Clips of 16 frames of Kinetics: every copy of it lacks other videos.
+UNCOUNTED = {"kinetics400": Dataset(None, None, 400, (16, 112, 112, 3))}
+UNKNOWN = "unknown"
+UNENDING = 10**12  # iterations of a run whose length is not known
 DECAYED = {"kernels": recipes.KERNELS, "all": recipes.ALL_BUT_SLOPES}
 
 
@@ -55,22 +59,22 @@ class Row:
 
     @property
     def data(self) -> Dataset:
-        name = self.config.data.name.partition(":")[0]
-        if name not in DATASETS:
+        name, known = self.config.data.name.partition(":")[0], DATASETS | UNCOUNTED
+        if name not in known:
             raise ConfigError(
                 f"data.name={name!r}: its size is not known here; known are "
-                f"{', '.join(DATASETS)}"
+                f"{', '.join(known)}"
             )
-        return DATASETS[name]
+        return known[name]
 
     @property
-    def train_images(self) -> int:
-        """N of a split N/M, or the whole training split."""
+    def train_images(self) -> int | None:
+        """N of a split N/M, or the whole training split; None: not known."""
         if self.config.data.split == "full":
             return self.data.train
         first = self.config.data.split.split("/")[0]
         count = int(first.removesuffix("k")) * (1000 if first.endswith("k") else 1)
-        if count > self.data.train:
+        if count > (self.data.train or count):
             raise ConfigError(
                 f"data.split={self.config.data.split!r}: {self.config.data.name} has "
                 f"{self.data.train} training images"
@@ -78,8 +82,8 @@ class Row:
         return count
 
     @property
-    def steps_per_epoch(self) -> float:
-        return self.train_images / self.config.data.batch_size
+    def steps_per_epoch(self) -> float | None:
+        return self.train_images and self.train_images / self.config.data.batch_size
 
     @property
     def image(self) -> tuple[int, ...]:
@@ -134,24 +138,33 @@ class Row:
             "slope": ("slope", spec.layers.act.slope),
             "BatchNorm": ("norm.dialect", "yes" if spec.layers.norm else "no"),
         }
-        found = {
-            name: Reading(f"model.{field}", v) for name, (field, v) in words.items()
+        found = {n: Reading(f"model.{field}", v) for n, (field, v) in words.items()}
+        return found | self._residual() | self._units()
+
+    def _residual(self) -> Readings:
+        """What the slots of a residual net come to."""
+        unit, spec = self.config.model.unit, self.net
+        if not isinstance(spec, ResNetSpec):
+            return {}
+        normed = unit.shortcut in ("B", "C") and "norm" in spec.unit.order.end
+        projects = "yes" if normed else "no"
+        return {
+            "branch": Reading("model.unit.branch", _branch(spec, unit.branch)),
+            "norm on projections": Reading("model.unit.shortcut", projects),
+            "units a stage": Reading("model.depth", spec.depths),
+            "pool of the stem": Reading("model.name", _pool(spec)),
         }
-        return found | (self._units() if isinstance(spec, ResNetSpec) else {})
 
     def _units(self) -> Readings:
-        """The slots of the units of a residual net."""
-        unit, spec = self.config.model.unit, self.net
-        projects = unit.shortcut in ("B", "C") and "norm" in spec.unit.order.end
+        """The words of the units: all of a residual net, else those that it has."""
+        unit, reads = self.config.model.unit, FAMILIES[self.config.model.name].reads
         words = {
-            "branch": ("branch", _branch(spec)),
             "stride of a bottleneck": ("stride_at", unit.stride_at),
             "groups": ("cardinality", unit.cardinality),
             "width of a group": ("group_width", unit.group_width),
             "kernels": ("kernels", unit.kernels),
             "order": ("order", unit.order),
             "shortcut": ("shortcut", unit.shortcut),
-            "norm on projections": ("shortcut", "yes" if projects else "no"),
             "join": ("join", unit.join),
             "scales": ("scales", unit.scales),
             "gate bias": ("gating_bias", unit.gating_bias),
@@ -163,12 +176,11 @@ class Row:
             "noise": ("noise", unit.noise),
             "dropout": ("noise_rate", unit.noise_rate),
         }
-        found = {
-            n: Reading(f"model.unit.{field}", v) for n, (field, v) in words.items()
-        }
-        return found | {
-            "units a stage": Reading("model.depth", spec.depths),
-            "pool of the stem": Reading("model.name", _pool(spec)),
+        every = isinstance(self.net, ResNetSpec)
+        return {
+            name: Reading(f"model.unit.{field}", value)
+            for name, (field, value) in words.items()
+            if every or f"unit.{field}".startswith(reads)
         }
 
     def _data(self) -> Readings:
@@ -179,8 +191,8 @@ class Row:
             view = f"centre crop of {crop.size}, shorter side {crop.eval_shorter}"
         return {
             "data set": Reading("data.name", data.name.partition(":")[0]),
-            "training images": Reading("data.split", self.train_images),
-            "test images": Reading("data.name", self.data.test),
+            "training images": Reading("data.split", self.train_images or UNKNOWN),
+            "test images": Reading("data.name", self.data.test or UNKNOWN),
             "batch": Reading("data.batch_size", data.batch_size),
             "augmentation": Reading("data.augment", _augmentation(spec, crop)),
             "normalisation": Reading("data.normalize", spec.normalize),
@@ -190,8 +202,11 @@ class Row:
 
     def _optim(self) -> Readings:
         config, optim = self.config, self.config.optim
-        total = build.schedule_steps(config, examples=self.train_images)
+        total = UNENDING
+        if known := config.train.epochs is None or self.train_images is not None:
+            total = build.schedule_steps(config, examples=self.train_images or 0)
         spec = build.optimizer(config, total_steps=total)
+        drops = spec.boundaries if known else UNKNOWN
         length = "train.iterations" if config.train.epochs is None else "train.epochs"
         if config.train.steps is not None and config.train.steps < total:
             total, length = config.train.steps, "train.steps"
@@ -199,9 +214,9 @@ class Row:
             "optimizer": Reading("optim.name", spec.name),
             "learning rate": Reading("optim.learning_rate", spec.learning_rate),
             "schedule": Reading("optim.schedule", spec.schedule),
-            "drops at": Reading("optim.boundaries", spec.boundaries),
+            "drops at": Reading("optim.boundaries", drops),
             "divided by": Reading("optim.factor", round(1 / spec.factor, 6)),
-            "iterations": Reading(length, total),
+            "iterations": Reading(length, total if total < UNENDING else UNKNOWN),
             "warm-up": Reading("optim.warmup", spec.warmup_steps),
             "warm-up rate": Reading("optim.warmup_rate", spec.warmup_rate),
             "warm-up kind": Reading("optim.warmup_kind", spec.warmup),
@@ -214,19 +229,17 @@ class Row:
         }
 
     def _rest(self) -> Readings:
-        config, norm = self.config, self.config.model.norm
+        config, norm, train = self.config, self.config.model.norm, self.config.train
         group = build.norm_group(config, devices=1)
-        part = config.data.batch_size // config.train.accumulate
+        part = config.data.batch_size // train.accumulate
         group = "of a device" if norm.group == "device" else group or part
         return {
             "initialisation": Reading("model.init", config.model.init),
             "BatchNorm group": Reading("model.norm.group", group),
             "running statistics": Reading("model.norm.dialect", norm.dialect),
-            "label smoothing": Reading(
-                "train.label_smoothing", config.train.label_smoothing
-            ),
-            "parameter average": Reading("train.ema", config.train.ema),
-            "arithmetic": Reading("train.dtype", config.train.dtype),
+            "label smoothing": Reading("train.label_smoothing", train.label_smoothing),
+            "parameter average": Reading("train.ema", train.ema),
+            "arithmetic": Reading("train.dtype", train.dtype),
         }
 
 
@@ -236,7 +249,7 @@ def _bare(spec: Any) -> Any:
     layers = dataclasses.replace(
         spec.layers, norm=norm, init=InitSpec(), dtype="float32"
     )
-    fields = {"survival": 1.0, "depth_mode": "scan"}
+    fields = {"survival": 1.0, "depth_mode": "scan", "dropout": 0.0}
     known = {name: value for name, value in fields.items() if hasattr(spec, name)}
     return dataclasses.replace(spec, layers=layers, **known)
 
@@ -249,11 +262,12 @@ def _counted(spec: Any, image: tuple[int, ...]) -> tuple[cost.Parts, int]:
     return cost.parts_of(known["params"]), macs
 
 
-def _branch(spec: ResNetSpec) -> str:
-    """The field's word for a branch, whether it was chosen or came with the depth."""
-    kernels = getattr(spec.unit.branch, "kernels", None)
+def _branch(spec: ResNetSpec, chosen: str) -> str:
+    """The field's word for the first branch, which may have come with the depth."""
+    (first, *_) = *spec.firsts, spec.unit
+    inner = getattr(first.branch, "branch", first.branch)  # behind a pre-activation
     known = {branch.kernels: name for name, branch in slots.BRANCHES.items()}
-    return known.get(kernels, "auto")
+    return known.get(getattr(inner, "kernels", None), chosen)
 
 
 def _pool(spec: ResNetSpec) -> str:

@@ -3,11 +3,10 @@
 import pathlib
 from typing import Any
 
-from resnet_jax import build, workdir
+from resnet_jax import build, cost, workdir
 from resnet_jax.config import validated
 from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.fields import Config
-from resnet_jax.modules import cost
 from resnet_jax.spec import flat
 from resnet_jax.train.log import Log, read
 

@@ -10,8 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from resnet_jax import calls, workdir
-from resnet_jax.modules import cost
+from resnet_jax import calls, cost, workdir
 from resnet_jax.report.slopes import FILE
 from resnet_jax.train import loop
 from resnet_jax.train.state import TrainState

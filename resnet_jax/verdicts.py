@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from resnet_jax import cli
 from resnet_jax.errors import ConfigError
-from resnet_jax.readings import Reading, Readings, Row
+from resnet_jax.readings import UNKNOWN, Reading, Readings, Row
 from resnet_jax.report import paper
 from resnet_jax.report.paper import networks, recipes
 from resnet_jax.report.paper.facts import Fact, Facts
@@ -106,7 +106,7 @@ def _audited(
         network |= networks.RECTIFIERS.get(row.config.model.act, {})
     reasons = {
         quantity: _reason(module, reading.field, name)
-        if usual[quantity] == reading
+        if usual.get(quantity) == reading
         else ""
         for quantity, reading in readings.items()
     }
@@ -142,14 +142,18 @@ def _lines(
     training: Facts,
     reasons: Mapping[str, str],
     *,
-    epoch: float,
+    epoch: float | None,
 ) -> Iterator[Line]:
-    """Lines in the order of the readings; `reasons` by quantity, `epoch` in steps."""
+    """Lines in the order of the readings; `reasons` by quantity, `epoch` in steps.
+
+    What only nets of another form have is not compared: their form is.
+    """
     # Fields that make a net another one, and whether that is wrong.
     differs = {
         readings[quantity].field: fact.settled and not reasons[quantity]
         for quantity, fact in network.items()
         if quantity in COUNTED
+        and quantity in readings
         and fact.value is not None
         and not same(fact, readings[quantity].value, epoch=epoch)
     }
@@ -169,15 +173,17 @@ def _lines(
         yield _line(quantity, reading, fact, verdict, kept, epoch)
 
 
-def judged(fact: Fact, value: Any, *, reason: str, epoch: float) -> Verdict:
-    if not fact.settled:
+def judged(fact: Fact, value: Any, *, reason: str, epoch: float | None) -> Verdict:
+    """`epoch` is in iterations, None where the size of the data is not known."""
+    unknown = value == UNKNOWN or (fact.unit == "epochs" and epoch is None)
+    if unknown or not fact.settled:
         return "unsettled"
     if same(fact, value, epoch=epoch):
         return "equal"
     return "deviates" if reason else "WRONG"
 
 
-def same(fact: Fact, value: Any, *, epoch: float) -> bool:
+def same(fact: Fact, value: Any, *, epoch: float | None) -> bool:
     """Equal, up to what a paper's unit leaves open; `epoch` is in iterations."""
     if fact.unit == "G":
         return round(value / 1e9, 3) == fact.value
@@ -202,13 +208,13 @@ def _line(
     fact: Fact | None,
     verdict: Verdict,
     reason: str,
-    epoch: float,
+    epoch: float | None,
 ) -> Line:
     source = "" if fact is None else fact.source
     if fact is not None and fact.certainty not in ("text", "silent"):
         source += f" [{fact.certainty}]"
     ours = shown(reading.value)
-    if quantity in IN_ITERATIONS and reading.value:
+    if quantity in IN_ITERATIONS and reading.value and epoch:
         epochs = ", ".join(f"{v / epoch:.1f}" for v in _several(reading.value))
         ours += f" (epoch {epochs})"
     theirs = "-" if fact is None or fact.value is None else shown(fact.value)

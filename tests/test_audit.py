@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from resnet_jax import audit, cli, families, verdicts
+from resnet_jax import audit, cli, cost, families, verdicts
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import branches, cost, shortcuts
+from resnet_jax.modules import branches, shortcuts
 from resnet_jax.modules.branches import BOTTLENECK, BOTTLENECK_3X3, SINGLE
 from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.units import SE

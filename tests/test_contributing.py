@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from resnet_jax.modules import cost
+from resnet_jax import cost
 from resnet_jax.modules.branches import Branch
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.units import FULL_PRE, ORIGINAL, UnitSpec

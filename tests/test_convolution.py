@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from resnet_jax.modules.convolution import Window, convolve, plain
+from resnet_jax.ops.convolution import Window, convolve, plain
 
 # spatial shape, channels in and out, kernel size, strides, padding, dilation, groups
 CASES = {

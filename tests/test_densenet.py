@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from reference import Place, dense, draw
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.branches import SINGLE
 from resnet_jax.modules.densenet import (
     Block,
@@ -151,12 +151,6 @@ def test_widths_of_bc_100():
 
 
 # ---------------------------------------------------------------- values
-
-
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def conv(x, at, stride=1):

@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from resnet_jax import build, cli
+from resnet_jax import build, cli, cost
 from resnet_jax.config import configured, unknown, validated
-from resnet_jax.modules import cost
+from resnet_jax.readings import Row
 from resnet_jax.report import claim, paper
 from resnet_jax.spec import flat
 
@@ -70,8 +70,8 @@ def config_of(name, row):
     return validated(MODULES[name]["get_config"](row).to_dict())
 
 
-def classes_of(name):
-    return 1000 if name == "imagenet_resnet" else 10
+def classes_of(config):
+    return Row(config).data.classes
 
 
 @functools.lru_cache
@@ -108,7 +108,7 @@ def test_row_survives_its_config_file(name, row):
 @pytest.mark.parametrize("devices", [1, 2])
 def test_row_builds_its_network(name, row, devices):
     config = config_of(name, row)
-    classes = classes_of(name)
+    classes = classes_of(config)
     spec = build.network(config, num_classes=classes, devices=devices)
     if config.model.name not in DEEP:
         return

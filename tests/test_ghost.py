@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import reference
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.branches import BASIC, BOTTLENECK
 from resnet_jax.modules.ghost import (
     LINEAR,
@@ -108,12 +108,6 @@ def test_small_images_are_subsampled_less(size, pixels, end):
 
 
 # ---------------------------------------------------------------- values
-
-
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def close(a, b):

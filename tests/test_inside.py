@@ -10,9 +10,8 @@ import pytest
 import reference
 import runs
 
-from resnet_jax import inside
+from resnet_jax import cost, inside
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.modules import cost
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.plain import FC, Conv, Flatten, MaxPool, Mean, PlainSpec
 from resnet_jax.modules.rectifiers import Elu, PRelu, Relu
@@ -33,12 +32,6 @@ TINY = PlainSpec(
     layers=BARE,
     num_classes=3,
 )  # fmt: skip
-
-
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def example(spec, size=6, images=2):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.branches import BASIC
 from resnet_jax.modules.layers import Layers, LayersSpec
 from resnet_jax.modules.min_nets import Beside, Min

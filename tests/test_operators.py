@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import reference
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.branches import (
     BASIC,
     BOTTLENECK,
@@ -125,12 +125,6 @@ SPEC = ResNetSpec(
     num_classes=5,
     layers=LayersSpec(dtype="float64"),
 )
-
-
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def compare(spec, **expected):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import reference
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.plain import (
     FC,
@@ -251,12 +251,6 @@ def lrn(x, size=3, alpha=5e-5, beta=0.75):
     squares = filled(x * x, size // 2, size // 2)
     mean = grid({(i, j): cut.mean((1, 2)) for i, j, cut in windows(squares, size, 1)})
     return x * (1 + alpha * mean) ** -beta
-
-
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
 
 
 BARE64 = dataclasses.replace(BARE, dtype="float64")

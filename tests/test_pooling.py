@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from resnet_jax.modules import pooling
+from resnet_jax.ops import pooling
 
 # spatial shape, window, strides, padding
 CASES = {

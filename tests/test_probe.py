@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax import probe, signals
+from resnet_jax import cost, probe, signals
 from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.modules import batchnorm, cost
+from resnet_jax.modules import batchnorm
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.plain import FC, Conv, Mean, PlainSpec

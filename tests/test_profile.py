@@ -9,9 +9,8 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax import experiment, main, opening, peaks
+from resnet_jax import cost, experiment, main, opening, peaks
 from resnet_jax.config import configured, validated
-from resnet_jax.modules import cost
 from resnet_jax.train import clock as clocks
 from resnet_jax.train.clock import Clock
 from resnet_jax.train.trace import Trace

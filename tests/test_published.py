@@ -10,7 +10,7 @@ import math
 import jax
 import pytest
 
-from resnet_jax.modules import cost
+from resnet_jax import cost
 from resnet_jax.modules.branches import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import PRelu

@@ -291,6 +291,36 @@ def test_validation_and_precise_columns(place, capsys):
     assert record["at_lowest_val"]["mean"] == 6.0
 
 
+def test_multiply_adds_and_the_time_of_a_step(place, capsys):
+    """The median over the windows of a run, then over runs; relative to one row."""
+    windows = {"plain": (2.0, 2.0, 40.0), "A": (3.0, 3.0, 3.0), "B": (1.0, 2.0, 3.0)}
+    for row, seconds in windows.items():
+        for number in (0, 1):
+            config = json.loads((seed(place, row, number) / "config.json").read_text())
+            config["data"]["batch_size"] = 64  # so that a window of 128 has two steps
+            config["derived"]["multiply_adds"] = 41_000_000
+            edit_json(seed(place, row, number) / "config.json", **config)
+            rows = [
+                log_row("train", 5 * i, 9.0, step_s=s) for i, s in enumerate(seconds, 1)
+            ]
+            write_log(seed(place, row, number), [*rows, log_row("test", 20, 9.0)])
+    edit_json(
+        seed(place, "B", 0) / "config.json", derived={"multiply_adds": 42_000_000}
+    )
+    lines = made(place, capsys, "--against", "A").splitlines()
+    header = next(line for line in lines if line.startswith("| Row |")).split(" | ")
+    at = {name: header.index(name) for name in ("Multiply-adds", "Step", "Step over A")}
+    cells = {
+        line.split(" | ")[0].strip("| "): [line.split(" | ")[i] for i in at.values()]
+        for line in lines
+        if line.startswith("| ") and len(line.split(" | ")) == len(header)
+    }
+    assert cells["plain"] == ["41.00 M", "1000.0 ms", "0.67"]
+    assert cells["A"] == ["41.00 M", "1500.0 ms", "1.00"]
+    assert cells["B"] == ["\N{EN DASH}", "1000.0 ms", "0.67"]
+    assert any(line.startswith("- Step: the median") for line in lines)
+
+
 def test_against_another_row(place, capsys):
     table = made(place, capsys, "--against", "B")
     assert "plain minus B" in table and "A minus plain" not in table

@@ -33,6 +33,29 @@ TABLES = {
     ("zagoruyko2016", "T6"): 12,
     ("xie2017", "T3"): 10,
     ("xie2017", "T7"): 4,
+    ("huang2017", "T2"): 51,
+    ("huang2017", "T3"): 10,
+    ("huang2017", "README"): 6,
+    ("pleiss2017", "README"): 3,
+    ("lin2014", "T1"): 2,
+    ("lin2014", "T2"): 1,
+    ("he2014", "T2"): 12,
+    ("springenberg2015", "T3"): 12,
+    ("springenberg2015", "text"): 3,
+    ("liu2017", "T1"): 2,
+    ("han2020", "T3"): 4,
+    ("han2020", "T4"): 4,
+    ("han2020", "T5"): 4,
+    ("han2020", "T6"): 3,
+    ("han2020", "T7"): 3,
+    ("han2022", "README"): 4,
+    ("rastegari2016", "T1"): 5,
+    ("rastegari2016", "T2"): 5,
+    ("rastegari2016", "T3"): 4,
+    ("rastegari2016", "text"): 2,
+    ("gruening2021", "results"): 14,
+    ("gruening2021", "jpeg"): 12,
+    ("hara2018", "T2"): 11,
 }
 
 
@@ -72,7 +95,39 @@ def test_numbers_that_two_tables_share_agree():
     same(
         "he2016b/T3/ResNet-1001 C100/pre-activation", "he2016b/T4/ResNet-1001/CIFAR-100"
     )
+    same("huang2016/text/ResNet-110 C10/constant", "huang2017/T2/ResNet-110/C10")
+    same("huang2016/text/ResNet-110 C100/constant", "huang2017/T2/ResNet-110/C100")
+    same("han2020/T3/d=3", "han2020/T4/s=2")
+    same("han2020/T3/d=3", "han2020/T5/Ghost-VGG-16")
+    same("rastegari2016/T1/BWN/AlexNet", "rastegari2016/T3/alpha by Eq. 6/AlexNet")
+    same(
+        "rastegari2016/T1/XNOR-Net/AlexNet",
+        "rastegari2016/T3/norm sign conv pool/AlexNet",
+    )
     assert paper.value("he2016a/T6/ResNet-110").mean == 6.61
+
+
+def test_accuracies_are_kept_as_errors():
+    ghost = paper.value("han2020/T7/GhostNet 1.0x")
+    assert (ghost.top1_err, ghost.top5_err, ghost.params_m) == (26.1, 8.6, 5.2)
+    xnor = paper.value("rastegari2016/T2/XNOR-Net/ResNet-18")
+    assert (xnor.top1_err, xnor.top5_err) == (48.8, 26.8)
+    clips = paper.value("hara2018/T2/ResNeXt-101")
+    assert (clips.top1_err, clips.top5_err, clips.certainty) == (34.9, 14.3, "known")
+
+
+@pytest.mark.parametrize(
+    "key, place",
+    [
+        ("he2016a/T6/ResNet-110", "Table 6"),
+        ("he2015/text/14 layers/He", "running text"),
+        ("huang2017/README/BC 40 k=36/C10+", "README of the released code"),
+        ("gruening2021/results/Min-Net N=9", "results in the released code"),
+    ],
+)
+def test_where_a_number_is_from(key, place):
+    cell = paper.value(key)
+    assert cell.source == f"{paper.PAPERS[cell.paper]}, {place}"
 
 
 def test_the_papers_statistics():

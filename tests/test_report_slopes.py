@@ -13,8 +13,7 @@ import runs
 from flax.traverse_util import flatten_dict, unflatten_dict
 from test_report import EXPERIMENT, build, call, log_row, made, refused, seed, write_log
 
-from resnet_jax import calls, slopes
-from resnet_jax.modules import cost
+from resnet_jax import calls, cost, slopes
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import PRelu, Relu
 from resnet_jax.modules.resnet import ResNetSpec

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.branches import BASIC
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.shortcuts import Dropped

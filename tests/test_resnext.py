@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax.modules import cost
+from resnet_jax import cost
 from resnet_jax.modules.branches import BOTTLENECK_3X3, B
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.units import ResidualUnit, UnitSpec

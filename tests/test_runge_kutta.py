@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost, runge_kutta
+from resnet_jax.modules import runge_kutta
 from resnet_jax.modules.branches import BASIC, BOTTLENECK, B
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.rectifiers import PRelu

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import cost
 from resnet_jax.modules.layers import Layers, LayersSpec
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.spp import SPP, on_map, regions

@@ -29,12 +29,6 @@ def fast():
         yield
 
 
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
 def linear(**changes):
     """logits = x W, whose every derivative one can write down."""
 

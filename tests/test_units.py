@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -44,11 +43,16 @@ JOINS = [Add(), Scaled(), Gated("both"), Gated("shortcut"), Dropped()]
 RECTIFIERS = [LeakyRelu(), PRelu("channel"), PRelu("layer"), RRelu(), Elu()]
 
 # Five values in each of six slots: in these 25 units every value meets every value of
-# every other slot (an orthogonal array, from Latin squares).
+# every other slot (an orthogonal array, from Latin squares). Without a shortcut there is
+# nothing to join.
 UNITS = [
     (
         UnitSpec(
-            branch, ORDERS[j], SHORTCUTS[(i + j) % 5], None, JOINS[(i + 2 * j) % 5]
+            branch,
+            ORDERS[j],
+            SHORTCUTS[(i + j) % 5],
+            None,
+            JOINS[(i + 2 * j) % 5] if SHORTCUTS[(i + j) % 5] != "none" else Add(),
         ),
         RECTIFIERS[(i + 3 * j) % 5],
     )
@@ -77,20 +81,6 @@ def made(unit, layers, *, features=16, strides=2):
     return net, as_shaped(variables, shapes), x
 
 
-@pytest.mark.parametrize("branch", BRANCHES)
-@pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_shapes_of_the_whole_product(branch, shortcut):
-    """Where a unit subsamples and widens; joins and rectifiers take turns."""
-    turns = itertools.cycle(zip(JOINS, RECTIFIERS, strict=True))
-    for order, gate in itertools.product(ORDERS, GATES):
-        join, act = next(turns)
-        unit = UnitSpec(BRANCHES[branch], order, shortcut, gate, join)
-        net = ResidualUnit(unit, LayersSpec(act=act), 16, 2)
-        init = functools.partial(net.init_with_output, train=False)
-        out, _ = jax.eval_shape(init, key(0), image(2), None)
-        assert (out.shape, out.dtype) == ((4, 2, 2, 16), jnp.float32)
-
-
 @pytest.mark.parametrize("gate", GATES, ids=["open", "SE"])
 @pytest.mark.parametrize("part", range(5))
 def test_gradients_are_finite(gate, part):
@@ -112,17 +102,6 @@ def test_gradients_are_finite(gate, part):
             where = f"{unit} {act}: {jax.tree_util.keystr(path)}"
             assert np.isfinite(leaf).all(), where
             assert np.abs(leaf).max() > 0, where
-
-
-@pytest.mark.parametrize("rank", [1, 3])
-@pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_any_number_of_spatial_axes(rank, shortcut):
-    unit = UnitSpec(BOTTLENECK, FULL_PRE, shortcut, SE(4))
-    net, variables, x = made(unit, LayersSpec(rank=rank))
-    with jax.disable_jit():
-        y = net.apply(variables, x, None, train=False)
-    assert y.shape == (4, *(2,) * rank, 16)
-    assert np.isfinite(y).all()
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -185,7 +164,7 @@ def test_illegal_networks_are_refused(make, message):
 def test_groups_must_divide_channels():
     unit = UnitSpec(B((1, 3, 1), inner=3 / 8, cardinality=4))
     with pytest.raises(
-        ValueError, match=r"4 groups must divide the 6 input and 6 .*conv2"
+        ConfigError, match=r"4 groups must divide the 6 input and 6 .*conv2"
     ):
         made(unit, LayersSpec())
 

@@ -12,11 +12,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resnet_jax.modules import pooling
+from resnet_jax.errors import ConfigError
 from resnet_jax.modules.batchnorm import TORCH, BatchNorm, NormSpec
-from resnet_jax.modules.convolution import convolve
 from resnet_jax.modules.initializers import TORCH_LINEAR, Initializer, InitSpec
 from resnet_jax.modules.rectifiers import Rectifier, Relu
+from resnet_jax.ops import pooling
+from resnet_jax.ops.convolution import convolve
 
 Step = Literal["norm", "act"]
 Padding = Sequence[tuple[int, int]]
@@ -187,9 +188,10 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw2 features"]:
         if x.shape[-1] % self.groups or self.features % self.groups:
-            raise ValueError(
+            raise ConfigError(
                 f"{self.groups} groups must divide the {x.shape[-1]} input and "
-                f"{self.features} output channels of {'/'.join(self.path)}"
+                f"{self.features} output channels of {'/'.join(self.path)}; change "
+                "model.unit.cardinality, model.unit.group_width or model.width"
             )
         shape = (*self.kernel, x.shape[-1] // self.groups, self.features)
         dtype = _param_dtype(self.dtype)

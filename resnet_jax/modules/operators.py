@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.convolution import convolve
 from resnet_jax.modules.layers import Layers, Step
+from resnet_jax.ops.convolution import convolve
 
 
 @dataclasses.dataclass(frozen=True)

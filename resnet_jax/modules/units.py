@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from resnet_jax.errors import ConfigError
 from resnet_jax.modules.branches import BASIC, Apply, Branch
 from resnet_jax.modules.layers import Layers, LayersSpec, Step
 from resnet_jax.modules.shakes import shake_drop
@@ -47,6 +48,11 @@ class SE:
     def __call__(self, layers: Layers, f: Array) -> Array:
         c = f.shape[-1]
         hidden = self.hidden or c // self.reduction
+        if not hidden:
+            raise ConfigError(
+                f"model.unit.se_reduction={self.reduction}: leaves nothing of {c} "
+                "channels; make it smaller"
+            )
         s = layers.dense(layers.global_mean(f), hidden, name="squeeze")
         s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")
         return f * getattr(nn, self.squash)(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
@@ -63,6 +69,17 @@ class UnitSpec:
     join: Join = Add()
     # What becomes of a branch that does not survive: nothing, or a random share of it
     dropped: Literal["closed", "shaken"] = "closed"
+
+    def __post_init__(self):
+        if self.shortcut != "none":
+            return
+        if self.join != Add():
+            raise ConfigError(f"join={self.join}: shortcut 'none' joins nothing")
+        if self.gate and self.gate.place == "identity":
+            raise ConfigError(
+                "model.unit.se_place='identity': needs a shortcut to stand on, and "
+                "model.unit.shortcut is 'none'"
+            )
 
 
 class ResidualUnit(nn.Module):

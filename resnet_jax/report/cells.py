@@ -27,6 +27,9 @@ def table(report: Report) -> Grid:
         "Top-5, paper": lambda line: error(line.value and line.value.top5_err),
         "Top-5, ours": _top5(report),
         "Parameters": lambda line: f"{line.parameters:,}" if line.parameters else NONE,
+        "Multiply-adds": lambda line: millions(line.multiply_adds),
+        "Step": lambda line: milliseconds(line.step_s),
+        f"Step over {report.against}": _relative(report),
         "Wall time": lambda line: duration(line.wall_s),
         "Marks": lambda line: "; ".join(line.marks) or NONE,
     }
@@ -138,6 +141,25 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes = seconds / 60
     return f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
+
+
+def millions(count: int | None) -> str:
+    return NONE if count is None else f"{count / 1e6:,.2f} M"
+
+
+def milliseconds(seconds: float | None) -> str:
+    return NONE if seconds is None else f"{seconds * 1e3:.1f} ms"
+
+
+def _relative(report: Report) -> Callable[[Line], str]:
+    """The time of a step over that of the row that all are compared with."""
+    times = {line.row: line.step_s for line in report.lines}
+    usual = times[report.against]
+
+    def ratio(line: Line) -> str:
+        return f"{line.step_s / usual:.2f}" if usual and line.step_s else NONE
+
+    return ratio
 
 
 def _top5(report: Report) -> Callable[[Line], str]:

@@ -46,9 +46,16 @@ def _record(report: Report, line: Line) -> dict[str, Any]:
         "at_lowest_val": _fields(Summary, line.selected),
         "precise_batchnorm": _fields(Summary, line.precise),
         "as_paper": _fields(AsPaper, line.ours),
-        **rounded({"difference": line.difference, "wall_s": line.wall_s}),
+        **rounded(
+            {
+                "difference": line.difference,
+                "wall_s": line.wall_s,
+                "step_s": line.step_s,
+            }
+        ),
         "paired": _fields(Pair, pairs[0] if pairs else None),
         "parameters": line.parameters,
+        "multiply_adds": line.multiply_adds,
         "marks": [plain(mark) for mark in line.marks],
         "seeds": [run.seed for run in line.done],
         "sha256": digest(line.runs),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from resnet_jax.errors import DataError
 from resnet_jax.report.claim import Claim, differences
 from resnet_jax.report.lines import Lines
 
+WINDOWS = 50  # rows of training read for the time of a step
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
 
 
@@ -44,7 +46,9 @@ class Run:
     torn: str = ""
     problems: tuple[str, ...] = ()
     wall_s: float | None = None
+    step_s: float | None = None  # median over the log of training
     parameters: int | None = None
+    multiply_adds: int | None = None
     devices: str = ""
     data: str = ""
     depth: int | None = None
@@ -100,7 +104,9 @@ def _read_run(claim: Claim, path: Path, row: str, seed: int) -> Run:
     facts = {
         "changed": differences(config or {}, claim.configs[row]),
         "wall_s": _number((done or {}).get("wall_s")),
+        "step_s": _step_s(log, _whole(_within(config, "data", "batch_size"))),
         "parameters": _whole(_within(config, "derived", "num_params")),
+        "multiply_adds": _whole(_within(config, "derived", "multiply_adds")),
         "devices": _devices(env),
         "data": " ".join(str(_within(config, "derived", "description") or "").split()),
         "depth": _whole(_within(config, "model", "depth")),
@@ -171,6 +177,17 @@ def _selected(log: Lines) -> Score | None:
     tests = log.last("test", step)
     tests = [t for t in tests if t.get("stats", "moving") == "moving"]
     return _score(tests[0]) if tests else None
+
+
+def _step_s(log: Lines | None, batch: int | None) -> float | None:
+    """Seconds of a step: the median over windows of training, some of a long log."""
+    rows = log.rows("train", at_most=WINDOWS) if log and batch else ()
+    each = [
+        seconds / examples * batch
+        for seconds, examples in ((_number(r.get("step_s")), r.get("n")) for r in rows)
+        if seconds and _whole(examples)
+    ]
+    return statistics.median(each) if each else None
 
 
 def _score(row: dict[str, Any]) -> Score | None:

@@ -1,8 +1,9 @@
 """A claim and its runs as a report: per row the statistics, and what limits them."""
 
 import itertools
+import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -61,10 +62,25 @@ class Line:
         return sum(walls) / len(walls) if walls else None
 
     @property
+    def step_s(self) -> float | None:
+        """Median over the finished runs of their time of a step."""
+        times = [run.step_s for run in self.done if run.step_s is not None]
+        return statistics.median(times) if times else None
+
+    @property
     def parameters(self) -> int | None:
         """The parameters of the runs, where they agree."""
-        counts = {run.parameters for run in self.runs} - {None}
-        return counts.pop() if len(counts) == 1 else None
+        return _agreed(run.parameters for run in self.runs)
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Of one image, where the runs agree."""
+        return _agreed(run.multiply_adds for run in self.runs)
+
+
+def _agreed(counts: Iterable[int | None]) -> int | None:
+    found = set(counts) - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +240,11 @@ def _rules(lines: tuple[Line, ...], usual: int | None):
         )
     if any(line.value and line.value.statistic == "single" for line in lines):
         yield "A single run of the paper is compared with the mean of ours."
+    if any(line.step_s for line in lines):
+        yield (
+            "Step: the median over the logged windows of training, without compilation "
+            "and evaluation, on the machine of the runs and beside whatever it did."
+        )
     if any(len(line.done) > 1 for line in lines):
         yield (
             f"Intervals: {LEVEL:.0%} percentile bootstrap of the paired mean, "

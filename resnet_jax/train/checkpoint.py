@@ -137,8 +137,7 @@ class Checkpoints:
     def _storage_errors(self) -> Iterator[None]:
         """Tells a failed write as a StorageError.
 
-        What it left is removed when the folder is opened again: until the process ends,
-        threads of orbax may still be writing it.
+        What it left goes when the folder is opened again: orbax may write until then.
         """
         try:
             yield

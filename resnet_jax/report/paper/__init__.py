@@ -3,7 +3,19 @@
 import difflib
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper import he2015, he2016a, he2016b, successors, wide
+from resnet_jax.report.paper import (
+    gruening2021,
+    han2020,
+    hara2018,
+    he2015,
+    he2016a,
+    he2016b,
+    huang2017,
+    plain_nets,
+    rastegari2016,
+    successors,
+    wide,
+)
 from resnet_jax.report.paper.value import CERTAINTY, PAPERS, Slope, Value
 
 __all__ = [
@@ -12,7 +24,10 @@ __all__ = [
 ]  # fmt: skip
 
 SLOPES = he2015.SLOPES
-TABLES = (he2015, he2016a, he2016b, successors, wide)
+TABLES = (
+    he2015, he2016a, he2016b, successors, wide, huang2017, plain_nets, han2020,
+    rastegari2016, gruening2021, hara2018,
+)  # fmt: skip
 VALUES = {cell.key: cell for table in TABLES for cell in table.VALUES}
 
 

@@ -70,7 +70,7 @@ VALUES = (
     ),
     *(
         _imagenet(
-            paper="han2022", table="text", row=f"G-Ghost-RegNetX-{variant}",
+            paper="han2022", table="README", row=f"G-Ghost-RegNetX-{variant}",
             top1_err=_err(top1), certainty="code", note=_README,
         )
         for variant, top1 in G_GHOST.items()
@@ -98,7 +98,8 @@ def _resnet56(params: int, macs: int | float, **slots: Any) -> Facts:
 
 def _vgg16(table: str, params: int | None, macs: float, **slots: Any) -> Facts:
     """13 convolutions, the first one replaced as well, and one hidden layer of 512."""
-    values = {"form": "vgg", "depth": 16, "width": 1.0, "classes": 10} | slots
+    values = {"form": "vgg", "depth": 16, "weighted layers": 15, "size": "cifar"}
+    values |= {"width": 1.0, "classes": 10} | slots
     values |= {"rectifier": "relu", "BatchNorm": "yes"}
     source = f"{_H}, {table}"
     return said(source, values) | counted(source, params=params, macs=macs)
@@ -147,10 +148,10 @@ NETWORKS: dict[str, Facts] = {
     "han2020/T7/GhostNet 0.5x": _ghostnet(0.5, 2_587_292, 0.042),
     "han2020/T7/GhostNet 1.0x": _ghostnet(1.0, 5_182_508, 0.141),
     "han2020/T7/GhostNet 1.3x": _ghostnet(1.3, 7_358_820, 0.227),
-    "han2022/text/G-Ghost-RegNetX-3.2GF": _g_ghost("3.2GF", 10_511_000, 1.802),
-    "han2022/text/G-Ghost-RegNetX-4.0GF": _g_ghost("4.0GF", 15_726_268, 2.228),
-    "han2022/text/G-Ghost-RegNetX-8.0GF": _g_ghost("8.0GF", 24_586_928, 4.150),
-    "han2022/text/G-Ghost-RegNetX-16GF": _g_ghost("16GF", 32_381_704, 8.997),
+    "han2022/README/G-Ghost-RegNetX-3.2GF": _g_ghost("3.2GF", 10_511_000, 1.802),
+    "han2022/README/G-Ghost-RegNetX-4.0GF": _g_ghost("4.0GF", 15_726_268, 2.228),
+    "han2022/README/G-Ghost-RegNetX-8.0GF": _g_ghost("8.0GF", 24_586_928, 4.150),
+    "han2022/README/G-Ghost-RegNetX-16GF": _g_ghost("16GF", 32_381_704, 8.997),
 }
 
 _TF = "main.py of ghostnet_tensorflow, released code"
@@ -164,7 +165,7 @@ _GHOSTNET = (
             "label smoothing": 0.1,
             "augmentation": "random area (from 0.08; from 0.49 below width 1) and "
             "aspect, crop 224, flip, brightness, contrast, saturation",
-            "evaluation": "centre crop of 224, shorter side 256, bicubic",
+            "evaluation": "centre crop of 224, shorter side 256",
         },
         certainty="code",
     )

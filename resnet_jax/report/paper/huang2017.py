@@ -107,7 +107,8 @@ VALUES = (*T2, *WIDE, *T3, *MEMORY)
 # ---------------------------------------------------------------- what the nets are
 
 _T = "Huang et al. 2017, Table {}"
-_SAME = {"links": "dense", "rectifier": "relu", "BatchNorm": "yes"}
+_SAME = {"links": "dense", "order": "full_pre", "shortcut": "none"}
+_SAME |= {"rectifier": "relu", "BatchNorm": "yes"}
 
 
 def _cifar(row: str, column: str, growth: int, params: tuple, macs: Any) -> Facts:
@@ -166,8 +167,8 @@ NETWORKS: dict[str, Facts] = {
     for cell in T2
     if cell.row in NETS and cell.column != "SVHN"
 } | {
-    f"huang2017/T3/DenseNet-{depth}/{column}": _deep(depth)
-    for depth in DEEP
+    f"huang2017/T3/DenseNet-{depth}/{column}": net
+    for depth, net in {depth: _deep(depth) for depth in DEEP}.items()
     for column in ("1-crop", "10-crop")
 }
 

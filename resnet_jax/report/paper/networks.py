@@ -1,13 +1,25 @@
 """What the papers' networks are made of, keyed as the cells of their tables are.
 
-Nets without a cell have a place instead (`he2016a/Fig6/plain-20`). Counts are exact and
-derived from the papers' tables and released code: convolutions without bias, BatchNorm
-with scale and offset, the last layer with bias. A paper rounds them; its own figure is
+Nets without a cell have a place instead (`he2016a/Fig6/plain-20`), or a name of their
+own (`zhu2022/RKCNN-E-5_5_5`). Counts are exact and derived from the papers' tables and
+released code: convolutions without bias, BatchNorm with scale and offset, the last layer
+with bias; nets without norms have biases instead. A paper rounds them; its own figure is
 in the source.
 """
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper import cifar_nets, imagenet_nets, wide
+from resnet_jax.report.paper import (
+    cifar_nets,
+    gruening2021,
+    han2020,
+    hara2018,
+    huang2017,
+    imagenet_nets,
+    plain_nets,
+    rastegari2016,
+    steps_and_grids,
+    wide,
+)
 from resnet_jax.report.paper.facts import Facts, said
 from resnet_jax.spec import did_you_mean
 
@@ -15,6 +27,13 @@ NETWORKS: dict[str, Facts] = {
     **cifar_nets.NETWORKS,
     **imagenet_nets.NETWORKS,
     **wide.NETWORKS,
+    **huang2017.NETWORKS,
+    **plain_nets.NETWORKS,
+    **han2020.NETWORKS,
+    **rastegari2016.NETWORKS,
+    **gruening2021.NETWORKS,
+    **steps_and_grids.NETWORKS,
+    **hara2018.NETWORKS,
 }
 
 # Rectifiers, in any net: the slope of the negative part, at first.

@@ -133,14 +133,12 @@ NETWORKS |= {
 
 _norms = {"BatchNorm": "yes", "size": "cifar"}
 _V19 = partial(_net, "Liu et al. 2017, released code", "vgg", 17, depth=19, **_norms)
-_V16 = partial(_net, "Han et al. 2020", "vgg", 15, depth=16, **_norms)
 _VGG = partial(_net, "Simonyan & Zisserman 2015", "vgg", classes=1000, size="imagenet")
 NETWORKS |= {
     "liu2017/T1/VGG-19/CIFAR-10": _V19([20_035_018, 398_136_320], variant="mean"),
     "liu2017/T1/VGG-19/CIFAR-100": _V19([20_081_188], variant="mean", classes=100),
-    "han2020/VGG-16": _V16([14_986_698, 0.313], variant="fc"),
-    "he2015/T5/VGG-16": _VGG(16, [None, 15.470], depth=16, variant="fc"),
-    "he2015/T3/VGG-19": _VGG(19, [143_667_240, 19.632], depth=19, variant="fc"),
+    "simonyan2015/VGG-16": _VGG(16, [None, 15.470], depth=16, variant="fc"),
+    "simonyan2015/VGG-19": _VGG(19, [143_667_240, 19.632], depth=19, variant="fc"),
 }
 
 _E = "He et al. 2015, Table 1"
@@ -174,10 +172,17 @@ NETWORKS |= {
     for table in ("T5", "T6")
     for model, act in (("A", "ReLU"), ("A", "PReLU"), ("B", "PReLU"), ("C", "PReLU"))
 }
+
+
+def _levels(*levels: int) -> dict[str, Any]:
+    return {"levels of the pyramid": levels}
+
+
 _ZF = partial(_net, "He et al. 2014, released prototxt", "spp_net", 8, classes=1000)
+_ZF_50 = _ZF([77_037_672], **_levels(1, 2, 3, 6))
 NETWORKS |= {
-    "he2014/T2/ZF-5/no SPP": _ZF([62_357_608], **{"levels of the pyramid": ()}),
-    "he2014/T2/ZF-5/single-size": _ZF([77_037_672]),
-    "he2014/T2/ZF-5/multi-size": _ZF([77_037_672]),
-    "he2014/text/ZF-5/30 bins": _ZF([56_066_152]),
+    "he2014/T2/ZF-5/no SPP": _ZF([62_357_608], **_levels()),
+    "he2014/T2/ZF-5/single-size": _ZF_50,
+    "he2014/T2/ZF-5/multi-size": _ZF_50,
+    "he2014/text/ZF-5/30 bins": _ZF([56_066_152], **_levels(1, 2, 3, 4)),
 }

@@ -5,7 +5,16 @@ configs with papers reads these quantities off a config.
 """
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.report.paper import wide
+from resnet_jax.report.paper import (
+    gruening2021,
+    han2020,
+    hara2018,
+    huang2017,
+    plain_recipes,
+    rastegari2016,
+    steps_and_grids,
+    wide,
+)
 from resnet_jax.report.paper.facts import (
     ALL_BUT_SLOPES,
     CIFAR_DATA,
@@ -266,6 +275,13 @@ RECIPES: dict[str, Facts] = {
     "huang2016/cifar/1202": HUANG2016_CIFAR_1202,
     "hu2018/imagenet": HU2018_IMAGENET,
     **wide.RECIPES,
+    **huang2017.RECIPES,
+    **plain_recipes.RECIPES,
+    **han2020.RECIPES,
+    **rastegari2016.RECIPES,
+    **gruening2021.RECIPES,
+    **steps_and_grids.RECIPES,
+    **hara2018.RECIPES,
 }
 
 

@@ -13,6 +13,32 @@ PAPERS = {
     "arXiv 1605.07146",
     "xie2017": "Xie et al. 2017, Aggregated Residual Transformations, arXiv 1611.05431",
     "hu2018": "Hu et al. 2018, Squeeze-and-Excitation, arXiv 1709.01507",
+    "huang2017": "Huang et al. 2017, Densely Connected Convolutional Networks, "
+    "arXiv 1608.06993",
+    "pleiss2017": "Pleiss et al. 2017, Memory-Efficient DenseNets, arXiv 1707.06990",
+    "lin2014": "Lin et al. 2014, Network in Network, arXiv 1312.4400",
+    "he2014": "He et al. 2014, Spatial Pyramid Pooling, arXiv 1406.4729",
+    "springenberg2015": "Springenberg et al. 2015, Striving for Simplicity, "
+    "arXiv 1412.6806",
+    "simonyan2015": "Simonyan & Zisserman 2015, Very Deep Convolutional Networks, "
+    "arXiv 1409.1556",
+    "liu2017": "Liu et al. 2017, Network Slimming, arXiv 1708.06519",
+    "han2020": "Han et al. 2020, GhostNet, arXiv 1911.11907",
+    "han2022": "Han et al. 2022, GhostNets on Heterogeneous Devices, IJCV",
+    "rastegari2016": "Rastegari et al. 2016, XNOR-Net, arXiv 1603.05279",
+    "gruening2021": "Gruening & Barth 2021, Min-Nets, SVRHM workshop at NeurIPS",
+    "zhu2022": "Zhu et al. 2022, RKCNN, arXiv 1802.08831",
+    "eliasof2023": "Eliasof et al. 2023, MGIC, SIAM J. Sci. Comput.",
+    "hara2018": "Hara et al. 2018, Can Spatiotemporal 3D CNNs Retrace the History of "
+    "2D CNNs and ImageNet?, arXiv 1711.09577",
+}
+
+# Where numbers stand that no numbered table holds.
+PLACES = {
+    "text": "running text",
+    "README": "README of the released code",
+    "results": "results in the released code",
+    "jpeg": "results on JPEG images in the released code",
 }
 
 Statistic = Literal["single", "best", "median", "mean"]
@@ -65,8 +91,8 @@ class Value:
     @property
     def source(self) -> str:
         """The paper and the place in it, for people."""
-        in_text = self.table == "text"
-        place = "running text" if in_text else f"Table {self.table.removeprefix('T')}"
+        numbered = f"Table {self.table.removeprefix('T')}"
+        place = PLACES.get(self.table, numbered)
         return f"{PAPERS[self.paper]}, {place}"
 
 

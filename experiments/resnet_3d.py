@@ -1,6 +1,6 @@
 """3D ResNets on Kinetics-400 (Hara et al. 2018, Table 2 and released code).
 
-    python -m resnet_jax.main --config experiments/families/resnet_3d.py:ResNet-18
+    python -m resnet_jax.main --config experiments/resnet_3d.py:ResNet-18
 
 Clips of 16 frames of 112x112, shortcuts of type A up to 34 layers, B from 50 on.
 Recipe: 200 epochs of batches of 128, rate 0.1, weight decay 1e-3, momentum 0.9 with
@@ -8,7 +8,8 @@ dampening 0.9. Accuracies (top-1, top-5): 54.2, 78.1 % for ResNet-18, 65.1, 85.7
 ResNeXt-101, scores averaged over the clips of a video. Here a clip is scored alone.
 
 Needs Kinetics as a tfds set whose clips are sequences of 16 images of 112x112; tfds has
-no such set, and makes none without videos that lie there.
+no such set, and makes none without videos that lie there. Copies of Kinetics differ in
+how many videos they still have, so the audit leaves what depends on it open.
 """
 
 from resnet_jax.config import configured

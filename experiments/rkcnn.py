@@ -1,6 +1,6 @@
 """RKCNN, explicit (E) and with updated slopes (I, R), on CIFAR (Zhu et al. 2022, code).
 
-    python -m resnet_jax.main --config experiments/families/rkcnn.py:RKCNN-E-5_5_5
+    python -m resnet_jax.main --config experiments/rkcnn.py:RKCNN-E-5_5_5
 
 Five stages of 80 channels and one step in each of three periods. Recipe (released
 code): 300 epochs of batches of 32, rate 0.1, a tenth of it at 150 and 225, Nesterov

@@ -1,6 +1,6 @@
 """All-CNN and its controls on CIFAR-10 (Springenberg et al. 2015, Table 3).
 
-    python -m resnet_jax.main --config experiments/families/all_cnn.py:All-CNN-C
+    python -m resnet_jax.main --config experiments/all_cnn.py:All-CNN-C
 
 9.08 % test error for All-CNN-C without augmentation, 9.74 % for C with pools. Recipe
 (Sec. 3): momentum 0.9, the best of the rates 0.25, 0.1, 0.05 and 0.01, a tenth of it
@@ -42,6 +42,14 @@ PAPER = {model: f"springenberg2015/T3/{model}" for model in MODELS} | {
 RECIPE = {
     row: "springenberg2015/cifar" + "/augmented" * row.endswith("augmented")
     for row in ROWS
+}
+DEVIATIONS = {
+    "optim.learning_rate": "one of the four rates that the paper chose the best of",
+    "data.augment": {"*-augmented": "crops of a 4-pixel pad; the paper shifts by up to 5"},
+    "data.normalize": "channel mean and std, the mean of each pixel where augmented; "
+    "the paper normalises contrast and whitens",
+    "data.batch_size": "not stated; here the usual one",
+    "model.init": "not stated; here that of He et al. 2015",
 }
 
 

@@ -1,6 +1,6 @@
 """VGG nets on CIFAR: what network slimming and Ghost modules start from.
 
-    python -m resnet_jax.main --config experiments/families/vgg.py:VGG-19
+    python -m resnet_jax.main --config experiments/vgg.py:VGG-19
 
 6.34 % test error on CIFAR-10 and 26.74 % on CIFAR-100 for VGG-19, which ends with the
 mean of the last map (Liu et al. 2017, Table 1). VGG-16 has a hidden layer of 512 (Han
@@ -36,8 +36,9 @@ PAPER = {
     "VGG-19": "liu2017/T1/VGG-19/CIFAR-10",
     "VGG-19-C100": "liu2017/T1/VGG-19/CIFAR-100",
 }
-NETWORK = {"VGG-16": "han2020/VGG-16"}
+NETWORK = {"VGG-16": "han2020/T5/VGG-16"}
 RECIPE = {"VGG-19": "liu2017/cifar", "VGG-19-C100": "liu2017/cifar100"}
+DEVIATIONS = {}
 
 
 def get_config(row="VGG-19"):

@@ -1,6 +1,6 @@
 """Concatenated layers on CIFAR (Huang et al. 2017, Table 2).
 
-    python -m resnet_jax.main --config experiments/families/densenet.py:BC-100-12
+    python -m resnet_jax.main --config experiments/densenet.py:BC-100-12
 
 Rows are depth and growth rate; BC has bottlenecks and halves channels at transitions.
 Rows without more are CIFAR-10 with flips and 4-pixel translations ("C10+"), `C100` the
@@ -62,6 +62,7 @@ ROWS = {_row(net, column): NETS[net] | COLUMNS[column][1] for net, column in CEL
 PAPER = {_row(net, column): f"huang2017/T2/{net}/{column}" for net, column in CELLS}
 RECIPE = {_row(net, column): f"huang2017/{column}" for net, column in CELLS}
 SEEDS = (0, 1, 2)
+DEVIATIONS = {}
 
 
 def get_config(row="BC-100-12"):

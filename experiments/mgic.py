@@ -1,6 +1,6 @@
 """Multigrid in channels on CIFAR-10 (MGIC: Eliasof et al. 2023, released code).
 
-    python -m resnet_jax.main --config experiments/families/mgic.py:MGIC-34
+    python -m resnet_jax.main --config experiments/mgic.py:MGIC-34
 
 V-cycles over grouped residual steps in the layout of ResNet-34 for small images: 4.4M
 parameters, where ResNet-34 has 21.3M. Groups of 32, levels down to fewer than 32

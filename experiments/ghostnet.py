@@ -1,6 +1,6 @@
 """Ghost modules, GhostNet and G-Ghost-RegNetX on ImageNet (Han et al. 2020 and 2022).
 
-    python -m resnet_jax.main --config experiments/families/ghostnet.py:GhostNet-1.0x
+    python -m resnet_jax.main --config experiments/ghostnet.py:GhostNet-1.0x
 
 26.1 % top-1 error for GhostNet 1.0x (141M multiply-adds), 25.0 % for Ghost-ResNet-50 at
 s=2, 22.2 % for G-Ghost-RegNetX-3.2GF. Recipe of GhostNet (released TensorFlow code):
@@ -57,7 +57,7 @@ PAPER = {
     "ResNet-50": "han2020/T6/ResNet-50",
     "Ghost-ResNet-50-s2": "han2020/T6/Ghost-ResNet-50 s=2",
     "Ghost-ResNet-50-s4": "han2020/T6/Ghost-ResNet-50 s=4",
-    **{row: f"han2022/text/{row}" for row in STAGES},
+    **{row: f"han2022/README/{row}" for row in STAGES},
 }
 RECIPE = dict.fromkeys(SMALL, "han2020/imagenet")
 RECIPE |= dict.fromkeys(STAGES, "han2022/imagenet")
@@ -65,8 +65,9 @@ DEVIATIONS = {
     "data.augment": {
         "GhostNet*": "areas from 0.08 at every width, colour jitter of fb.resnet.torch "
         "with AlexNet's colours",
+        "G-Ghost*": "with the colours of fb.resnet.torch, which the example leaves as "
+        "they are",
     },
-    "evaluation": {"GhostNet*": "bilinear, not bicubic"},
 }
 
 

@@ -1,6 +1,6 @@
 """Network in Network on CIFAR (Lin et al. 2014, Tables 1 and 2).
 
-    python -m resnet_jax.main --config experiments/families/nin.py:NIN
+    python -m resnet_jax.main --config experiments/nin.py:NIN
 
 10.41 % test error on CIFAR-10, 8.81 % with translation and flip, 35.68 % on CIFAR-100.
 Recipe (mavenlin/cuda-convnet): momentum 0.9, weight decay 1e-5, on CIFAR-100 1e-3,
@@ -39,9 +39,12 @@ RECIPE = {
     "NIN-C100": "lin2014/cifar100",
 }
 DEVIATIONS = {
-    "optim.boundaries": "the paper divides where the training error stalls",
+    "optim.boundaries": "the paper divides twice, where the training error stalls",
+    "optim.learning_rate": "not stated; ours",
+    "train.epochs": "not stated; ours",
     "data.augment": {"*-augmented": "crops of a 4-pixel pad, for translations"},
-    "data.normalize": "the mean of each pixel; the paper whitens",
+    "data.normalize": "channel mean and std, the mean of each pixel where augmented; "
+    "the paper normalises contrast and whitens",
     "model.init": "He et al. 2015; the paper's N(0, 0.05) is one std for all layers",
 }
 

@@ -1,6 +1,6 @@
 """Binary weights and XNOR-Net with ResNet-18 on ImageNet (Rastegari et al. 2016).
 
-    python -m resnet_jax.main --config experiments/families/xnor.py:XNOR-Net
+    python -m resnet_jax.main --config experiments/xnor.py:XNOR-Net
 
 Table 2: 30.7 % top-1 error in full precision, 39.2 % with binary weights, 48.8 % with
 binary inputs too. Recipe (Sec. 4.1): 58 epochs of batches of 256, rate 0.1, a hundredth

@@ -1,6 +1,6 @@
 """Ghost modules in VGG-16 and ResNet-56 on CIFAR-10 (Han et al. 2020, Tables 3 to 5).
 
-    python -m resnet_jax.sweep --config experiments/families/ghost_cifar.py
+    python -m resnet_jax.sweep --config experiments/ghost_cifar.py
 
 7.3 % test error for Ghost-ResNet-56 (438,154 parameters), 7.0 % for ResNet-56 (twice
 as many); 6.3 % for Ghost-VGG-16, 6.4 % for VGG-16. Rows -d and -s are the kernel and

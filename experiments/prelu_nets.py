@@ -1,6 +1,6 @@
 """PReLU-nets on ImageNet (He et al. 2015, Tables 2 and 5).
 
-    python -m resnet_jax.main --config experiments/families/prelu_nets.py:14-PReLU
+    python -m resnet_jax.main --config experiments/prelu_nets.py:14-PReLU
 
 Table 2, 14 layers: top-1 33.82 % with ReLU, 32.71 % with a slope a layer, 32.64 % with
 a slope a channel. Table 5: 26.48 % for A with ReLU, 25.59, 25.53 and 24.27 % for A, B
@@ -66,7 +66,8 @@ RECIPE = {
 DEVIATIONS = {
     "model.init": {"*-Xavier": "what the row compares"},
     "optim.boundaries": "the paper divides where the error plateaus; here equal parts",
-    "data.augment": "shorter side of imagenet_scale, and its colours in the small nets",
+    "data.augment": "shorter side 256 to 480 for both; theirs 256 to 512, and in the "
+    "small nets 256 without altered colours",
     "data.normalize": "channel mean and std, not the mean of each pixel",
     "evaluation": "centre crop of 224; the tables score 10 views",
 }

@@ -1,7 +1,7 @@
 """Min-Nets against pyramid units on CIFAR-10 (Gruening & Barth 2021, released code).
 
-    python -m resnet_jax.sweep --config experiments/families/min_nets.py
-    python -m resnet_jax.main --config experiments/families/min_nets.py:Min-Net-56
+    python -m resnet_jax.sweep --config experiments/min_nets.py
+    python -m resnet_jax.main --config experiments/min_nets.py:Min-Net-56
 
 N = 3, 5, 7 and 9 units a stage, 6N+2 layers; the first unit of each stage takes the
 minimum of two depthwise filters. Recipe: 200 epochs of batches of 128, rate 0.1, a

@@ -1,6 +1,6 @@
 """Spatial pyramid pooling on ImageNet: ZF-5 (He et al. 2014, Table 2).
 
-    python -m resnet_jax.main --config experiments/families/spp_net.py:50-bins
+    python -m resnet_jax.main --config experiments/spp_net.py:50-bins
 
 Top-1 35.99 % without a pyramid, 34.98 % with 50 bins, 35.06 % with 30. Recipe (Sec.
 3.1): rate 0.01, divided by 10 twice where the error plateaus, 70 epochs, shorter side
@@ -40,7 +40,10 @@ RECIPE = "he2014/imagenet"
 DEVIATIONS = {
     "model.init": "He et al. 2015; the paper's N(0, 0.01) is one std for all layers",
     "optim.boundaries": "the paper divides where the error plateaus; here equal parts",
-    "data.augment": "shorter side of imagenet_scale",
+    "data.augment": "shorter side 256 to 480 and crops from anywhere; theirs has 256, "
+    "and its crops are from the centre and the corners",
+    "data.batch_size": "not stated; that of He et al. 2015",
+    "optim.weight_decay": "not stated; that of He et al. 2015",
     "data.normalize": "channel mean and std, not the mean of each pixel",
     "evaluation": "centre crop of 224; the tables score 10 views",
 }

@@ -1,0 +1,101 @@
+"""Every family at small size on handwritten digits, beside a pre-activation net.
+
+    python -m resnet_jax.sweep --config experiments/digits_families.py
+
+One recipe for all, made for PreAct-20: what a row shows is that its family trains, what
+it costs, and no more; the papers' own sizes and schedules are in files named after
+them. The 3D rows see clips of a digit that moves (8 frames of 16x16), made of the same
+digits in the same split. Not a table of any paper.
+"""
+
+from resnet_jax.config import configured
+from resnet_jax.recipes import DIGITS
+
+PREACT = {"model.unit.order": "full_pre", "model.unit.shortcut": "A"}
+BASE = DIGITS | {"model.depth": 20}
+
+
+def net(name, **fields):
+    return {"model.name": name} | {f"model.{key}": v for key, v in fields.items()}
+
+
+def preact(**fields):
+    return PREACT | {f"model.unit.{key}": v for key, v in fields.items()}
+
+
+def wide(**fields):
+    return net("wide_resnet", depth=10, width=2.0) | preact(**fields)
+
+
+def dense(order="full_pre", **fields):
+    units = {"model.unit.order": order, "model.unit.shortcut": "none"}
+    return net("densenet", depth=16, growth=8, **fields) | units
+
+
+def step(**fields):
+    return net("rk_resnet", depth=14) | preact(**fields)
+
+
+def rkcnn(depth, variant):
+    return net("rkcnn", depth=depth, width=0.25, variant=variant)
+
+
+def small_vgg(**fields):
+    return net("vgg", size="digits", depth=7, width=0.25, **fields)
+
+
+def clips(depth, **fields):
+    slots = {"model.unit.shortcut": "A"} | {
+        f"model.unit.{key}": value for key, value in fields.items()
+    }
+    small = net("small_resnet_3d", depth=depth, width=0.5)
+    return small | slots | {"data.name": "moving_digits"}
+
+
+BC = {"model.unit.branch": "bottleneck", "model.compression": 0.5}
+SHAKES = {"model.unit.survival": 0.5, "model.unit.dropped": "shaken"}
+CYCLES = {"model.unit.mg_group": 8, "model.unit.mg_coarsest": 8}
+GROUPS = {"branch": "bottleneck", "cardinality": 4, "group_width": 32.0}
+MIN = {"model.unit.order": "pyramid", "model.unit.shortcut": "avgpool-A"}
+
+ROWS = {
+    "PreAct-20": preact(),
+    "ResNet-20-A": {"model.unit.shortcut": "A"},
+    "PreAct-20-PReLU": preact() | {"model.act": "prelu"},
+    "WRN-10-2": wide(),
+    "WRN-10-2-dropout": wide(noise="dropout"),
+    "WRN-10-2-DropBlock": wide(noise="drop_block", noise_rate=0.1, noise_block=3),
+    "ResNeXt-20-4x32d": preact(stride_at="3x3", **GROUPS),
+    "SE-PreAct-20": preact(gate="se", se_reduction=8),
+    "PreAct-20-stochastic-depth": preact(survival=0.8),
+    "PreAct-20-ShakeDrop": preact() | SHAKES,
+    "Shake-Shake-20": preact(arms=2),
+    "Ghost-ResNet-20": {"model.operator": "ghost", "model.unit.shortcut": "A"},
+    "G-Ghost-ResNet-20": {"model.ghost_share": 0.5, "model.unit.shortcut": "A"},
+    "GhostNet-0.5x": net("ghostnet", size="digits", width=0.5),
+    "Min-Net-20": net("min_net", depth=20) | MIN,
+    "MGIC-18": net("mgic_net", depth=18, width=0.25) | CYCLES,
+    "Euler-14": step(tableau="euler"),
+    "RK4-14": step(tableau="rk4"),
+    "RKCNN-E": rkcnn(32, "E"),
+    "RKCNN-I": rkcnn(62, "I"),
+    "BWN-20": preact() | {"model.operator": "binary"},
+    "XNOR-20": preact() | {"model.operator": "xnor", "model.act": "none"},
+    "DenseNet-16": dense(),
+    "DenseNet-BC-16": dense() | BC,
+    "harmonic-16": dense(order="original", links="harmonic"),
+    "threshold-16": dense(links="threshold"),
+    "NIN": net("nin", width=0.25),
+    "All-CNN-C": net("all_cnn", size="digits", variant="All-CNN-C", width=0.25),
+    "VGG-7": small_vgg(variant="fc"),
+    "VGG-7-SPP": small_vgg(variant="fc", levels=(2, 1)),
+    "3D-ResNet-8-A": clips(8),
+    "3D-PreAct-8": clips(8, order="full_pre"),
+    "3D-ResNeXt-11": clips(11, shortcut="B", **GROUPS),
+}
+SEEDS = (0, 1, 2)
+PAPER = {}
+
+
+def get_config(row="PreAct-20"):
+    return configured(BASE, ROWS, row)

@@ -1,0 +1,243 @@
+"""Every slot with every other: shapes, gradients, the loop; what is refused."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules.branches import BASIC, BOTTLENECK, SINGLE, B
+from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.min_nets import Min
+from resnet_jax.modules.multigrid import Multigrid
+from resnet_jax.modules.noise import DropBlock
+from resnet_jax.modules.operators import BWN, XNOR, Binary, Ghost
+from resnet_jax.modules.rectifiers import Elu, LeakyRelu, Linear, PRelu, Relu, RRelu
+from resnet_jax.modules.runge_kutta import MIDPOINT, RungeKutta
+from resnet_jax.modules.shakes import ShakeShake
+from resnet_jax.modules.shortcuts import Add, Dropped, Gated, Scaled, Separable
+from resnet_jax.modules.stages import Stage
+from resnet_jax.modules.units import (
+    FULL_PRE,
+    NORM_AFTER_ADDITION,
+    ORIGINAL,
+    PYRAMID,
+    RELU_BEFORE_ADDITION,
+    RELU_ONLY_PRE,
+    SE,
+    ResidualUnit,
+    UnitSpec,
+)
+
+SLOTS = {
+    "branch": {
+        "basic": BASIC,
+        "bottleneck": BOTTLENECK,
+        "single": SINGLE,
+        "ResNeXt": B((1, 3, 1), inner=1 / 2, cardinality=4, stride_at=1),
+        "Min": Min(),
+        "multigrid": Multigrid(group=4, coarsest=4),
+        "Runge-Kutta": RungeKutta(MIDPOINT),
+    },
+    "order": {
+        "original": ORIGINAL,
+        "norm after addition": NORM_AFTER_ADDITION,
+        "relu before addition": RELU_BEFORE_ADDITION,
+        "relu-only pre": RELU_ONLY_PRE,
+        "full pre": FULL_PRE,
+        "pyramid": PYRAMID,
+    },
+    "shortcut": {
+        name: name for name in ("A", "B", "C", "avgpool-A", "none")
+    } | {"separable": Separable()},
+    "gate": {"open": None}
+    | {place: SE(4, place) for place in ("standard", "pre", "post", "identity")},
+    "act": {
+        "ReLU": Relu(),
+        "LReLU": LeakyRelu(),
+        "PReLU": PRelu("channel"),
+        "PReLU a layer": PRelu("layer"),
+        "ELU": Elu(),
+        "none": Linear(),
+    },
+    "operator": {
+        "plain": None,
+        "Ghost": Ghost(),
+        "BWN": BWN,
+        "XNOR": XNOR,
+        "signs": Binary("signs"),
+    },
+    "rank": {"1D": 1, "2D": 2, "3D": 3},
+    "join": {"add": Add(), "scaled": Scaled(), "gated": Gated(), "both": Gated("both")},
+}  # fmt: skip
+PRIME = 7  # no slot has more values
+
+# Any two values of any two slots meet in one of these 49: an orthogonal array, from the
+# lines of the plane over 7 elements.
+PAIRWISE = [
+    {
+        slot: list(values)[((i + k * j) if k < PRIME else j) % PRIME % len(values)]
+        for k, (slot, values) in enumerate(SLOTS.items())
+    }
+    for i, j in itertools.product(range(PRIME), repeat=2)
+]
+NOISY = {
+    "dropped shortcut": ({"join": Dropped()}, Relu()),
+    "DropBlock": ({"branch": B((3, 3), noise=DropBlock(block=3))}, Relu()),
+    "Shake-Shake": ({"branch": ShakeShake(), "order": RELU_ONLY_PRE}, Relu()),
+    "RReLU": ({}, RRelu()),
+}
+
+
+def refused(words):
+    """The reason why these words make no unit; None for those that do."""
+    if words["shortcut"] == "none" and words["join"] != "add":
+        return "shortcut 'none' joins nothing"
+    if words["shortcut"] == "none" and words["gate"] == "identity":
+        return "se_place='identity': needs a shortcut"
+    return None
+
+
+def specs(words):
+    """(UnitSpec, LayersSpec) of a word a slot; the first word where none is given."""
+    first = {slot: next(iter(values)) for slot, values in SLOTS.items()}
+    given = {slot: SLOTS[slot][word] for slot, word in (first | words).items()}
+    shared = {name: given.pop(name) for name in ("act", "operator", "rank")}
+    return UnitSpec(**given), LayersSpec(**shared)
+
+
+def images(rank, side=4):
+    shape = (3, *(side,) * rank, 8)
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def key(seed):
+    return jax.random.key(seed, impl="rbg")  # compiles fast
+
+
+@pytest.mark.parametrize("rank", SLOTS["rank"])
+@pytest.mark.parametrize("branch", SLOTS["branch"])
+def test_shapes_of_the_whole_product(branch, rank):
+    """Where a unit subsamples and widens; rectifiers and operators take turns."""
+    axes = [SLOTS[slot] for slot in ("order", "shortcut", "gate")]
+    turns = itertools.cycle(itertools.product(SLOTS["act"], SLOTS["operator"]))
+    made = 0
+    for order, shortcut, gate in itertools.product(*axes):
+        act, operator = next(turns)
+        words = {
+            "branch": branch, "order": order, "shortcut": shortcut, "gate": gate,
+            "act": act, "operator": operator, "rank": rank,
+        }  # fmt: skip
+        if refused(words | {"join": "add"}):
+            continue
+        unit, layers = specs(words)
+        init = functools.partial(
+            ResidualUnit(unit, layers, 16, 2).init_with_output, train=False
+        )
+        x = jnp.asarray(images(layers.rank), jnp.float32)
+        out, _ = jax.eval_shape(init, key(0), x, None)
+        assert out.shape == (3, *(2,) * layers.rank, 16), words
+        made += 1
+    assert made == 6 * (6 * 5 - 1)
+
+
+@pytest.mark.parametrize("words", [w for w in PAIRWISE if refused(w)], ids=str)
+def test_illegal_ones_are_refused(words):
+    with pytest.raises(ConfigError, match=refused(words)):
+        specs(words)
+
+
+def staged(unit, layers, mode="scan"):
+    """Three units, the first subsamples and widens; variables drawn; images."""
+    layers = dataclasses.replace(layers, dtype="float64")
+    stage = Stage(unit, unit, layers, 3, 16, 2, mode)
+    x = jnp.asarray(images(layers.rank))
+    init = functools.partial(stage.init, train=False)
+    shapes = jax.eval_shape(init, key(0), x, None)
+    drawn = reference.draw(shapes, np.random.default_rng(1))
+    return stage, jax.tree.map(jnp.asarray, drawn), x
+
+
+def by_hand(stage, variables, x):
+    """Unit after unit, on slices of what is stacked; (y, running statistics)."""
+    run = {"train": True, "mutable": ["batch_stats"]}
+    first = ResidualUnit(stage.first, stage.layers, stage.features, stage.strides)
+    own = {name: tree.get("first", {}) for name, tree in variables.items()}
+    x, changed = first.apply(own, x, None, **run)
+    stats, rest = [], ResidualUnit(stage.rest, stage.layers, stage.features)
+    for k in range(stage.units - 1):
+        held = {name: tree.get("rest", {}) for name, tree in variables.items()}
+        x, new = rest.apply(jax.tree.map(lambda a, k=k: a[k], held), x, None, **run)
+        stats.append(new.get("batch_stats", {}))
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *stats)
+    return x, {"first": changed.get("batch_stats", {}), "rest": stacked}
+
+
+def by_stage(stage, variables, x, **rngs):
+    y, new = stage.apply(
+        variables, x, None, train=True, mutable=["batch_stats"], rngs=rngs
+    )
+    return y, {"first": {}, "rest": {}} | dict(new.get("batch_stats", {}))
+
+
+def with_gradients(run, stage, variables, x, **rngs):
+    """((loss, (y, statistics)), gradients by every parameter and by the images)."""
+
+    def loss(params, x):
+        y, stats = run(stage, variables | {"params": params}, x, **rngs)
+        return jnp.square(y + 1.0).sum(), (y, stats)
+
+    whole = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    quick = jax.jit(whole, compiler_options={"xla_backend_optimization_level": 0})
+    return quick(variables["params"], x)
+
+
+def assert_alike(found, wanted):
+    def compare(path, a, b):
+        scale = max(np.abs(b).max(), 1.0)
+        where = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * scale, err_msg=where)
+        assert np.isfinite(a).all(), where
+
+    jax.tree_util.tree_map_with_path(compare, found, wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [w for w in PAIRWISE if not refused(w)], ids=str)
+def test_the_loop_is_unit_after_unit(words, float64):
+    """Outputs, running statistics and finite gradients, all as by hand."""
+    stage, variables, x = staged(*specs(words))
+    assert_alike(
+        with_gradients(by_stage, stage, variables, x),
+        with_gradients(by_hand, stage, variables, x),
+    )
+
+
+@pytest.mark.parametrize("slots, act", NOISY.values(), ids=NOISY)
+def test_noise_in_the_loop_is_noise_in_straight_lines(slots, act, float64):
+    unit, layers = UnitSpec(**slots), LayersSpec(act=act)
+    stage, variables, x = staged(unit, layers)
+    straight, _, _ = staged(unit, layers, "unroll")
+    rngs = {"noise": key(3)}
+    looped = with_gradients(by_stage, stage, variables, x, **rngs)
+    assert_alike(looped, with_gradients(by_stage, straight, variables, x, **rngs))
+    other = with_gradients(by_stage, stage, variables, x, noise=key(4))
+    assert not np.allclose(looped[0][0], other[0][0])
+
+
+def test_every_pair_of_values_meets():
+    for a, b in itertools.combinations(SLOTS, 2):
+        met = {(words[a], words[b]) for words in PAIRWISE}
+        assert met == set(itertools.product(SLOTS[a], SLOTS[b]))
+
+
+def test_a_gate_that_leaves_nothing_is_refused():
+    unit = UnitSpec(gate=SE(32))
+    init = functools.partial(ResidualUnit(unit, LayersSpec(), 16).init, train=False)
+    with pytest.raises(ConfigError, match=r"se_reduction=32: leaves nothing of 16 ch"):
+        jax.eval_shape(init, key(0), jnp.zeros((1, 4, 4, 16)), None)
