@@ -12,7 +12,7 @@ from resnet_jax.config import configured
 from resnet_jax.recipes import DIGITS
 
 PREACT = {"model.unit.order": "full_pre", "model.unit.shortcut": "A"}
-BASE = DIGITS | {"model.depth": 20}
+BASE = DIGITS | {"model.depth": 20, "train.epochs": 12.0, "train.eval_every": 67}
 
 
 def net(name, **fields):
