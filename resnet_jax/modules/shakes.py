@@ -39,6 +39,11 @@ class ShakeShake:
 
     arm: Branch = BASIC
 
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Those of an arm: where depth is counted, the other one adds nothing."""
+        return self.arm.kernels
+
     def __call__(
         self,
         layers: Layers,
