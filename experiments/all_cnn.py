@@ -45,7 +45,7 @@ RECIPE = {
 }
 DEVIATIONS = {
     "optim.learning_rate": "one of the four rates that the paper chose the best of",
-    "data.augment": {"*-augmented": "crops of a 4-pixel pad; the paper shifts by up to 5"},
+    "data.augment": {"*-augmented": "crops of a 4-pixel pad; theirs shift by up to 5"},
     "data.normalize": "channel mean and std, the mean of each pixel where augmented; "
     "the paper normalises contrast and whitens",
     "data.batch_size": "not stated; here the usual one",

@@ -13,7 +13,7 @@ import numpy as np
 from resnet_jax import runs, slopes, workdir
 from resnet_jax.feeds import mixing
 from resnet_jax.fields import Config
-from resnet_jax.modules.lsuv import lsuv
+from resnet_jax.lsuv import lsuv
 from resnet_jax.opening import Experiment, prepare
 from resnet_jax.resume import refuse_end_behind, refuse_other_config
 from resnet_jax.spec import replaced

@@ -13,8 +13,9 @@ from resnet_jax.fields import ModelConfig
 from resnet_jax.modules import densenet, runge_kutta
 from resnet_jax.modules.branches import SINGLE
 from resnet_jax.modules.operators import Ghost
+from resnet_jax.modules.spp import SPP
 from resnet_jax.slots import BRANCHES, ORDERS, branch, convolutions, noise, residual
-from resnet_jax.spec import flat
+from resnet_jax.spec import flat, replaced
 from resnet_jax.zoo import clips, dense, ghosts, plain_nets, resnets, steps_and_grids
 
 
@@ -45,14 +46,24 @@ BRANCH = (
 def network(model: ModelConfig) -> Any:
     """The spec of a model, but for its layers and its number of classes."""
     family, default = FAMILIES[model.name], flat(dataclasses.asdict(ModelConfig()))
-    known = COMMON + family.reads
+    known = (*COMMON, "levels", *family.reads)
     for path, value in flat(dataclasses.asdict(model)).items():
         if value != default[path] and not path.startswith(known):
-            raise ConfigError(
-                f"model.{path}={value!r}: model.name={model.name!r} has no such part; "
-                "leave it out"
-            )
-    return family.make(model)
+            raise _unheard(model, path, value)
+    spec = family.make(model)
+    if not model.levels or "levels" in family.reads:
+        return spec
+    # A pyramid takes the place of all that a head does ahead of its hidden layers.
+    if not hasattr(spec, "head"):
+        raise _unheard(model, "levels", model.levels)
+    return replaced(spec, {"head.pool": SPP(model.levels)})
+
+
+def _unheard(model, path, value):
+    return ConfigError(
+        f"model.{path}={value!r}: model.name={model.name!r} has no such part; "
+        "leave it out"
+    )
 
 
 def of_depth(zoo_function: Callable[..., Any], default: str) -> Family:

@@ -93,7 +93,7 @@ class ModelConfig:
     growth: Count | None = None  # k of DenseNets; None: the paper's
     compression: Annotated[float, Field(gt=0, le=1)] = 1.0  # of their transitions
     links: Literal["dense", "harmonic", "threshold"] = "dense"  # between their layers
-    levels: tuple[Count, ...] = ()  # of a spatial pyramid; (): none
+    levels: tuple[Count, ...] = ()  # of a pyramid for the head's pool; (): none
     # what stands for every convolution behind the stem, and the Ghost module's s and d
     operator: Literal["none", "ghost", "binary", "xnor", "xnor_signs"] = "none"
     ghost_ratio: Annotated[int, Field(ge=2)] = 2

@@ -13,7 +13,6 @@ from resnet_jax import build, cost, peaks
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.feeds import Feeds, open_feeds
 from resnet_jax.fields import Config
-from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.spec import replaced
 from resnet_jax.train import loop, parallel
 from resnet_jax.train.optim import OptimSpec
@@ -26,7 +25,7 @@ class Experiment:
 
     config: Config
     feeds: Feeds
-    net: ResNetSpec
+    net: Any  # the spec of any network
     optim: OptimSpec
     devices: parallel.Devices
 

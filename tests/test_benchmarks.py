@@ -380,3 +380,12 @@ def test_our_rows_are_the_network_of_the_case(case):
     assert made.net.num_classes == case.net.classes
     assert made.config.data.batch_size == case.batch
     assert ours._counts(made)["params"] == case.net.params
+
+
+def test_the_committed_tables_are_what_was_measured():
+    results = Path(__file__).parents[1] / "results"
+    files = sorted((results / "benchmarks").glob("*.json"))
+    measured = [json.loads(file.read_text()) for file in files]
+    written = (results / "benchmarks.md").read_text()
+    assert written == render.markdown(measured, figure="benchmarks.png")
+    assert measured

@@ -198,10 +198,13 @@ def with_gradients(run, stage, variables, x, **rngs):
 
 
 def assert_alike(found, wanted):
+    """Up to rounding: of a leaf itself, and of the largest where that cancels in it."""
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted))
+
     def compare(path, a, b):
-        scale = max(np.abs(b).max(), 1.0)
+        close = 1e-10 * max(np.abs(b).max(), 1.0) + 1e-14 * largest
         where = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * scale, err_msg=where)
+        np.testing.assert_allclose(a, b, rtol=0, atol=close, err_msg=where)
         assert np.isfinite(a).all(), where
 
     jax.tree_util.tree_map_with_path(compare, found, wanted)

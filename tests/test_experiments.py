@@ -112,12 +112,14 @@ def test_row_builds_its_network(name, row, devices):
     spec = build.network(config, num_classes=classes, devices=devices)
     if config.model.name not in DEEP:
         return
+    # Two arms stand beside each other; papers count one.
+    beside = (config.model.depth - 2) * (config.model.unit.arms - 1)
     # Whom a norm groups changes no parameter: what is equal is counted once.
     norm = spec.layers.norm and dataclasses.replace(spec.layers.norm, group=None)
     layers = dataclasses.replace(spec.layers, norm=norm)
     channels = 1 if config.data.name == "digits" else 3
     counted = parts(dataclasses.replace(spec, layers=layers), channels)
-    assert counted.weighted_layers == config.model.depth
+    assert counted.weighted_layers == config.model.depth + beside
     published = PARAMETERS.get(name, {}).get(row)
     assert published in (None, counted.params)
 

@@ -12,10 +12,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.lsuv import lsuv
 from resnet_jax.modules.branches import BOTTLENECK
 from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.lsuv import lsuv
 from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, Relu, RRelu
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.shortcuts import Gated

@@ -33,7 +33,6 @@ FLOORS = [
     {"resnet", "densenet", "plain"},
     {"rkcnn"},
 ]
-ASIDE = {"lsuv"}  # work on any net: import layers at most, imported by no net
 
 # Elsewhere than here, layers come through `Layers` alone.
 DOOR = {"layers", "rectifiers", "batchnorm"}
@@ -82,10 +81,8 @@ def floor(name):
 
 
 def may_stand_on(here, there):
-    """Within modules: on lower floors, and `ASIDE` on nothing above the layers."""
-    if here in ASIDE:
-        return there in ASIDE or floor(there) <= floor("layers")
-    return there not in ASIDE and floor(there) < floor(here)
+    """Within modules: on lower floors."""
+    return floor(there) < floor(here)
 
 
 def towers(path, tree):
@@ -171,7 +168,7 @@ def test_every_file_has_its_place():
     folders = {place(path)[0] for path in FILES if path.parent != PACKAGE}
     assert folders <= {"ops"} | TOWERS | ON_MODULES
     modules = {path.stem for path in (PACKAGE / "modules").glob("*.py")} - {"__init__"}
-    assert modules <= ASIDE.union(*FLOORS)
+    assert modules == set().union(*FLOORS)
 
 
 OFFENCES = [
@@ -184,8 +181,7 @@ OFFENCES = [
     (towers, "train/step.py", "from .loop import train"),
     (floors, "modules/layers.py", "def f():\n    from resnet_jax.modules import units"),
     (floors, "modules/branches.py", "from resnet_jax.modules.shortcuts import Add"),
-    (floors, "modules/lsuv.py", "from resnet_jax.modules.resnet import ResNetSpec"),
-    (floors, "modules/resnet.py", "from resnet_jax.modules.lsuv import lsuv"),
+    (towers, "modules/resnet.py", "from resnet_jax.lsuv import lsuv"),
     (loop_on_top, "train/step.py", "from resnet_jax.train.loop import train"),
     (foreign, "data/folders.py", "import tensorflow as tf"),
     (foreign, "train/log.py", "from clu import metric_writers"),

@@ -8,6 +8,7 @@ from resnet_jax.report.__main__ import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 TABLES = sorted((ROOT / "results").glob("*/*.md"))
+SLOPES = sorted((ROOT / "results").glob("*/slopes/*.md"))
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: f"{t.parent.name}/{t.stem}")
@@ -17,5 +18,12 @@ def test_table_is_what_the_logs_give(table, capsys):
     assert main([str(experiment), *runs, "--check", str(table)]) == 0
 
 
+@pytest.mark.parametrize("table", SLOPES, ids=lambda t: t.stem)
+def test_table_of_slopes_is_what_the_runs_left(table):
+    experiment = ROOT / "experiments" / f"{table.stem}.py"
+    runs = ["--runs", str(table.parents[1])]
+    assert main([str(experiment), *runs, "--slopes", "--check", str(table)]) == 0
+
+
 def test_there_are_tables():
-    assert TABLES
+    assert TABLES and SLOPES

@@ -1,6 +1,7 @@
 """Spatial pyramid pooling against loops over bins, and its rules for sizes."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -8,9 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import runs
 
-from resnet_jax import cost
+from resnet_jax import build, cost
+from resnet_jax.config import configured, validated
 from resnet_jax.errors import ConfigError
+from resnet_jax.main import main
 from resnet_jax.modules.layers import Layers, LayersSpec
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.spp import SPP, on_map, regions
@@ -139,6 +143,81 @@ def test_a_level_larger_than_the_map_is_refused_on_shapes():
 def test_levels_are_counts(levels):
     with pytest.raises(ConfigError, match=r"levels=.*must be bins along an axis"):
         SPP(levels)
+
+
+# ---------------------------------------------------------------- in a config
+
+
+def named(name, **model):
+    """The spec of a config with these fields of `model`."""
+    fields = {f"model.{path}": value for path, value in model.items()}
+    fields |= {"model.name": name, "train.epochs": 1.0}
+    config = validated(configured(fields, {"": {}}, "").to_dict())
+    return build.network(config, num_classes=10, devices=1)
+
+
+def test_levels_make_a_pyramid_of_the_last_map():
+    """cifar_resnet of 8 layers, 4, 8 and 16 channels: 16 (1 + 4) inputs, 10 outputs."""
+    net = named("cifar_resnet", depth=8, width=0.25, levels=(1, 2)).build()
+    x = jnp.asarray(maps(2, 16, 24, 3))
+    variables = jax.jit(functools.partial(net.init, train=False))(jax.random.key(0), x)
+    head = variables["params"]["head"]
+    assert {name: leaf.shape for name, leaf in head.items()} == {
+        "kernel": (16 * (1 + 4), 10),
+        "bias": (10,),
+    }
+
+    @jax.jit
+    def apply(x):
+        return net.apply(
+            variables, x, train=False, mutable=["intermediates"],
+            capture_intermediates=lambda module, _: module.name == "stage3",
+        )  # fmt: skip
+
+    for size in ((16, 24), (9, 8)):  # maps of 4x6 and of 3x2
+        logits, kept = apply(jnp.asarray(maps(2, *size, 3)))
+        last = np.asarray(kept["intermediates"]["stage3"]["__call__"][0])
+        pooled = np.stack([pyramid(one, (1, 2), exact) for one in last])
+        expected = pooled @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, model, image, kernel",
+    [
+        ("wide_resnet", {"depth": 10}, (8, 8, 1), (64 * 5, 10)),
+        ("densenet", {"depth": 10, "unit.order": "full_pre", "unit.shortcut": "none"},
+         (8, 8, 1), ((16 + 6 * 12) * 5, 10)),
+        ("ghostnet", {"size": "digits", "width": 0.5}, (8, 8, 1), (80 * 5, 1280)),
+        ("resnet_3d", {"depth": 18}, (32, 33, 33, 3), (512 * 9, 10)),
+        ("vgg", {"depth": 7, "size": "digits"}, (8, 8, 1), (256 * 5, 10)),
+    ],
+)  # fmt: skip
+def test_levels_of_any_net_that_pools(name, model, image, kernel):
+    params = cost.shapes(named(name, levels=(1, 2), **model).build(), image)["params"]
+    first = params.get("fc1", params["head"])
+    assert first["kernel"].shape == kernel
+
+
+@pytest.mark.parametrize("name", ["nin", "rkcnn"])
+def test_levels_of_a_net_without_a_head_are_refused(name):
+    others = {"depth": 32, "variant": "E"} if name == "rkcnn" else {}
+    message = rf"model.levels=\(1, 2\): model.name='{name}' has no such part; leave it"
+    with pytest.raises(ConfigError, match=message):
+        named(name, levels=(1, 2), **others)
+
+
+def test_a_level_too_large_ends_a_run_before_it_begins(tmp_path, capsys, monkeypatch):
+    """Digits of 8x8 have a last map of 2x2."""
+    monkeypatch.setattr("resnet_jax.main.prepare_jax", lambda: None)
+    shop = runs.Workshop.open(tmp_path)
+    argv = shop.command(tmp_path / "run", {"model.levels": (1, 3)})
+    assert main(["main", *argv]) == 2
+    assert capsys.readouterr().err == (
+        "error[config] model.levels=(1, 3): 3 bins an axis do not fit a map of 2x2; "
+        "take smaller levels, or larger images\n"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 # ---------------------------------------------------------------- regions of a map

@@ -43,8 +43,8 @@ JOINS = [Add(), Scaled(), Gated("both"), Gated("shortcut"), Dropped()]
 RECTIFIERS = [LeakyRelu(), PRelu("channel"), PRelu("layer"), RRelu(), Elu()]
 
 # Five values in each of six slots: in these 25 units every value meets every value of
-# every other slot (an orthogonal array, from Latin squares). Without a shortcut there is
-# nothing to join.
+# every other slot (an orthogonal array, from Latin squares). Shortcut "none" joins
+# nothing.
 UNITS = [
     (
         UnitSpec(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.ops.kept import kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,7 @@ def _forward(spec, x, scale, bias):
     axes, wide = tuple(range(1, x.ndim - 1)), x.astype(scale.dtype)
     mean = _synced(spec, wide.mean(axes, keepdims=True))
     var = _synced(spec, jnp.square(wide - mean).mean(axes, keepdims=True))
+    mean, var = kept((mean, var))
     y = _affine(x, mean, var, scale, bias, spec)
     return (y, mean, var), (x, mean, var, scale)
 

@@ -14,7 +14,7 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.modules.branches import B
 from resnet_jax.modules.layers import Layers, Step
 from resnet_jax.modules.operators import Ghost
-from resnet_jax.modules.stages import Stage
+from resnet_jax.modules.stages import Stage, recomputing
 from resnet_jax.modules.units import SE, Order, ResidualUnit, UnitSpec
 
 LINEAR = Order(end=("norm",))  # GhostNet: nothing behind the addition
@@ -126,8 +126,7 @@ class GhostStage(Stage):
             y = rest(x, p, train=train)
             return y, layers.global_mean(y)
 
-        if self.mode in ("remat", "sqrt"):
-            step = nn.remat(step, prevent_cse=False)
+        step = recomputing(step, self.mode)
         loop = nn.scan(
             step,
             variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},

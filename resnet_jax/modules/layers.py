@@ -18,6 +18,7 @@ from resnet_jax.modules.initializers import TORCH_LINEAR, Initializer, InitSpec
 from resnet_jax.modules.rectifiers import Rectifier, Relu
 from resnet_jax.ops import pooling
 from resnet_jax.ops.convolution import convolve
+from resnet_jax.ops.kept import kept
 
 Step = Literal["norm", "act"]
 Padding = Sequence[tuple[int, int]]
@@ -132,13 +133,14 @@ class Layers:
         name: str,
     ) -> Float[Array, "b features"]:
         """Fully connected layer with bias."""
-        return nn.Dense(
+        product = nn.Dense(
             features,
             dtype=self.spec.dtype,
             param_dtype=_param_dtype(self.spec.dtype),
             kernel_init=init,
             name=name,
-        )(x)
+        )
+        return kept(product(x))
 
     def dropout(self, x: Array, rate: float, *, name: str) -> Array:
         drop = nn.Dropout(rate, rng_collection="noise", name=name)
@@ -160,7 +162,7 @@ class Layers:
     def global_mean(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b c"]:
         """Global average pooling, summed at least in float32."""
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return wide.mean(axis=tuple(range(1, x.ndim - 1))).astype(x.dtype)
+        return kept(wide.mean(axis=tuple(range(1, x.ndim - 1))).astype(x.dtype))
 
     def max_pool(
         self, x: Array, *, window: int, strides: int, padding: tuple[int, int] = (0, 0)
@@ -204,6 +206,7 @@ class Convolution(nn.Module):
             groups=self.groups,
             padding=self.padding,
         )
+        y = kept(y)
         if self.bias_init:
             bias = self.param("bias", self.bias_init, (self.features,), dtype)
             y += bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)

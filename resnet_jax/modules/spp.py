@@ -36,7 +36,8 @@ class SPP:
     def __post_init__(self):
         if not self.levels or min(self.levels) < 1:
             raise ConfigError(
-                f"levels={self.levels}: must be bins along an axis, e.g. (1, 2, 3, 6)"
+                f"model.levels={self.levels}: must be bins along an axis, e.g. "
+                "(1, 2, 3, 6)"
             )
 
     def __call__(
@@ -48,7 +49,7 @@ class SPP:
         size = x.shape[1:-1]
         if n > min(size):
             raise ConfigError(
-                f"levels={self.levels}: {n} bins an axis do not fit a map of "
+                f"model.levels={self.levels}: {n} bins an axis do not fit a map of "
                 f"{'x'.join(map(str, size))}; take smaller levels, or larger images"
             )
         for axis in range(1, x.ndim - 1):  # a maximum over boxes is one over axes

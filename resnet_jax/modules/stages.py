@@ -1,6 +1,7 @@
 """Stages: units at one resolution, stored stacked and run as a loop."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -12,15 +13,26 @@ from jaxtyping import Array, Float
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.units import ResidualUnit, UnitSpec
+from resnet_jax.ops.kept import POLICY
 
 # How a stage runs, never what it is: all share one layout of parameters.
-# scan   one loop over the units: program size does not grow with depth
+# scan   one loop over the units: program size does not grow with depth; the backward
+#        pass keeps what convolutions gave and computes what is element-wise again
 # unroll straight-line code over the same stacked parameters
 # remat  the loop; activations inside a unit are computed again in the backward pass,
 #        so that memory holds one map a unit
 # sqrt   a loop over about sqrt(units) segments, each computed again as a whole: memory
 #        holds one map a segment and the activations of one (Chen et al. 2016, Sec. 4.1)
 DepthMode = Literal["scan", "unroll", "remat", "sqrt"]
+
+
+def recomputing(step: Callable[..., Any], mode: DepthMode) -> Callable[..., Any]:
+    """The body of a loop, with what its backward pass keeps of a unit.
+
+    Only its input where it is rematerialised, else what `kept` marks.
+    """
+    policy = None if mode in ("remat", "sqrt") else POLICY
+    return nn.remat(step, prevent_cse=False, policy=policy)
 
 
 class Stage(nn.Module):
@@ -59,8 +71,7 @@ class Stage(nn.Module):
         def step(rest: ResidualUnit, x: Array, p: Array | None):
             return rest(x, p, train=train), None
 
-        if self.mode == "remat":
-            step = nn.remat(step, prevent_cse=False)
+        step = recomputing(step, self.mode)
         length = self.units - 1
         loop = nn.scan(
             step,

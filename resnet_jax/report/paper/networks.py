@@ -1,10 +1,10 @@
 """What the papers' networks are made of, keyed as the cells of their tables are.
 
 Nets without a cell have a place instead (`he2016a/Fig6/plain-20`), or a name of their
-own (`zhu2022/RKCNN-E-5_5_5`). Counts are exact and derived from the papers' tables and
-released code: convolutions without bias, BatchNorm with scale and offset, the last layer
-with bias; nets without norms have biases instead. A paper rounds them; its own figure is
-in the source.
+own (`zhu2022/RKCNN-E-5_5_5`). Counts are exact and derived from the papers' tables
+and released code: convolutions without bias, BatchNorm with scale and offset, the last
+layer with bias; biases everywhere in nets without norms. A paper rounds them; its own
+figure is in the source.
 """
 
 from resnet_jax.errors import ConfigError
