@@ -145,6 +145,16 @@ def test_levels_are_counts(levels):
         SPP(levels)
 
 
+def test_equal_pixels_of_a_bin_share_no_gradient():
+    """One of them has it all; nothing is divided by how many there are."""
+
+    def total(x):
+        return SPP((1, 2))(Layers(LayersSpec(), True), x).sum()
+
+    gradient = jax.grad(total)(jnp.ones((1, 4, 6, 2)))
+    assert sorted(gradient[0, :, :, 0].ravel().tolist()) == [0] * 20 + [1] * 3 + [2]
+
+
 # ---------------------------------------------------------------- in a config
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.layers import Layers
+from resnet_jax.ops.pooling import max_along
 
 Levels = tuple[int, ...]
 
@@ -55,7 +56,7 @@ class SPP:
         for axis in range(1, x.ndim - 1):  # a maximum over boxes is one over axes
             spans = self.spans(x.shape[axis], n)
             parts = [jax.lax.slice_in_dim(x, *span, axis=axis) for span in spans]
-            x = jnp.stack([part.max(axis) for part in parts], axis)
+            x = jnp.concatenate([max_along(part, axis) for part in parts], axis)
         return x.reshape(len(x), -1)
 
     def spans(self, size: int, n: int) -> list[tuple[int, int]]:

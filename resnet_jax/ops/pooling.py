@@ -43,6 +43,16 @@ def max_pool(
     return _max_pool(Pool(window, strides, padding), x)
 
 
+def max_along(x: Array, axis: int) -> Array:
+    """Maximum along an axis, which stays, of size 1; the gradient goes to one pixel.
+
+    That of jnp.max is divided by how many pixels are equal to the maximum: none, where
+    XLA computes x again and rounds it otherwise.
+    """
+    window = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, (1,) * x.ndim, "VALID")
+
+
 def avg_pool(
     x: Float[Array, "b *spatial c"], *, window: int
 ) -> Float[Array, "b *out c"]:
