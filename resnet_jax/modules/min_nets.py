@@ -41,8 +41,8 @@ class Min:
         left, right = (
             self._arm(layers, u, strides, name=name) for name in ("left", "right")
         )
-        # Not jnp.minimum: its gradient asks which arm equals the minimum, and finds none
-        # where XLA computes an arm again and rounds it otherwise.
+        # Not jnp.minimum: its gradient asks which arm equals the minimum, and that is
+        # none where XLA computes an arm again and rounds it otherwise.
         smaller = jnp.where(left > right, right, left)
         y = smaller if self.reduction == "min" else left * right
         return layers.conv(y, features, kernel=1, then=end, name="conv2")
