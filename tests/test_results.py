@@ -7,8 +7,8 @@ import pytest
 from resnet_jax.report.__main__ import main
 
 ROOT = pathlib.Path(__file__).parents[1]
-TABLES = sorted((ROOT / "results").glob("*/*.md"))
-SLOPES = sorted((ROOT / "results").glob("*/slopes/*.md"))
+SLOPES = sorted((ROOT / "results").glob("*/*-slopes.md"))
+TABLES = sorted({*(ROOT / "results").glob("*/*.md")} - {*SLOPES})
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: f"{t.parent.name}/{t.stem}")
@@ -20,8 +20,8 @@ def test_table_is_what_the_logs_give(table, capsys):
 
 @pytest.mark.parametrize("table", SLOPES, ids=lambda t: t.stem)
 def test_table_of_slopes_is_what_the_runs_left(table):
-    experiment = ROOT / "experiments" / f"{table.stem}.py"
-    runs = ["--runs", str(table.parents[1])]
+    experiment = ROOT / "experiments" / f"{table.stem.removesuffix('-slopes')}.py"
+    runs = ["--runs", str(table.parent)]
     assert main([str(experiment), *runs, "--slopes", "--check", str(table)]) == 0
 
 
