@@ -228,6 +228,29 @@ def test_one_layout_of_parameters(mode):
     assert kernel.shape == (2, 3, 3, 8, 8)
 
 
+@pytest.mark.parametrize(
+    "mode, unit, maps",
+    [
+        ("scan", UnitSpec(), 3),
+        ("scan", UnitSpec(BOTTLENECK, FULL_PRE, gate=SE(2)), 4),
+        ("remat", UnitSpec(), 1),
+    ],
+)
+def test_the_backward_pass_keeps_what_convolutions_gave(mode, unit, maps):
+    """And the unit's input: PReLU's own input and output are not kept."""
+    net = stage(mode, unit=unit)
+    variables, x, _ = example(net, None)
+    apply = rolled(net, None, {})
+
+    def forward(params, x):
+        return apply(variables | {"params": params}, x)[0]
+
+    _, back = jax.vjp(forward, variables["params"], x)
+    stacked = [leaf.shape for leaf in jax.tree.leaves(back) if leaf.ndim == 5]
+    each = (UNITS - 1, 4, 4, 4)
+    assert len([shape for shape in stacked if shape[:4] == each]) == maps
+
+
 def test_program_does_not_grow_with_depth():
     def lines(units):
         net = ResNetSpec(depths=(units,), widths=(8,), stem_width=8).build()
