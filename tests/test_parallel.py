@@ -2,6 +2,11 @@
 
 import dataclasses
 import functools
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
 
 import jax
 import jax.numpy as jnp
@@ -204,3 +209,28 @@ def test_a_spread_array_is_whole_and_shared():
         where.dealt({"x": array})["x"], array.reshape(2, 2, 3, 2)
     )
     assert where.copied(array).sharding.is_fully_replicated
+
+
+MANY = """
+    import jax, numpy as np, tinytask
+
+    net = tinytask.trainer({"data.batch_size": 64}, count=2)
+    devices = net.opening.devices
+    data = devices.copied(tinytask.images(shape=(64, 64, 1)))
+    rows = {"index": np.arange(64), "row": np.arange(64)}
+    feed = devices.spread(rows, axis=0)
+    state = jax.device_put(net.state, devices.replicated)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    sums = [net.program.evaluate(variables, data, feed) for _ in range(100)]
+    assert {int(one["n"]) for one in jax.device_get(sums)} == {64}
+"""
+
+
+@pytest.mark.slow
+def test_devices_of_a_cpu_do_not_wait_for_each_other_for_ever():
+    """A hundred evaluations at once; where they overlap XLA ends the process."""
+    folder = pathlib.Path(__file__).parent
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MANY)], cwd=folder, check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder.parent), "."])},
+    )  # fmt: skip

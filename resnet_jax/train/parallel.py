@@ -198,11 +198,27 @@ def compiled(
     return Program(
         init=jax.jit(init, out_shardings=same, compiler_options=_run_once()),
         steps=run,
-        evaluate=jax.jit(evaluate, out_shardings=same),
-        statistics=jax.jit(statistics, out_shardings=same),
+        evaluate=_finished(jax.jit(evaluate, out_shardings=same), devices),
+        statistics=_finished(jax.jit(statistics, out_shardings=same), devices),
         place=place,
         seeds=several,
     )
+
+
+def _finished(function: Callable, devices: Devices) -> Callable:
+    """On several devices of a CPU, a function that returns when it is done.
+
+    They share their threads. Calls that do not wait for each other, as steps do, run at
+    once; each may then hold the thread that another's sum over devices is waiting for,
+    and after a minute XLA aborts the process.
+    """
+    if devices.mesh.size == 1 or devices.mesh.devices.flat[0].platform != "cpu":
+        return function
+
+    def call(*arguments):
+        return jax.block_until_ready(function(*arguments))
+
+    return call
 
 
 def gathered(data: Batch | None, feed: Batch) -> Batch:
