@@ -13,7 +13,8 @@ from resnet_jax.report.__main__ import main
 from resnet_jax.report.rows import FILES
 
 ROOT = pathlib.Path(__file__).parents[1]
-TABLES = sorted((ROOT / "results").glob("*/*.md"))
+SLOPES = {*(ROOT / "results").glob("*/*-slopes.md")}
+TABLES = sorted({*(ROOT / "results").glob("*/*.md")} - SLOPES)
 
 
 @pytest.fixture
