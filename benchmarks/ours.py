@@ -14,7 +14,7 @@ import numpy as np
 from cases import Case, Way
 from work import Sample, Training
 
-from resnet_jax import cli, cost, estimate, experiment, peaks
+from resnet_jax import cli, estimate, experiment, peaks
 from resnet_jax.fields import Config
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
@@ -44,12 +44,11 @@ def training(case: Case, way: Way) -> Training:
 
 def _counts(made: experiment.Experiment) -> dict[str, float | None]:
     """Parameters, multiply-adds and, where known, the images a second at the peak."""
-    net, image = made.net.build(), made.feeds.image_shape
-    multiply_adds = cost.multiply_adds(net, image)
+    parts, multiply_adds = made.counts
     kind = jax.devices()[0].device_kind
     flops = peaks.peak(kind, dtype=made.config.train.dtype)
     return {
-        "params": cost.num_params(net, image),
+        "params": parts.params,
         "multiply_adds": multiply_adds,
         "peak_images_per_s": flops and peaks.images_per_s(multiply_adds, flops=flops),
     }

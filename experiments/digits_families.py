@@ -11,7 +11,6 @@ digits in the same split. Not a table of any paper.
 from resnet_jax.config import configured
 from resnet_jax.recipes import DIGITS
 
-PREACT = {"model.unit.order": "full_pre", "model.unit.shortcut": "A"}
 BASE = DIGITS | {"model.depth": 20, "train.epochs": 12.0, "train.eval_every": 67}
 
 
@@ -19,8 +18,12 @@ def net(name, **fields):
     return {"model.name": name} | {f"model.{key}": v for key, v in fields.items()}
 
 
+def unit(**fields):
+    return {f"model.unit.{key}": v for key, v in fields.items()}
+
+
 def preact(**fields):
-    return PREACT | {f"model.unit.{key}": v for key, v in fields.items()}
+    return unit(order="full_pre", shortcut="A") | unit(**fields)
 
 
 def wide(**fields):
@@ -28,8 +31,8 @@ def wide(**fields):
 
 
 def dense(order="full_pre", **fields):
-    units = {"model.unit.order": order, "model.unit.shortcut": "none"}
-    return net("densenet", depth=16, growth=8, **fields) | units
+    links = net("densenet", depth=16, growth=8, **fields)
+    return links | unit(order=order, shortcut="none")
 
 
 def step(**fields):
@@ -45,18 +48,12 @@ def small_vgg(**fields):
 
 
 def clips(depth, **fields):
-    slots = {"model.unit.shortcut": "A"} | {
-        f"model.unit.{key}": value for key, value in fields.items()
-    }
-    small = net("small_resnet_3d", depth=depth, width=0.5)
-    return small | slots | {"data.name": "moving_digits"}
+    small = net("small_resnet_3d", depth=depth, width=0.5) | unit(shortcut="A")
+    return small | unit(**fields) | {"data.name": "moving_digits"}
 
 
 BC = {"model.unit.branch": "bottleneck", "model.compression": 0.5}
-SHAKES = {"model.unit.survival": 0.5, "model.unit.dropped": "shaken"}
-CYCLES = {"model.unit.mg_group": 8, "model.unit.mg_coarsest": 8}
 GROUPS = {"branch": "bottleneck", "cardinality": 4, "group_width": 32.0}
-MIN = {"model.unit.order": "pyramid", "model.unit.shortcut": "avgpool-A"}
 
 ROWS = {
     "PreAct-20": preact(),
@@ -68,13 +65,14 @@ ROWS = {
     "ResNeXt-20-4x32d": preact(stride_at="3x3", **GROUPS),
     "SE-PreAct-20": preact(gate="se", se_reduction=8),
     "PreAct-20-stochastic-depth": preact(survival=0.8),
-    "PreAct-20-ShakeDrop": preact() | SHAKES,
+    "PreAct-20-ShakeDrop": preact(survival=0.5, dropped="shaken"),
     "Shake-Shake-20": preact(arms=2),
     "Ghost-ResNet-20": {"model.operator": "ghost", "model.unit.shortcut": "A"},
     "G-Ghost-ResNet-20": {"model.ghost_share": 0.5, "model.unit.shortcut": "A"},
     "GhostNet-0.5x": net("ghostnet", size="digits", width=0.5),
-    "Min-Net-20": net("min_net", depth=20) | MIN,
-    "MGIC-18": net("mgic_net", depth=18, width=0.25) | CYCLES,
+    "Min-Net-20": net("min_net", depth=20)
+    | unit(order="pyramid", shortcut="avgpool-A"),
+    "MGIC-18": net("mgic_net", depth=18, width=0.25) | unit(mg_group=8, mg_coarsest=8),
     "Euler-14": step(tableau="euler"),
     "RK4-14": step(tableau="rk4"),
     "RKCNN-E": rkcnn(32, "E"),

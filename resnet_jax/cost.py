@@ -93,6 +93,13 @@ def multiply_adds(
     return _count(forward(variables, x).jaxpr)
 
 
+def counts(net: nn.Module, image_shape: tuple[int, ...]) -> tuple[Parts, int]:
+    """Parameters by kind and multiply-adds, of one look at the net's shapes."""
+    known = shapes(net, image_shape)
+    macs = multiply_adds(net, image_shape, variables=known)
+    return parts_of(known["params"]), macs
+
+
 def _count(jaxpr: Any) -> int:
     return sum(_cost(eqn) for eqn in jaxpr.eqns)
 

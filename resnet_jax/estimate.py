@@ -50,12 +50,12 @@ class Estimate:
 def estimate(config: Config, *, level: Level) -> Estimate:
     """Counts a run and, unless only shapes are asked for, compiles its train step."""
     made = prepared(config)
-    net, image = made.net.build(), made.feeds.image_shape
+    parts, multiply_adds = made.counts
     program = experiment.make_program(made)
     state, data, feeds = arguments(made, program)
     counted = Estimate(
-        parts=cost.parts(net, image),
-        multiply_adds=cost.multiply_adds(net, image),
+        parts=parts,
+        multiply_adds=multiply_adds,
         steps=made.loop.steps,
         state_bytes=size_of(state),
         data_bytes=size_of(data),

@@ -71,23 +71,25 @@ class Experiment:
         flops = peaks.peak(kinds[0], dtype=self.config.train.dtype)
         if flops is None:
             return None
-        return peaks.images_per_s(self.multiply_adds, flops=flops * len(kinds))
+        _, multiply_adds = self.counts
+        return peaks.images_per_s(multiply_adds, flops=flops * len(kinds))
 
     @functools.cached_property
-    def multiply_adds(self) -> int:
-        """Of one image, as papers count."""
-        return cost.multiply_adds(self.net.build(), self.feeds.image_shape)
+    def counts(self) -> tuple[cost.Parts, int]:
+        """Parameters by kind, and multiply-adds of one image."""
+        return cost.counts(self.net.build(), self.feeds.image_shape)
 
     def derived(self) -> dict[str, Any]:
         """What was computed from the config and the data, for config.json."""
+        parts, multiply_adds = self.counts
         return {
             "data": self.feeds.splits["train"].fingerprint,
             "description": self.feeds.splits["train"].description,
             "examples": {name: len(s) for name, s in self.feeds.splits.items()},
             "image_shape": list(self.feeds.image_shape),
             "num_classes": self.net.num_classes,
-            "num_params": cost.num_params(self.net.build(), self.feeds.image_shape),
-            "multiply_adds": self.multiply_adds,
+            "num_params": parts.params,
+            "multiply_adds": multiply_adds,
             "total_steps": self.optim.total_steps,
             "boundaries": list(self.optim.boundaries),
             "warmup_steps": self.optim.warmup_steps,

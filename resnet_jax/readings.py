@@ -256,10 +256,7 @@ def _bare(spec: Any) -> Any:
 
 @functools.cache
 def _counted(spec: Any, image: tuple[int, ...]) -> tuple[cost.Parts, int]:
-    net = spec.build()
-    known = cost.shapes(net, image)
-    macs = cost.multiply_adds(net, image, variables=known)
-    return cost.parts_of(known["params"]), macs
+    return cost.counts(spec.build(), image)
 
 
 def _branch(spec: ResNetSpec, chosen: str) -> str:

@@ -557,13 +557,13 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
         {"optim.boundaries": SHARES, "data.augment": "crop_flip", "optim.warmup": 400},
         {"warm-up"},
     ),
-    "he2016b/cifar": (
-        {"optim.boundaries": SHARES, "data.augment": "crop_flip", "optim.warmup": 400},
-        set(),
-    ),
-    "he2016b/cifar100": (
-        {"optim.boundaries": SHARES, "data.augment": "crop_flip", "optim.warmup": 400},
-        set(),
+    **dict.fromkeys(
+        ("he2016b/cifar", "he2016b/cifar100"),
+        (
+            {"optim.boundaries": SHARES, "data.augment": "crop_flip",
+             "optim.warmup": 400},
+            set(),
+        ),
     ),
     "he2016b/released": (
         {"optim.boundaries": (0.4, 0.605), "data.augment": "crop_flip_channel",
@@ -585,40 +585,35 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
          "data.normalize": "pixel_mean"},
         {"drops at", "evaluation", "augmentation"},
     ),
-    "huang2016/cifar": (
-        {"train.epochs": 500.0, "optim.boundaries": SHARES, "data.split": "45k/5k",
-         "data.augment": "crop_flip"},
-        {"normalisation"},
-    ),
-    "huang2016/cifar100": (
-        {"train.epochs": 500.0, "optim.boundaries": SHARES, "data.split": "45k/5k",
-         "data.augment": "crop_flip"},
-        {"normalisation"},
+    **dict.fromkeys(
+        ("huang2016/cifar", "huang2016/cifar100"),
+        (
+            {"train.epochs": 500.0, "optim.boundaries": SHARES, "data.split": "45k/5k",
+             "data.augment": "crop_flip"},
+            {"normalisation"},
+        ),
     ),
     "huang2016/cifar/1202": (
         {"train.epochs": 300.0, "optim.boundaries": SHARES, "data.split": "45k/5k",
          "data.augment": "crop_flip", "optim.warmup": 3516},
         {"normalisation"},
     ),
-    "zagoruyko2016/cifar": (
-        {"train.epochs": 200.0, "optim.boundaries": (0.3, 0.6, 0.8),
-         "data.augment": "crop_flip_reflect", "optim.factor": 0.2},
-        set(),
+    **dict.fromkeys(
+        ("zagoruyko2016/cifar", "zagoruyko2016/cifar100"),
+        (
+            {"train.epochs": 200.0, "optim.boundaries": (0.3, 0.6, 0.8),
+             "data.augment": "crop_flip_reflect", "optim.factor": 0.2},
+            set(),
+        ),
     ),
-    "zagoruyko2016/cifar100": (
-        {"train.epochs": 200.0, "optim.boundaries": (0.3, 0.6, 0.8),
-         "data.augment": "crop_flip_reflect", "optim.factor": 0.2},
-        set(),
-    ),
-    "xie2017/cifar": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
-    ),
-    "xie2017/cifar100": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
+    **dict.fromkeys(
+        ("xie2017/cifar", "xie2017/cifar100", "huang2017/C10+", "huang2017/C100+",
+         "zhu2022/cifar", "zhu2022/cifar100"),
+        (
+            {"train.epochs": 300.0, "optim.boundaries": SHARES,
+             "data.augment": "crop_flip_channel"},
+            set(),
+        ),
     ),
     "xie2017/imagenet": (
         {"train.epochs": 100.0, "optim.boundaries": (0.3, 0.6, 0.9),
@@ -630,40 +625,28 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
          "data.augment": "imagenet_aspect"},
         {"augmentation"},
     ),
-    "huang2017/C10": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES, "data.augment": "none"},
-        set(),
-    ),
-    "huang2017/C10+": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
-    ),
-    "huang2017/C100": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES, "data.augment": "none"},
-        set(),
-    ),
-    "huang2017/C100+": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
+    **dict.fromkeys(
+        ("huang2017/C10", "huang2017/C100"),
+        (
+            {"train.epochs": 300.0, "optim.boundaries": SHARES, "data.augment": "none"},
+            set(),
+        ),
     ),
     "huang2017/imagenet": (
         {"train.epochs": 90.0, "optim.boundaries": (1 / 3, 2 / 3),
          "data.augment": "imagenet_aspect"},
         set(),
     ),
-    "lin2014/cifar": (
-        {"data.augment": "none"},
-        {"drops at", "normalisation", "initialisation"},
+    **dict.fromkeys(
+        ("lin2014/cifar", "lin2014/cifar100"),
+        (
+            {"data.augment": "none"},
+            {"drops at", "normalisation", "initialisation"},
+        ),
     ),
     "lin2014/cifar/augmented": (
         {"data.augment": "crop_flip"},
         {"drops at", "normalisation", "initialisation", "augmentation"},
-    ),
-    "lin2014/cifar100": (
-        {"data.augment": "none"},
-        {"drops at", "normalisation", "initialisation"},
     ),
     "he2014/imagenet": (
         {"train.epochs": 70.0, "data.augment": "imagenet_scale",
@@ -674,15 +657,13 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
         {"train.epochs": 75.0, "data.augment": "imagenet_scale"},
         {"augmentation", "evaluation"},
     ),
-    "liu2017/cifar": (
-        {"train.epochs": 160.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
-    ),
-    "liu2017/cifar100": (
-        {"train.epochs": 160.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
+    **dict.fromkeys(
+        ("liu2017/cifar", "liu2017/cifar100"),
+        (
+            {"train.epochs": 160.0, "optim.boundaries": SHARES,
+             "data.augment": "crop_flip_channel"},
+            set(),
+        ),
     ),
     "han2020/imagenet": (
         {"train.epochs": 400.0, "data.augment": "imagenet_aspect"},
@@ -704,16 +685,6 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
     ),
     "gruening2021/pyramid": (
         {"train.epochs": 200.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
-    ),
-    "zhu2022/cifar": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES,
-         "data.augment": "crop_flip_channel"},
-        set(),
-    ),
-    "zhu2022/cifar100": (
-        {"train.epochs": 300.0, "optim.boundaries": SHARES,
          "data.augment": "crop_flip_channel"},
         set(),
     ),

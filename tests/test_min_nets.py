@@ -20,11 +20,7 @@ from resnet_jax.report.paper import gruening2021
 from resnet_jax.zoo.dense import BOTTLENECK, densenet
 from resnet_jax.zoo.steps_and_grids import min_densenet, min_net
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def baseline_densenet(depth):

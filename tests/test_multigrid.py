@@ -18,11 +18,7 @@ from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.units import SE, ResidualUnit, UnitSpec
 from resnet_jax.zoo.steps_and_grids import mgic_net
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_parameters_and_multiply_adds():

@@ -1,20 +1,16 @@
 """The committed tables are tied to their logs, and the README to the tables."""
 
 import json
-import pathlib
 import re
 import shlex
 import shutil
 
 import pytest
 from test_report import build, call, made
+from test_results import ROOT, TABLES
 
 from resnet_jax.report.__main__ import main
 from resnet_jax.report.rows import FILES
-
-ROOT = pathlib.Path(__file__).parents[1]
-SLOPES = {*(ROOT / "results").glob("*/*-slopes.md")}
-TABLES = sorted({*(ROOT / "results").glob("*/*.md")} - SLOPES)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import dataclasses
 
 import comparing
-import jax
 import numpy as np
 import pytest
 import reference_nd as nd
@@ -17,11 +16,7 @@ from resnet_jax.modules.units import FULL_PRE
 from resnet_jax.zoo.clips import RESNEXT, WIDE, resnet_3d, small_resnet_3d
 from resnet_jax.zoo.resnets import imagenet_resnet
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 # name, net, parameters with 400 classes (released code), multiply-adds a clip (derived)

@@ -22,10 +22,7 @@ from resnet_jax.modules.units import ResidualUnit, UnitSpec
 PATHS, WIDTH, FEATURES = 4, 3, 16
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def branch():

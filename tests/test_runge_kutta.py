@@ -29,11 +29,7 @@ from resnet_jax.modules.units import (
 from resnet_jax.zoo.resnets import cifar_resnet
 from resnet_jax.zoo.steps_and_grids import rk_resnet, rkcnn
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 # name, net, classes, parameters, multiply-adds; 80 channels, "attention", 32x32

@@ -28,10 +28,7 @@ QUICK = {"xla_backend_optimization_level": 0}  # halves the time to compile
 BOTH = ["batch_stats", "intermediates"]
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def key(seed):

@@ -23,10 +23,7 @@ from resnet_jax.modules.stems_heads import Head, Pool
 LAYERS = Layers(LayersSpec(), train=False)
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def exact(size, n):

@@ -54,10 +54,7 @@ SPEC = ResNetSpec(
 SAME = {"units": SPEC.depths, "widths": SPEC.widths}  # the same in the reference
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def example(spec, seed=0, *, size=8):

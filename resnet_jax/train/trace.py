@@ -40,7 +40,7 @@ class Trace:
         jax.block_until_ready(seen)  # none of the calls before, and all of these
         if self._calls == WARM:
             self._running, self.steps = True, (step + 1, step)
-            jax.profiler.start_trace(self.folder)
+            jax.profiler.start_trace(self.folder, profiler_options=without_python())
         else:
             self.__exit__()
             self.complete = True
@@ -56,3 +56,13 @@ class Trace:
             "*.trace.json.gz at ui.perfetto.dev, or all of it with "
             f"`pip install xprof` and `xprof --logdir {self.folder}`"
         )
+
+
+def without_python() -> jax.profiler.ProfileOptions:
+    """No event for each call of a Python function.
+
+    They fill the viewer's file, which holds a million events and drops the rest.
+    """
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0
+    return options

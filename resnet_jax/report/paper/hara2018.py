@@ -12,6 +12,7 @@ from resnet_jax.report.paper.facts import (
     counted,
     said,
 )
+from resnet_jax.report.paper.imagenet_nets import UNITS
 from resnet_jax.report.paper.value import Value
 
 _H = "Hara et al. 2018"
@@ -47,15 +48,6 @@ VALUES = tuple(
     )
     for row, (top1, top5, mean) in KINETICS.items()
 )
-
-UNITS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-    200: (3, 24, 36, 3),
-}
 
 
 def _net(depth: int, params: int, macs: float, **slots: Any) -> Facts:
