@@ -29,12 +29,14 @@ ROWS = {
     "no-SPP": {"model.levels": ()},
     "50-bins": {"model.levels": (1, 2, 3, 6)},
     "30-bins": {"model.levels": (1, 2, 3, 4)},
+    "50-bins-multi": {"model.levels": (1, 2, 3, 6), "data.sizes": (224, 180)},
 }
 SEEDS = (0,)
 PAPER = {
     "no-SPP": "he2014/T2/ZF-5/no SPP",
     "50-bins": "he2014/T2/ZF-5/single-size",
     "30-bins": "he2014/text/ZF-5/30 bins",
+    "50-bins-multi": "he2014/T2/ZF-5/multi-size",
 }
 RECIPE = "he2014/imagenet"
 DEVIATIONS = {

@@ -59,6 +59,11 @@ def network(
             "that are normalised together (data.batch_size over train.accumulate"
             f"{' and devices' if axis_name else ''})"
         )
+    if config.train.relay_weight != 1 and not model.relays:
+        raise ConfigError(
+            f"train.relay_weight={config.train.relay_weight}: model.relays=() has no "
+            "loss to weigh; leave it out"
+        )
     spec = families.network(model)
     layers = LayersSpec(
         act=rectifier(model),

@@ -54,7 +54,9 @@ def parts_of(params: Any) -> Parts:
         *modules, name = (key.key for key in path)
         kind = _kind(modules, name)
         counts[kind] += math.prod(leaf.shape)
-        if name == "kernel" and (kind == "fc" or _is_weighted(modules)):
+        inside = modules[0].startswith("relay")  # a loss's own, not of the net's depth
+        weighted = kind == "fc" or _is_weighted(modules)
+        if name == "kernel" and weighted and not inside:
             counts["weighted_layers"] += leaf.shape[0] if "rest" in modules else 1
     return Parts(**counts)
 
@@ -76,7 +78,7 @@ def _kind(modules: list[str], name: str) -> str:
     if modules[-1] in ("gate_conv", "squeeze", "excite"):
         return "gates"
     plain = len(modules) == 1 and modules[0].startswith("fc")
-    return "fc" if plain or modules == ["head"] else "conv"
+    return "fc" if plain or modules[-1] == "head" else "conv"
 
 
 def multiply_adds(

@@ -6,6 +6,7 @@ shapes.
 
 import dataclasses
 import math
+import statistics
 import time
 from typing import Any, Literal
 
@@ -63,15 +64,24 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     if level == "shapes":
         return counted
     start = time.perf_counter()
-    step = program.steps.lower(state, data, feeds).compile()
+    updates = experiment.scaled_steps(made) or {None: program.steps}
+    steps = {
+        size: update.lower(state, data, feeds).compile()
+        for size, update in updates.items()
+    }
     measured = dataclasses.replace(
         counted,
         compile_s=time.perf_counter() - start,
-        temporary_bytes=step.memory_analysis().temp_size_in_bytes,
+        temporary_bytes=max(
+            step.memory_analysis().temp_size_in_bytes for step in steps.values()
+        ),
     )
     if level == "compile":
         return measured
-    seconds = timed(step, program.init(made.seeds), data, feeds)
+    seconds = statistics.fmean(
+        timed(steps[size], program.init(made.seeds), data, feeds)
+        for size in config.data.sizes or (None,)
+    )
     return dataclasses.replace(measured, step_s=seconds / config.train.steps_per_call)
 
 

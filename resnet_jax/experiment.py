@@ -14,6 +14,7 @@ from resnet_jax import runs, slopes, workdir
 from resnet_jax.feeds import mixing
 from resnet_jax.fields import Config
 from resnet_jax.lsuv import lsuv
+from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.opening import Experiment, prepare
 from resnet_jax.resume import refuse_end_behind, refuse_other_config
 from resnet_jax.spec import replaced
@@ -98,6 +99,7 @@ def train(
         lane.cut(step)
     run = loop.Run(
         program=program,
+        scaled=scaled_steps(experiment),
         data=data and data["train"],
         feeds=feeds.train(),
         evaluate=feeds.evaluations(program, data),
@@ -119,16 +121,28 @@ def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
         precise_rows(run, state, batches=batches)
 
 
-def make_program(experiment: Experiment) -> parallel.Program:
-    """The functions of a run, compiled when they are first called."""
+def scaled_steps(experiment: Experiment) -> dict[int, Callable[..., Any]]:
+    """The updates of a run for each size of its training images."""
+    sizes = dict.fromkeys(experiment.config.data.sizes)
+    return {size: make_program(experiment, size=size).steps for size in sizes}
+
+
+def make_program(
+    experiment: Experiment, *, size: int | None = None
+) -> parallel.Program:
+    """The functions of a run, compiled when they are first called.
+
+    With `size`, trained on images of so many pixels.
+    """
     train = experiment.config.train
     spec = StepSpec(
         label_smoothing=train.label_smoothing,
         accumulate=train.accumulate,
         ema=train.ema,
         max_skips=train.max_skips,
+        relay_weight=train.relay_weight,
     )
-    task = make_task(experiment)
+    task = make_task(experiment, size=size)
     return parallel.compiled(
         task,
         spec,
@@ -138,13 +152,15 @@ def make_program(experiment: Experiment) -> parallel.Program:
     )
 
 
-def make_task(experiment: Experiment) -> Task:
+def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
     """The network and its data as functions."""
-    net = experiment.net.build()
+    spec = experiment.net
+    relays = spec.relays and spec.losses if isinstance(spec, ResNetSpec) else ()
+    net = spec.build()
     image = jax.ShapeDtypeStruct((1, *experiment.feeds.image_shape), jnp.float32)
-    norm = experiment.net.layers.norm
+    norm = spec.layers.norm
     changed = {"layers.norm": norm and norm.of_one_batch()}
-    batch_net = replaced(experiment.net, changed).build()
+    batch_net = replaced(spec, changed).build()
 
     def init(key):
         return net.init(key, jnp.zeros(image.shape, image.dtype), train=False)
@@ -153,8 +169,11 @@ def make_task(experiment: Experiment) -> Task:
         if not train:
             return net.apply(variables, images, train=False), variables["batch_stats"]
         logits, new = net.apply(
-            variables, images, train=True, mutable=["batch_stats"], rngs=rngs
+            variables, images, train=True, mutable=["batch_stats", "relays"], rngs=rngs
         )
+        if relays:  # the order of all losses
+            inside = (new["relays"][f"relay{relay.stage}"] for relay in relays[:-1])
+            logits = (*(sown["logits"][0] for sown in inside), logits)
         return logits, new.get("batch_stats", {})
 
     def statistics(variables, images, *, rngs):
@@ -165,10 +184,11 @@ def make_task(experiment: Experiment) -> Task:
     return Task(
         init=init,
         apply=apply,
-        preprocess=experiment.feeds.preprocess,
+        preprocess=experiment.feeds.scaled(size),
         tx=experiment.optim.build(),
         statistics=statistics,
         mix=mixing(experiment.config.data),
+        keeps=tuple(relay.kept for relay in relays),
     )
 
 

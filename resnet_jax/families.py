@@ -5,6 +5,7 @@ so that no word of a config goes unheard.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from resnet_jax.fields import ModelConfig
 from resnet_jax.modules import densenet, runge_kutta
 from resnet_jax.modules.branches import SINGLE
 from resnet_jax.modules.operators import Ghost
+from resnet_jax.modules.relays import Relay
 from resnet_jax.modules.spp import SPP
 from resnet_jax.slots import BRANCHES, ORDERS, branch, convolutions, noise, residual
 from resnet_jax.spec import flat, replaced
@@ -30,6 +32,8 @@ class Family:
 # Fields that hold for every network: they describe its layers, or how it is run.
 COMMON = ("name", "num_classes", "act", "slope", "init", "depth_mode", "norm.")
 COMMON += ("operator", "ghost_")
+# Parts of any spec that has a place for them.
+PARTS = {"levels": "head.pool", "relays": "relays"}
 SIZED = ("depth", "width")
 SLOTS = (
     "unit.order", "unit.shortcut", "unit.join", "unit.scales", "unit.gating_bias",
@@ -46,17 +50,29 @@ BRANCH = (
 def network(model: ModelConfig) -> Any:
     """The spec of a model, but for its layers and its number of classes."""
     family, default = FAMILIES[model.name], flat(dataclasses.asdict(ModelConfig()))
-    known = (*COMMON, "levels", *family.reads)
+    known = (*COMMON, *PARTS, *family.reads)
     for path, value in flat(dataclasses.asdict(model)).items():
         if value != default[path] and not path.startswith(known):
             raise _unheard(model, path, value)
-    spec = family.make(model)
-    if not model.levels or "levels" in family.reads:
-        return spec
-    # A pyramid takes the place of all that a head does ahead of its hidden layers.
-    if not hasattr(spec, "head"):
-        raise _unheard(model, "levels", model.levels)
-    return replaced(spec, {"head.pool": SPP(model.levels)})
+    return _completed(family.make(model), model, reads=family.reads)
+
+
+def _completed(spec, model, *, reads):
+    """The spec with the parts that its family has not read but that it has a place for.
+
+    So a pyramid takes the place of all that a head does ahead of its hidden layers.
+    """
+    parts = {
+        "levels": model.levels and SPP(model.levels),
+        "relays": tuple(itertools.starmap(Relay, model.relays)),
+    }
+    for name, place in PARTS.items():
+        if not parts[name] or name in reads:
+            continue
+        if not hasattr(spec, place.partition(".")[0]):
+            raise _unheard(model, name, getattr(model, name))
+        spec = replaced(spec, {place: parts[name]})
+    return spec
 
 
 def _unheard(model, path, value):

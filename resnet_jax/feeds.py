@@ -41,6 +41,24 @@ class Feeds:
         """The host's share of the augmentation."""
         return decode.preset(self.config.data.augment)
 
+    def scaled(self, size: int | None) -> Callable[..., jax.Array]:
+        """`preprocess` with training images of `size` pixels on their shorter side.
+
+        Bilinear, and filtered where they shrink: the same content at another resolution
+        (He et al. 2014, Sec. 2.3). Images that are evaluated stay as they are.
+        """
+        if size is None:
+            return self.preprocess
+
+        def preprocess(key, batch, *, train):
+            images = self.preprocess(key, batch, train=train)
+            if not train:
+                return images
+            shape = (len(images), *scaled_shape(images.shape[1:], size))
+            return jax.image.resize(images, shape, "bilinear")
+
+        return preprocess
+
     def train(self) -> Callable[[int, int], Batch]:
         """feeds(step, k): this process's share of the k batches from `step` on.
 
@@ -122,6 +140,14 @@ def image_shape(data: DataConfig, train: sources.Source) -> tuple[int, ...]:
             "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
         )
     return *frames, height, width, channels
+
+
+def scaled_shape(image_shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """[*frames height width channels] with the shorter side at `size` pixels."""
+    *frames, height, width, channels = image_shape
+    shorter = min(height, width)
+    sides = (round(side * size / shorter) for side in (height, width))
+    return *frames, *sides, channels
 
 
 def is_resident(data: DataConfig, splits: dict[str, sources.Source]) -> bool:

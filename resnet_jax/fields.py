@@ -94,6 +94,8 @@ class ModelConfig:
     compression: Annotated[float, Field(gt=0, le=1)] = 1.0  # of their transitions
     links: Literal["dense", "harmonic", "threshold"] = "dense"  # between their layers
     levels: tuple[Count, ...] = ()  # of a pyramid for the head's pool; (): none
+    # (stage, first stage that its loss reaches) of each head inside a residual net
+    relays: tuple[tuple[Count, Count], ...] = ()
     # what stands for every convolution behind the stem, and the Ghost module's s and d
     operator: Literal["none", "ghost", "binary", "xnor", "xnor_signs"] = "none"
     ghost_ratio: Annotated[int, Field(ge=2)] = 2
@@ -135,6 +137,8 @@ class DataConfig:
     ] = "none"
     # None: as the augmentation's paper does
     normalize: Literal["none", "pixel_mean", "channel"] | None = None
+    # pixels on a side of training images, an epoch each in turn; (): as they are
+    sizes: tuple[Count, ...] = ()
     workers: Number = 0  # processes that decode, where streaming; 0: threads
     policy: Literal["none", "randaugment", "augmix"] = "none"
     policy_operations: Count = 2  # of randaugment, one after the other
@@ -181,6 +185,7 @@ class TrainConfig:
     checkpoint_every: Count | None = None  # steps; None: as eval_every
     accumulate: Count = 1  # parts a batch is cut into
     label_smoothing: Share = 0.0
+    relay_weight: Positive = 1.0  # of the loss behind each of model.relays
     ema: Share = 0.0  # decay of a moving average of parameters; 0: none
     max_skips: Number = 0  # non-finite updates to leave out before stopping
     tensorboard: Literal["off", "on"] = "off"

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 
 from resnet_jax import build, cost, peaks
 from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.feeds import Feeds, open_feeds
+from resnet_jax.feeds import Feeds, open_feeds, scaled_shape
 from resnet_jax.fields import Config
 from resnet_jax.spec import replaced
 from resnet_jax.train import loop, parallel
 from resnet_jax.train.optim import OptimSpec
 from resnet_jax.train.state import TrainState
+from resnet_jax.train.turns import Turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Experiment:
     @property
     def loop(self) -> loop.LoopSpec:
         train, batch = self.config.train, self.config.data.batch_size
-        steps_per_epoch = len(self.feeds.splits["train"]) / batch
+        sizes, examples = self.config.data.sizes, len(self.feeds.splits["train"])
+        steps_per_epoch = examples / batch
         eval_every = train.eval_every or max(1, round(steps_per_epoch))
         total = self.optim.total_steps
         return loop.LoopSpec(
@@ -43,6 +45,7 @@ class Experiment:
             steps_per_epoch=steps_per_epoch,
             steps_per_call=train.steps_per_call,
             max_skips=train.max_skips,
+            turns=Turns(sizes, examples, batch) if sizes else None,
         )
 
     @property
@@ -69,7 +72,7 @@ class Experiment:
         """Images a second that the devices cannot exceed, where that is known."""
         kinds = [device.device_kind for device in self.devices.mesh.devices.flat]
         flops = peaks.peak(kinds[0], dtype=self.config.train.dtype)
-        if flops is None:
+        if flops is None or self.config.data.sizes:
             return None
         _, multiply_adds = self.counts
         return peaks.images_per_s(multiply_adds, flops=flops * len(kinds))
@@ -132,7 +135,30 @@ def prepare(
         )
     steps = build.schedule_steps(config, examples=len(train))
     optim = build.optimizer(config, total_steps=steps)
-    return Experiment(config, opened, make(num_classes=classes), optim, devices)
+    net = make(num_classes=classes)
+    check_sizes(config, net, image_shape=opened.image_shape)
+    return Experiment(config, opened, net, optim, devices)
+
+
+def check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> None:
+    """ConfigError where the net does not take training images of all sizes."""
+
+    def params(shape):
+        found = cost.shapes(net.build(), shape)["params"]
+        return jax.tree.map(jnp.shape, found)
+
+    told = f"data.sizes={config.data.sizes}"
+    whole = params(image_shape) if config.data.sizes else None
+    for size in config.data.sizes:
+        try:
+            other = params(scaled_shape(image_shape, size))
+        except ConfigError as error:
+            raise ConfigError(f"{told}: at {size} pixels {error}") from None
+        if other != whole:
+            raise ConfigError(
+                f"{told}: model.name={config.model.name!r} flattens its last map, "
+                "which must be of one size; set model.levels, e.g. (1, 2)"
+            )
 
 
 def check_together(config: Config) -> None:

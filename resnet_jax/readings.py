@@ -249,7 +249,7 @@ def _bare(spec: Any) -> Any:
     layers = dataclasses.replace(
         spec.layers, norm=norm, init=InitSpec(), dtype="float32"
     )
-    fields = {"survival": 1.0, "depth_mode": "scan", "dropout": 0.0}
+    fields = {"survival": 1.0, "depth_mode": "scan", "dropout": 0.0, "relays": ()}
     known = {name: value for name, value in fields.items() if hasattr(spec, name)}
     return dataclasses.replace(spec, layers=layers, **known)
 

@@ -118,7 +118,7 @@ def still(net: Any) -> Any:
     if not isinstance(net, ResNetSpec):
         return net
     mode = "remat" if net.depth_mode == "sqrt" else net.depth_mode
-    return replaced(net, {"survival": 1.0, "depth_mode": mode})
+    return replaced(net, {"survival": 1.0, "depth_mode": mode, "relays": ()})
 
 
 def _start(experiment: Experiment, program: parallel.Program) -> Start:

@@ -29,7 +29,7 @@ FLOORS = [
     {"units"},
     {"ahead"},
     {"stages"},
-    {"ghost"},
+    {"ghost", "relays"},
     {"resnet", "densenet", "plain"},
     {"rkcnn"},
 ]

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.ghost import GGhost, GhostStage
 from resnet_jax.modules.layers import Layers, LayersSpec, Step
+from resnet_jax.modules.relays import Relay, every_loss
 from resnet_jax.modules.stages import DepthMode, Stage
 from resnet_jax.modules.stems_heads import CIFAR, Head, Stem
 from resnet_jax.modules.units import UnitSpec
@@ -33,6 +34,7 @@ class ResNetSpec:
     head: Head = Head()
     head_steps: tuple[Step, ...] | None = None  # None: what stands ahead of a branch
     num_classes: int = 10
+    relays: tuple[Relay, ...] = ()  # losses inside the net, in training
     survival: float = 1.0  # of the last unit; falls linearly from the stem on
     depth_mode: DepthMode | tuple[DepthMode, ...] = "scan"  # of all, or of each stage
 
@@ -49,9 +51,22 @@ class ResNetSpec:
                 raise ConfigError(
                     f"{name}: {len(given)} given for {len(self.depths)} stages"
                 )
+        every_loss(self.relays, stages=len(self.depths))  # its errors
+
+    @property
+    def losses(self) -> tuple[Relay, ...]:
+        """Those of `relays`, and the net's own at the end."""
+        return every_loss(self.relays, stages=len(self.depths))
 
     def build(self) -> nn.Module:
         return ResNet(self)
+
+    def end(self, layers: Layers, x: Array) -> Array:
+        """Logits of a map: the steps ahead of the head, and the head."""
+        before = self.unit.order.before
+        steps = before if self.head_steps is None else self.head_steps
+        x = layers.steps(x, steps, name="head")
+        return self.head(layers, x, self.num_classes)
 
 
 class ResNet(nn.Module):
@@ -61,6 +76,7 @@ class ResNet(nn.Module):
     ahead of the branch. For pre-activation nets that is the rule of He et al. 2016b,
     Sec. 5: "the first activation right after conv1, before splitting into two paths";
     likewise the head repeats once more what stands ahead of each branch.
+    In training, logits of `relays` are sown as relays/relay<k>; at test there are none.
     """
 
     spec: ResNetSpec
@@ -74,6 +90,7 @@ class ResNet(nn.Module):
         strides = s.strides or (1,) + (2,) * (len(s.depths) - 1)
         one = isinstance(s.depth_mode, str)
         modes = (s.depth_mode,) * len(s.depths) if one else s.depth_mode
+        inside = {relay.stage for relay in s.relays} - {len(s.depths)}
         for i, (units, features, survival) in enumerate(
             zip(s.depths, s.widths, self._survival(), strict=True)
         ):
@@ -84,9 +101,9 @@ class ResNet(nn.Module):
                 strides=strides[i], mode=modes[i], name=f"stage{i + 1}",
             )  # fmt: skip
             x = stage(x, survival, train=train)
-        steps = s.unit.order.before if s.head_steps is None else s.head_steps
-        x = layers.steps(x, steps, name="head")
-        return s.head(layers, x, s.num_classes)
+            if i + 1 in inside and (train or self.is_initializing()):
+                Inside(s, name=f"relay{i + 1}")(x, train=train)
+        return s.end(layers, x)
 
     def _first(self, stage):
         """The spec of a stage's first unit."""
@@ -105,3 +122,15 @@ class ResNet(nn.Module):
         total = sum(depths)
         p = 1 - jnp.arange(1, total + 1) / total * (1 - self.spec.survival)
         return jnp.split(p, list(itertools.accumulate(depths))[:-1])
+
+
+class Inside(nn.Module):
+    """The end of a net behind another of its stages, with parameters of its own."""
+
+    spec: ResNetSpec
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *hw c"], *, train: bool) -> None:
+        logits = self.spec.end(Layers(self.spec.layers, train), x)
+        if train:
+            self.sow("relays", "logits", logits)

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, Literal
 
 import jax
@@ -13,15 +13,15 @@ Part = Literal["data", "compile", "eval", "save"]
 class Clock:
     """Seconds since a start, in all and by part; images a second of training.
 
-    It never waits for the device but after the first call, which compiles. So the
-    seconds of a part are those that the host spent on it, and those of the steps are
-    the rest: what the host waits for elsewhere is, in general, a step.
+    It never waits for the device but after the first call of a program, which compiles.
+    So the seconds of a part are those that the host spent on it, and those of the steps
+    are the rest: what the host waits for elsewhere is, in general, a step.
     """
 
     def __init__(self):
         self._start = self._row = self._left = time.perf_counter()
         self._parts = dict.fromkeys(("data", "compile", "eval", "save"), 0.0)
-        self._since, self._images = None, 0
+        self._since, self._images, self._compiled = None, 0, set()
 
     @contextlib.contextmanager
     def on(self, part: Part) -> Iterator[None]:
@@ -32,14 +32,15 @@ class Clock:
         self._left = time.perf_counter()
         self._parts[part] += self._left - start
 
-    def trained(self, images: int, seen: Any) -> None:
-        """Tells of a call of the step, behind `on("data")`."""
-        if self._since is None:  # the first call compiles: wait, and leave it out
-            jax.block_until_ready(seen)
-            self._since = time.perf_counter()
-            self._parts["compile"] += self._since - self._left
-        else:
+    def trained(self, images: int, seen: Any, *, program: Hashable = None) -> None:
+        """Tells of a call of the step, behind `on("data")`, and which of several."""
+        if program in self._compiled:
             self._images += images
+            return
+        self._compiled.add(program)  # wait for the first call, and leave it out
+        jax.block_until_ready(seen)
+        self.resume()
+        self._parts["compile"] += self._since - self._left
 
     def rate(self) -> float | None:
         """Images a second since the last evaluation; None after the first call."""
@@ -48,7 +49,7 @@ class Clock:
         return round(self._images / (time.perf_counter() - self._since), 2)
 
     def resume(self) -> None:
-        """Evaluation does not count as training."""
+        """Neither evaluation nor compilation counts as training."""
         self._since, self._images = time.perf_counter(), 0
 
     def seconds(self) -> float:

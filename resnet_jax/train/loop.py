@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -21,6 +21,7 @@ from resnet_jax.train.parallel import Program
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.stop import asked_to_stop
 from resnet_jax.train.trace import Trace
+from resnet_jax.train.turns import Turns
 
 CHECK_EVERY = 50  # steps between looks at the losses, which wait for the device
 
@@ -36,6 +37,7 @@ class LoopSpec:
     steps_per_epoch: float
     steps_per_call: int = 1
     max_skips: int = 0
+    turns: Turns | None = None  # of the sizes of training images
 
 
 @runtime_checkable
@@ -54,6 +56,7 @@ class Run:
     evaluate(variables) -> {"val": sums, "test": sums}, host numbers
     rate(step) -> learning rate
     peak: images a second that all devices together cannot exceed, where it is known
+    scaled: the program's `steps` at each size of training images, if they take turns
     """
 
     program: Program
@@ -65,6 +68,7 @@ class Run:
     progress: Progress
     trace: Trace | None = None
     peak: float | None = None
+    scaled: Mapping[int, Callable[..., Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
@@ -101,13 +105,15 @@ def fit(
     ):
         while step < spec.steps and run.alive:
             count = calls(step, spec)
+            size = spec.turns and spec.turns.size(step)
+            update = run.scaled[size] if size else run.program.steps
             with clock.on("data"):
                 feeds = run.program.place(run.feeds(step, count))
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, seen = run.program.steps(state, run.data, feeds)
+                state, seen = update(state, run.data, feeds)
             step += count
             watch.saw(step, seen)
-            clock.trained(count * spec.batch_size, seen)
+            clock.trained(count * spec.batch_size, seen, program=size)
             run.progress.update(step)
             if run.trace and run.trace.called(step, seen):
                 run.progress.note(run.trace.told())
@@ -136,6 +142,8 @@ def calls(step: int, spec: LoopSpec) -> int:
     """How many updates the next call makes: up to the next thing that falls due."""
     marks = (spec.eval_every, spec.checkpoint_every)
     left = [every - step % every for every in marks] + [spec.steps - step]
+    if spec.turns:
+        left.append(spec.turns.left(step))
     return min(spec.steps_per_call, *left)
 
 

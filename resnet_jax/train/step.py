@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from resnet_jax.train import segments
 from resnet_jax.train.state import Sums, TrainState
 
 Batch = dict[str, jax.Array | np.ndarray]  # on its way to a device, or there
@@ -29,6 +30,8 @@ class Task:
     mix(key, images) -> (images, other [b], share): in training, each image with part of
         another; None: images are left apart
     statistics(variables, images, rngs=) -> batch_stats of these images alone
+    keeps: of several losses, what of the gradient of each is kept (`segments`); in
+        training `apply` then gives logits for each, those that count at the end
     """
 
     init: Callable[..., Any]
@@ -37,6 +40,7 @@ class Task:
     statistics: Callable[..., Any]
     tx: optax.GradientTransformation
     mix: Callable[..., tuple[jax.Array, jax.Array, jax.Array]] | None = None
+    keeps: tuple[segments.Keep, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,7 @@ class StepSpec:
     accumulate: int = 1  # parts a batch is dealt to; BatchNorm sees one part at a time
     ema: float = 0.0  # decay of the moving average of parameters; 0: none kept
     max_skips: int = 0  # non-finite updates to leave out before the run stops
+    relay_weight: float = 1.0  # of each loss but the net's own, where there are several
     axis_name: str | None = None  # of pmap
 
 
@@ -74,7 +79,7 @@ def make_train_step(
     Where loss, gradient or result is not finite the update is left out and counted;
     past `max_skips` the state freezes, so that it stays fit to be saved.
     """
-    gradients = _gradients(_objective(task, spec), spec)
+    gradients = _gradients(_objective(task, spec), task, spec)
 
     def step(state, batch):
         loss, grads, batch_stats, sums = gradients(state, batch)
@@ -102,7 +107,7 @@ def make_train_step(
 
 
 def _objective(task, spec):
-    """Loss sum of a part of a batch, and (new statistics, sums)."""
+    """Loss sum of a part of a batch, or one for each loss; (new statistics, sums)."""
 
     def objective(params, batch_stats, part, key, number):
         images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
@@ -113,21 +118,31 @@ def _objective(task, spec):
         logits, batch_stats = task.apply(
             variables, images, train=True, rngs=_streams(key, number, spec.axis_name)
         )
+        *inside, logits = logits if task.keeps else (logits,)
         wanted = jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype)
         if task.mix:
             wanted = share * wanted + (1 - share) * wanted[other]
-        nll = optax.softmax_cross_entropy(
-            logits, optax.smooth_labels(wanted, spec.label_smoothing)
-        )
+        wanted = optax.smooth_labels(wanted, spec.label_smoothing)
+
+        def loss(logits):
+            nll = optax.softmax_cross_entropy(logits, wanted)
+            return (nll * part["mask"]).sum()
+
         sums = example_sums(logits, part["label"], part["mask"])
-        return (nll * part["mask"]).sum(), (batch_stats, sums)
+        if not task.keeps:
+            return loss(logits), (batch_stats, sums)
+        others = [spec.relay_weight * loss(x) for x in inside]
+        return jnp.stack([*others, loss(logits)]), (batch_stats, sums)
 
     return objective
 
 
-def _gradients(objective, spec):
+def _gradients(objective, task, spec):
     """Loss sum, its gradient, new statistics and sums, over all parts of a batch."""
-    grad = jax.value_and_grad(objective, has_aux=True)
+    if task.keeps:
+        grad = segments.value_and_grad(objective, task.keeps)
+    else:
+        grad = jax.value_and_grad(objective, has_aux=True)
 
     def gradients(state, batch):
         key = jax.random.fold_in(jax.random.key(state.seed), state.step)

@@ -1,0 +1,300 @@
+"""Relay back-propagation: every gradient by its definition, on nets without relays."""
+
+import dataclasses
+import functools
+from unittest.mock import MagicMock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import runs
+import tinytask
+
+from resnet_jax import build, cost, experiment
+from resnet_jax.config import configured, validated
+from resnet_jax.errors import ConfigError
+from resnet_jax.modules.branches import BASIC
+from resnet_jax.modules.layers import LayersSpec
+from resnet_jax.modules.noise import Dropout
+from resnet_jax.modules.relays import Relay
+from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.units import FULL_PRE, UnitSpec
+from resnet_jax.train.step import StepSpec, make_train_step
+
+STAGES = 3
+NET = ResNetSpec(
+    depths=(2, 1, 3),
+    widths=(4, 6, 8),
+    stem_width=4,
+    unit=UnitSpec(BASIC, FULL_PRE, "A"),
+    layers=LayersSpec(dtype="float64"),
+    survival=0.5,
+)
+# as in the paper, neighbours overlap; and only the first relay moves the stem
+CHAIN = (Relay(1, 1), Relay(2, 1), Relay(3, 2))
+RELAYS = {
+    "chain": CHAIN,
+    "own loss everywhere": (Relay(2, 2),),
+    "apart": (Relay(1, 1), Relay(2, 2), Relay(3, 3)),
+    "own loss alone": (Relay(3, 1),),
+}
+WEIGHT = 0.25
+
+
+@pytest.fixture(autouse=True)
+def fast():
+    with jax.enable_x64(True), tinytask.compiled_fast():
+        yield
+
+
+def task_of(relays, **changes):
+    """(task, state) of NET; the optimizer keeps the gradient as it is."""
+    opened = tinytask.opened({"train.dtype": "float64"})
+    net = dataclasses.replace(NET, relays=relays, **changes)
+    opened = dataclasses.replace(opened, net=net)
+    task = dataclasses.replace(experiment.make_task(opened), tx=optax.trace(0.0))
+    return task, tinytask.begin(task, opened.config)
+
+
+def batch_of(n=8):
+    images = tinytask.images(n)
+    return {
+        "image": jnp.asarray(images["image"]),
+        "label": jnp.asarray(images["label"]),
+        "mask": jnp.ones(n),
+        "row": jnp.arange(n, dtype=jnp.int32),
+    }
+
+
+def gradient(task, state, **spec):
+    """(gradient of one step, what it said, statistics after it)"""
+    step = jax.jit(make_train_step(task, StepSpec(**spec)))
+    new, said = step(state, batch_of())
+    return jax.device_get((new.opt_state.trace, said, new.batch_stats))
+
+
+def cut_short(tree, stage):
+    """The variables of the net that ends behind a stage, its relay as the head."""
+    later = [f"stage{i}" for i in range(stage + 1, STAGES + 1)]
+    own = {k: v for k, v in tree.items() if k not in later and "relay" not in k}
+    if stage == STAGES:
+        return own
+    own = {k: v for k, v in own.items() if "head" not in k}
+    return own | tree[f"relay{stage}"]
+
+
+def by_definition(state, relay):
+    """(loss, gradient) behind one stage, of a net that ends there and has no relays.
+
+    As a tree of all parameters: zeros where the loss does not reach.
+    """
+    n = relay.stage
+    survival = 1 - sum(NET.depths[:n]) / sum(NET.depths) * (1 - NET.survival)
+    plain = dataclasses.replace(
+        NET, depths=NET.depths[:n], widths=NET.widths[:n], survival=survival
+    )
+    task, _ = task_of(())
+    batch, net = batch_of(), plain.build()
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    rngs = {"drop_path": jax.random.fold_in(key, 1)}
+    images = task.preprocess(jax.random.fold_in(key, 0), batch, train=True)
+    stats = cut_short(state.batch_stats, n)
+
+    def loss(params):
+        logits, _ = net.apply(
+            {"params": cut_short(params, n), "batch_stats": stats},
+            images, train=True, mutable=["batch_stats"], rngs=rngs,
+        )  # fmt: skip
+        nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        return nll.mean()
+
+    value, found = jax.device_get(jax.jit(jax.value_and_grad(loss))(state.params))
+    for name in found:
+        stem = "stem" in name and relay.reaches > 1
+        if stem or name in [f"stage{i}" for i in range(1, relay.reaches)]:
+            found[name] = jax.tree.map(np.zeros_like, found[name])
+    return value, found
+
+
+# Values
+
+
+@pytest.mark.parametrize("name", RELAYS)
+def test_the_gradient_is_the_sum_over_the_losses_that_reach(name):
+    task, state = task_of(RELAYS[name])
+    found, said, _ = gradient(task, state, relay_weight=WEIGHT)
+    losses = RELAYS[name]
+    losses += () if losses[-1].stage == STAGES else (Relay(STAGES),)
+    total, expected = 0.0, jax.tree.map(np.zeros_like, found)
+    for relay in losses:
+        weight = 1 if relay.stage == STAGES else WEIGHT
+        value, part = by_definition(state, relay)
+        total += weight * value
+        expected = jax.tree.map(lambda a, b, w=weight: a + w * b, expected, part)
+    np.testing.assert_allclose(said["loss"], total, rtol=1e-12)
+    tinytask.assert_close(found, expected, rtol=1e-10)
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(found["stage1"]))
+
+
+def test_a_loss_is_exactly_nothing_beyond_its_reach():
+    """Twice the weight of all relays: twice the gradient where no other loss is."""
+    task, state = task_of((Relay(1, 1), Relay(3, 2)))
+    one, two = (gradient(task, state, relay_weight=w)[0] for w in (1.0, 2.0))
+    alone = [n for n in one if "stem" in n] + ["stage1", "relay1"]
+    twice = {name: jax.tree.map(lambda g: 2 * g, one[name]) for name in alone}
+    tinytask.assert_equal({name: two[name] for name in alone}, twice)
+    others = [name for name in one if name not in alone]
+    assert {"stage2", "stage3", "head"} < {*others}
+    tinytask.assert_equal(*({n: tree[n] for n in others} for tree in (one, two)))
+
+
+def test_what_counts_is_as_without_relays():
+    """Logits, at test and in training with noise, and the statistics of its norms."""
+    unit = UnitSpec(dataclasses.replace(BASIC, noise=Dropout(0.5)), FULL_PRE, "A")
+    task, state = task_of(CHAIN, unit=unit)
+    plain, _ = task_of((), unit=unit)
+    own = [k for k in state.params if "relay" not in k]
+    params = {"params": state.params, "batch_stats": state.batch_stats}
+    bare = {
+        kind: {k: tree[k] for k in own if k in tree} for kind, tree in params.items()
+    }
+    images = plain.preprocess(None, batch_of(), train=False)
+    rngs = {"drop_path": jax.random.key(1), "noise": jax.random.key(2)}
+    (*inside, logits), stats = task.apply(params, images, train=True, rngs=rngs)
+    expected, expected_stats = plain.apply(bare, images, train=True, rngs=rngs)
+    assert [x.shape for x in inside] == [(8, 10), (8, 10)]
+    tinytask.assert_equal(logits, expected)
+    tinytask.assert_equal({k: stats[k] for k in expected_stats}, expected_stats)
+    assert {*stats} - {*expected_stats} == {"relay1", "relay2"}
+    tested, _ = task.apply(params, images, train=False, rngs={})
+    expected, _ = plain.apply(bare, images, train=False, rngs={})
+    tinytask.assert_equal(tested, expected)
+
+
+def test_what_is_initialised_is_as_without_relays():
+    net, plain = (dataclasses.replace(NET, relays=r).build() for r in (CHAIN, ()))
+    x = jnp.zeros((1, 8, 8, 1))
+    a, b = (
+        jax.jit(functools.partial(n.init, train=False))(jax.random.key(0), x)
+        for n in (net, plain)
+    )
+    assert {*a} == {"params", "batch_stats"}
+    assert {*a["params"]} - {*b["params"]} == {"relay1", "relay2"}
+    tinytask.assert_equal({k: a["params"][k] for k in b["params"]}, b["params"])
+
+
+def test_relays_cost_nothing_at_test():
+    net, plain = (dataclasses.replace(NET, relays=r).build() for r in (CHAIN, ()))
+    image = (8, 8, 1)
+    assert cost.multiply_adds(net, image) == cost.multiply_adds(plain, image)
+    # a norm, and a classifier of 4 and of 6 channels
+    more = 2 * 4 + 4 * 10 + 10 + 2 * 6 + 6 * 10 + 10
+    assert cost.num_params(net, image) == cost.num_params(plain, image) + more
+
+
+def test_a_signal_that_is_cut_is_not_computed():
+    """The program of losses with short reach has less to do, whatever is in a loop."""
+
+    def operations(*relays):
+        task, state = task_of(relays, survival=1.0)
+        step = jax.jit(make_train_step(task, StepSpec()))
+        return step.lower(state, batch_of()).compile().cost_analysis()["flops"]
+
+    short = operations(Relay(1, 1), Relay(2, 2), Relay(3, 3))
+    assert short < 0.9 * operations(Relay(1, 1), Relay(2, 1), Relay(3, 1))
+
+
+def test_parts_of_a_batch_add_up():
+    """Without norms, which see one part at a time."""
+    bare = LayersSpec(norm=None, dtype="float64")
+    task, state = task_of(CHAIN, layers=bare, survival=1.0)
+    whole, parts = (gradient(task, state, accumulate=n)[0] for n in (1, 2))
+    tinytask.assert_close(parts, whole, rtol=1e-10)
+
+
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
+def test_two_devices_share_a_batch(spmd):
+    """Under jit as under pmap, which takes all devices, as one would alone."""
+
+    def trained(count, spmd):
+        fields = {"train.dtype": "float64", "train.spmd": spmd}
+        opened = tinytask.opened(fields, count=count)
+        layers = opened.net.layers  # its norm knows of pmap's axis
+        net = dataclasses.replace(NET, relays=CHAIN, layers=layers)
+        opened = dataclasses.replace(opened, net=net)
+        state = tinytask.begin(experiment.make_task(opened), opened.config)
+        data = opened.devices.copied(opened.feeds.resident["train"])
+        program = experiment.make_program(opened)
+        return tinytask.Trainer(opened, program, data, state).run(2)
+
+    (state, said), (alone, said_alone) = trained(2, spmd), trained(1, "jit")
+    tinytask.assert_close(said, said_alone, rtol=1e-10)
+    tinytask.assert_close(state.params, alone.params, rtol=1e-10)
+
+
+# Words
+
+
+def made(model, train=()):
+    fields = {f"model.{path}": value for path, value in model.items()}
+    fields |= {f"train.{path}": value for path, value in dict(train).items()}
+    fields = {"train.epochs": 1.0, "model.depth": 8} | fields
+    return validated(configured(fields, {"": {}}, "").to_dict())
+
+
+def test_words_of_a_config():
+    config = made({"relays": ((1, 1), (3, 2))}, {"relay_weight": 0.3})
+    net = build.network(config, num_classes=10, devices=1)
+    assert net.relays == net.losses == (Relay(1, 1), Relay(3, 2))
+    config = made({"relays": ((2, 2),)})
+    net = build.network(config, num_classes=10, devices=1)
+    assert net.losses == (Relay(2, 2), Relay(3, 1))
+
+
+@pytest.mark.parametrize(
+    "model, train, message",
+    [
+        (
+            {"relays": ((4, 1),)},
+            {},
+            r"model.relays=\(\(4, 1\),\): each is a stage from",
+        ),
+        ({"relays": ((1, 2),)}, {}, r"at or ahead of it, not \(1, 2\)"),
+        ({"relays": ((2, 1), (1, 1))}, {}, "the stages must rise"),
+        ({"relays": ((2, 1), (2, 2))}, {}, "the stages must rise"),
+        ({"relays": ((2, 2), (3, 3))}, {}, "no loss reaches stage 1"),
+        ({"relays": ((1, 1), (3, 3))}, {}, "no loss reaches stage 2"),
+        ({"relays": ((0, 1),)}, {}, "must be greater than or equal to 1"),
+        ({"name": "nin", "relays": ((1, 1),)}, {}, "model.name='nin' has no such part"),
+        ({}, {"relay_weight": 0.5}, r"relay_weight=0.5: model.relays=\(\) has no loss"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(model, train, message):
+    model = {"depth": 20} | model if model.get("name") == "nin" else model
+    with pytest.raises(ConfigError, match=message):
+        build.network(made(model, train), num_classes=10, devices=1)
+
+
+# A run
+
+
+def test_digits_train(tmp_path):
+    shop = runs.Workshop.open(tmp_path)
+    fields = {
+        "model.depth": 11,
+        "model.width": 0.25,
+        "model.unit.branch": "bottleneck",
+        "model.unit.order": "full_pre",
+        "model.relays": ((1, 1), (2, 1), (3, 2)),
+        "data.dir": str(shop.folder / "tfds"),
+        "optim.schedule": "cosine",
+        "train.iterations": 40,
+        "train.eval_every": 10,
+    }
+    config = validated(configured(fields, {"": {}}, "").to_dict())
+    experiment.run(config, tmp_path / "run", bar=MagicMock())
+    rows = runs.rows(tmp_path / "run")
+    errors = [row["top1_err"] for row in rows if row["split"] == "test"]
+    assert errors[-1] < 30 < errors[0], errors  # chance is 90 %

@@ -1,0 +1,306 @@
+"""Training at several sizes, an epoch each in turn: values, programs, resuming."""
+
+import dataclasses
+import json
+import os
+import signal
+from unittest.mock import MagicMock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import runs
+import tinytask
+
+from resnet_jax import estimate, experiment, feeds, opening
+from resnet_jax.config import configured, validated
+from resnet_jax.errors import CheckpointError, ConfigError, Preempted
+from resnet_jax.resume import refuse_other_config
+from resnet_jax.train import parallel
+from resnet_jax.train.loop import LoopSpec, calls
+from resnet_jax.train.turns import Turns
+
+# Of 1,437 digits an epoch is 5.6 steps: epochs begin at steps 0, 6, 12, 17.
+FIELDS = {
+    "model.depth": 8,
+    "model.width": 0.5,
+    "data.batch_size": 256,
+    "data.sizes": (6, 8),
+    "train.epochs": 3.0,
+    "train.eval_every": 5,
+    "train.checkpoint_every": 5,
+    "optim.learning_rate": 0.2,
+    "optim.schedule": "cosine",
+}
+
+
+SPEC = LoopSpec(
+    steps=20, eval_every=100, checkpoint_every=100, batch_size=256,
+    steps_per_epoch=5.6, steps_per_call=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast():
+    with tinytask.compiled_fast():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
+
+
+def made(shop, changes=()):
+    fields = {**FIELDS, "data.dir": str(shop.folder / "tfds"), **dict(changes)}
+    return validated(configured(fields, {"": {}}, "").to_dict())
+
+
+def train(config, folder):
+    return experiment.run(config, folder, bar=MagicMock())
+
+
+# Whose turn it is
+
+
+@pytest.mark.parametrize("examples, batch", [(10, 4), (12, 4), (7, 1), (5, 16)])
+def test_turns_are_those_of_the_first_image(examples, batch):
+    turns = Turns((6, 8, 7), examples, batch)
+    epochs = [step * batch // examples for step in range(60)]
+    assert [turns.size(step) for step in range(60)] == [
+        (6, 8, 7)[e % 3] for e in epochs
+    ]
+    for step in range(40):
+        later = next(s for s in range(step, 60) if epochs[s] != epochs[step])
+        assert turns.left(step) == later - step
+
+
+def test_no_call_crosses_an_epoch():
+    spec = dataclasses.replace(SPEC, turns=Turns((6, 8), 1437, 256))
+    step, begins = 0, []
+    while step < spec.steps:
+        begins.append(step)
+        step += calls(step, spec)
+    assert begins == [0, 4, 6, 10, 12, 16, 17]
+    assert calls(6, SPEC) == 4
+
+
+@pytest.mark.parametrize(
+    "shape, size, expected",
+    [
+        ((8, 8, 1), 6, (6, 6, 1)),
+        ((4, 12, 8, 3), 6, (4, 9, 6, 3)),
+        ((30, 40, 3), 60, (60, 80, 3)),
+    ],
+)
+def test_the_shorter_side_is_scaled(shape, size, expected):
+    assert feeds.scaled_shape(shape, size) == expected
+
+
+# Values
+
+
+def triangle(old, new):
+    """[new old]: bilinear weights, as wide as a new pixel where they shrink."""
+    scale = old / new
+    width = max(scale, 1.0)
+    centre = (np.arange(new)[:, None] + 0.5) * scale - 0.5
+    weights = np.maximum(0, 1 - np.abs(centre - np.arange(old)[None]) / width)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def by_hand(preprocess, size):
+    """Its training images, scaled by two products of matrices."""
+
+    def scaled(key, batch, *, train):
+        images = preprocess(key, batch, train=train)
+        rows, columns = (triangle(side, size) for side in images.shape[1:3])
+        return jnp.einsum("ih,bhwc,jw->bijc", rows, images, columns)
+
+    return scaled
+
+
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
+@pytest.mark.parametrize("size", [6, 11])
+def test_a_step_at_a_size_is_one_on_images_of_that_size(size, spmd):
+    with jax.enable_x64(True):
+        fields = {"train.dtype": "float64", "train.spmd": spmd, "data.augment": "crop"}
+        net = tinytask.trainer(fields, count=2)
+        opened = net.opening
+        hand = by_hand(opened.feeds.preprocess, size)
+        other = dataclasses.replace(
+            opened, feeds=dataclasses.replace(opened.feeds, preprocess=hand)
+        )
+        programs = (
+            experiment.make_program(opened, size=size),
+            experiment.make_program(other),
+        )
+        found, expected = (
+            dataclasses.replace(net, program=program).run(1) for program in programs
+        )
+        whole = net.run(1)
+        tinytask.assert_close(found, expected, rtol=1e-5)
+        kernel = [x.params["stem_conv"]["kernel"] for x, _ in (found, whole)]
+        assert not np.allclose(*kernel, rtol=1e-3)
+
+
+def test_images_that_are_evaluated_keep_their_size(shop):
+    opened = experiment.prepare(made(shop))
+    preprocess = opened.feeds.scaled(6)
+    batch = {"image": np.ones((2, 8, 8, 1), np.uint8), "row": np.arange(2)}
+    key = jax.random.key(0)
+    assert preprocess(key, batch, train=True).shape == (2, 6, 6, 1)
+    assert preprocess(None, batch, train=False).shape == (2, 8, 8, 1)
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def whole(shop, tmp_path_factory):
+    """(folder of an uninterrupted run, step programs that it traced)"""
+    folder, traced = tmp_path_factory.mktemp("whole"), []
+    make = parallel.make_train_step
+
+    def counted(task, spec):
+        step = make(task, spec)
+
+        def noted(state, batch):
+            images = task.preprocess(jax.random.key(0), batch, train=True)
+            traced.append(images.shape)
+            return step(state, batch)
+
+        return noted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "make_train_step", counted)
+        train(made(shop), folder)
+    return folder, traced
+
+
+def test_digits_train_by_two_programs(whole):
+    folder, traced = whole
+    assert traced == [(256, 6, 6, 1), (256, 8, 8, 1)]
+    rows = runs.rows(folder)
+    test = [row["top1_err"] for row in rows if row["split"] == "test"]
+    assert [row["step"] for row in rows if row["split"] == "test"] == [5, 10, 15, 17]
+    assert test[-1] < test[0] < 90, test  # which is chance
+    compiled = [row for row in rows if "compile_s" in row]
+    assert [row["step"] for row in compiled] == [5, 10]  # once a size
+
+
+def test_a_pyramid_trains_at_two_sizes(shop, tmp_path):
+    """As SPP-net does; digits, eight epochs."""
+    changes = {
+        "model.levels": (1, 2), "data.batch_size": 64, "train.epochs": 8.0,
+        "train.eval_every": 180, "train.checkpoint_every": 180,
+    }  # fmt: skip
+    train(made(shop, changes), tmp_path / "run")
+    last = [row for row in runs.rows(tmp_path / "run") if row["split"] == "test"][-1]
+    assert last["top1_err"] < 20
+
+
+@pytest.mark.parametrize("step", [8, 14])
+def test_a_run_stopped_within_an_epoch_ends_as_one_that_was_not(
+    step, shop, whole, tmp_path, monkeypatch
+):
+    read = feeds.Feeds.train
+
+    def stopped(self):
+        feed = read(self)
+
+        def told(at, k):
+            if at == step - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return feed(at, k)
+
+        return told
+
+    with monkeypatch.context() as patch, pytest.raises(Preempted, match=f"step={step}"):
+        patch.setattr(feeds.Feeds, "train", stopped)
+        train(made(shop), tmp_path)
+    assert runs.steps(tmp_path)[-1] == step
+    train(made(shop), tmp_path)
+    runs.assert_same_run(tmp_path, whole[0])
+
+
+def test_a_streamed_run_is_the_same(shop, whole, tmp_path):
+    train(made(shop, {"data.feed": "streaming", "train.steps": 8}), tmp_path)
+    ours, theirs = (
+        [row["loss"] for row in runs.rows(folder) if row["step"] == 5]
+        for folder in (tmp_path, whole[0])
+    )
+    assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_several_updates_a_call_are_the_same(shop, whole, tmp_path):
+    train(made(shop, {"train.steps_per_call": 3, "train.steps": 10}), tmp_path)
+    ours, theirs = (
+        [row["loss"] for row in runs.rows(folder) if row["step"] in (5, 10)]
+        for folder in (tmp_path, whole[0])
+    )
+    assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_the_dry_run_compiles_every_size(shop):
+    config = made(shop, {"data.sizes": (4, 8)})
+    found = estimate.estimate(config, level="time")
+    assert found.step_s > 0
+    one = estimate.estimate(made(shop, {"data.sizes": ()}), level="compile")
+    assert found.temporary_bytes == one.temporary_bytes  # that of the largest
+    assert found.multiply_adds == one.multiply_adds
+
+
+# Configs
+
+
+VGG = {
+    "model.name": "vgg",
+    "model.depth": 7,
+    "model.size": "digits",
+    "model.width": 0.25,
+    "data.sizes": (8, 16),
+}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            VGG,
+            r"data.sizes=\(8, 16\): model.name='vgg' flattens its last map, which must "
+            r"be of one size; set model.levels",
+        ),
+        (
+            {"data.sizes": (8, 4), "model.levels": (1, 2)},
+            r"data.sizes=\(8, 4\): at 4 pixels model.levels=\(1, 2\): 2 bins an axis "
+            "do not fit a map of 1x1",
+        ),
+        ({"data.sizes": (0, 8)}, r"data.sizes=\(0, 8\): must be greater than or"),
+    ],
+)
+def test_sizes_that_a_net_does_not_take_are_refused(changes, message, shop):
+    with pytest.raises(ConfigError, match=message):
+        opening.prepare(made(shop, changes))
+
+
+def test_a_flattened_map_takes_sizes_with_a_pyramid(shop):
+    opening.prepare(made(shop, VGG | {"model.levels": (1, 2)}))
+
+
+def test_a_run_from_before_a_field_was_there_goes_on(shop, tmp_path):
+    """Its default is what such runs did."""
+    config = made(shop, {"data.sizes": ()}).to_dict()
+    old = json.loads(json.dumps(config))
+    for section, name in (
+        ("data", "sizes"), ("model", "relays"), ("train", "relay_weight"),
+    ):  # fmt: skip
+        del old[section][name]
+    (tmp_path / "config.json").write_text(json.dumps(old | {"derived": {"x": 1}}))
+    refuse_other_config(tmp_path, config, allow_data_change=False)
+    new = made(shop).to_dict()
+    derived = {"derived": {"image_shape": [8, 8, 1], "num_classes": 10}}
+    (tmp_path / "config.json").write_text(json.dumps(old | derived))
+    with pytest.raises(CheckpointError, match=r"\(data.sizes: \[\] -> \[6, 8\]\)"):
+        refuse_other_config(tmp_path, new, allow_data_change=False)
