@@ -67,6 +67,7 @@ ROWS = {
     "PreAct-20-stochastic-depth": preact(survival=0.8),
     "PreAct-20-ShakeDrop": preact(survival=0.5, dropped="shaken"),
     "Shake-Shake-20": preact(arms=2),
+    "PreAct-20-relays": preact() | {"model.relays": ((1, 1), (2, 1), (3, 2))},
     "Ghost-ResNet-20": {"model.operator": "ghost", "model.unit.shortcut": "A"},
     "G-Ghost-ResNet-20": {"model.ghost_share": 0.5, "model.unit.shortcut": "A"},
     "GhostNet-0.5x": net("ghostnet", size="digits", width=0.5),
@@ -87,6 +88,8 @@ ROWS = {
     "All-CNN-C": net("all_cnn", size="digits", variant="All-CNN-C", width=0.25),
     "VGG-7": small_vgg(variant="fc"),
     "VGG-7-SPP": small_vgg(variant="fc", levels=(2, 1)),
+    "VGG-7-SPP-multi-size": small_vgg(variant="fc", levels=(2, 1))
+    | {"data.sizes": (8, 10)},
     "3D-ResNet-8-A": clips(8),
     "3D-PreAct-8": clips(8, order="full_pre"),
     "3D-ResNeXt-11": clips(11, shortcut="B", **GROUPS),

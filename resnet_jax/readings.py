@@ -195,6 +195,7 @@ class Row:
             "test images": Reading("data.name", self.data.test or UNKNOWN),
             "batch": Reading("data.batch_size", data.batch_size),
             "augmentation": Reading("data.augment", _augmentation(spec, crop)),
+            "training sizes": Reading("data.sizes", data.sizes or (self.image[-2],)),
             "normalisation": Reading("data.normalize", spec.normalize),
             "mixing": Reading("data.mix", data.mix),
             "evaluation": Reading("evaluation", view),

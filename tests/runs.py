@@ -105,6 +105,27 @@ class Workshop:
         }
 
 
+class Quiet:
+    """No bar; keeps what a run notes."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, *, total):
+        Quiet.notes = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, step):
+        pass
+
+    def note(self, text):
+        Quiet.notes += (text,)
+
+
 def ended(process) -> subprocess.CompletedProcess:
     """A process and what it said, when it is over."""
     out, err = process.communicate(timeout=LIMIT)

@@ -184,6 +184,11 @@ WRONG = {
         ["model.levels=(1,2,3,4)"],
         ["model.levels"],
     ),
+    "sizes in turn that the paper does not have": (
+        "spp_net.py:50-bins-multi",
+        ["data.sizes=(224,192)"],
+        ["data.sizes"],
+    ),
     "ghosts of 5x5": (
         "ghost_cifar.py:Ghost-VGG-16",
         ["model.ghost_kernel=5"],

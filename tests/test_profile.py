@@ -109,33 +109,12 @@ def shop(tmp_path_factory):
     return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
 
 
-class Quiet:
-    """No bar; keeps what is noted."""
-
-    noted: tuple[str, ...] = ()
-
-    def __init__(self, *, total):
-        Quiet.noted = ()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def update(self, step):
-        pass
-
-    def note(self, text):
-        Quiet.noted += (text,)
-
-
 def train(shop, folder, changes, **options):
     fields = {**runs.TINY, "train.epochs": 20.0, "optim.schedule": "cosine"}
     fields |= {"data.dir": str(shop.folder / "tfds"), **changes}
     config = validated(configured(fields, {"row": {}}, "row").to_dict())
     with tinytask.compiled_fast():
-        return experiment.run_all(config, folder, bar=Quiet, **options)
+        return experiment.run_all(config, folder, bar=runs.Quiet, **options)
 
 
 def test_a_traced_run(shop, tmp_path, monkeypatch):
@@ -146,7 +125,7 @@ def test_a_traced_run(shop, tmp_path, monkeypatch):
     results = train(shop, tmp_path, changes, trace=trace)
 
     assert trace.complete and trace.steps == (4, 13)
-    assert [note for note in Quiet.noted if "profile" in note] == [trace.told()]
+    assert [note for note in runs.Quiet.notes if "profile" in note] == [trace.told()]
     assert f"steps 4 to 13 in {tmp_path / 'profile'}; open its" in trace.told()
     (events,) = (tmp_path / "profile").rglob("*.trace.json.gz")
     written = json.loads(gzip.decompress(events.read_bytes()))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from unittest.mock import MagicMock
 
 import jax
 import jax.numpy as jnp
@@ -294,7 +293,7 @@ def test_digits_train(tmp_path):
         "train.eval_every": 10,
     }
     config = validated(configured(fields, {"": {}}, "").to_dict())
-    experiment.run(config, tmp_path / "run", bar=MagicMock())
+    experiment.run(config, tmp_path / "run", bar=runs.Quiet)
     rows = runs.rows(tmp_path / "run")
     errors = [row["top1_err"] for row in rows if row["split"] == "test"]
     assert errors[-1] < 30 < errors[0], errors  # chance is 90 %

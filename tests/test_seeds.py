@@ -232,30 +232,9 @@ FIELDS = {
 }
 
 
-class Quiet:
-    """No bar; keeps what is noted."""
-
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, *, total):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def update(self, step):
-        pass
-
-    def note(self, text):
-        Quiet.notes += (text,)
-
-
 def train(config, folder, **options):
     with tinytask.compiled_fast():
-        return experiment.run_all(config, folder, bar=Quiet, **options)
+        return experiment.run_all(config, folder, bar=runs.Quiet, **options)
 
 
 @pytest.fixture(scope="module", autouse=True)

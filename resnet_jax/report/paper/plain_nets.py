@@ -174,15 +174,15 @@ NETWORKS |= {
 }
 
 
-def _levels(*levels: int) -> dict[str, Any]:
-    return {"levels of the pyramid": levels}
+def _zf(params: int, *levels: int, sizes: tuple[int, ...] = (224,)) -> Facts:
+    values = {"levels of the pyramid": levels, "training sizes": sizes}
+    prototxt = "He et al. 2014, released prototxt"
+    return _net(prototxt, "spp_net", 8, [params], classes=1000, **values)
 
 
-_ZF = partial(_net, "He et al. 2014, released prototxt", "spp_net", 8, classes=1000)
-_ZF_50 = _ZF([77_037_672], **_levels(1, 2, 3, 6))
 NETWORKS |= {
-    "he2014/T2/ZF-5/no SPP": _ZF([62_357_608], **_levels()),
-    "he2014/T2/ZF-5/single-size": _ZF_50,
-    "he2014/T2/ZF-5/multi-size": _ZF_50,
-    "he2014/text/ZF-5/30 bins": _ZF([56_066_152], **_levels(1, 2, 3, 4)),
+    "he2014/T2/ZF-5/no SPP": _zf(62_357_608),
+    "he2014/T2/ZF-5/single-size": _zf(77_037_672, 1, 2, 3, 6),
+    "he2014/T2/ZF-5/multi-size": _zf(77_037_672, 1, 2, 3, 6, sizes=(224, 180)),
+    "he2014/text/ZF-5/30 bins": _zf(56_066_152, 1, 2, 3, 4),
 }
