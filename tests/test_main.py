@@ -113,6 +113,22 @@ def told(capsys, *argv):
             ["data.augment='imagenet_scale': is for images of 3 channels, but those"],
         ),
         (["train.steps"], ["--config.train.steps: has no value"]),
+        # what a family cannot be
+        (["model.name=wide_resnet", "model.depth=27"], ["model.depth=27: must be "]),
+        (
+            [
+                "model.unit.branch=bottleneck",
+                "model.depth=11",
+                "model.unit.cardinality=32",
+                "model.unit.group_width=1.0",
+            ],
+            ["32 groups must divide the 2 input and 2 output channels of stage1"],
+        ),
+        (["model.levels=(2,3)"], ["model.levels=(2, 3): 3 bins an axis do not fit a"]),
+        (
+            ["model.name=resnet_3d", "model.depth=18", "data.name=moving_digits"],
+            ["clips of 8x16x16 (frames, height, width) are too small: the net"],
+        ),
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_made(shop, fields, problems, capsys):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from resnet_jax.report.__main__ import main
-from resnet_jax.report.claim import load
+from resnet_jax.report.claim import differences, load
 from resnet_jax.report.plots import curve
 from resnet_jax.report.tables import report
 
@@ -260,6 +260,15 @@ def test_a_config_that_is_not_todays_is_marked_by_field(place, capsys):
     assert "config is not today's: seed 1; fewer" in table
     assert "today's: optim.learning\\_rate 0.3, today 0.1." in table
     assert "B/seed0: run under" in table and "B/seed1: run under" not in table
+
+
+def test_a_config_of_tuples_is_todays_when_it_comes_back_as_lists():
+    today = {"model": {"relays": ((1, 1), (3, 2)), "levels": ()}}
+    kept = json.loads(json.dumps(today))
+    assert differences(kept, today) == ()
+    other = {"model": today["model"] | {"relays": ((1, 1), (3, 1))}}
+    (found,) = differences(kept, other)
+    assert found == "model.relays [[1, 1], [3, 2]], today [[1, 1], [3, 1]]"
 
 
 def test_another_number_of_test_examples_is_marked(place, capsys):

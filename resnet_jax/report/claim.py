@@ -81,8 +81,13 @@ def differences(config: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[st
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """Leaves by dotted path; lists for tuples, as JSON has it."""
-    leaves = flat(config)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in leaves.items()}
+    return {path: _listed(leaf) for path, leaf in flat(config).items()}
+
+
+def _listed(leaf: Any) -> Any:
+    if isinstance(leaf, tuple | list):
+        return [_listed(part) for part in leaf]
+    return leaf
 
 
 def _same(old: Any, new: Any) -> bool:

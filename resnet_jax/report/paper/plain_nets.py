@@ -7,7 +7,7 @@ them), He et al. 2015, Liu et al. 2017.
 from functools import partial
 from typing import Any
 
-from resnet_jax.report.paper.facts import Facts, counted, said
+from resnet_jax.report.paper.facts import Facts, Sureness, counted, said
 from resnet_jax.report.paper.value import Value
 
 # ---------------------------------------------------------------- errors
@@ -29,6 +29,7 @@ ALL_CNN = (
             table="T3",
             row=f"{form}-{letter}".strip("-"),
             top1_err=error,
+            certainty="known",
         )
         for letter, errors in _T3.items()
         for form, error in zip(FORMS, errors, strict=True)
@@ -96,18 +97,26 @@ VALUES = (*ALL_CNN, *NIN, *SPP_NET, *VGG)
 # ---------------------------------------------------------------- nets
 
 
-def _net(source: str, form: str, layers: int, counts: Any = (), **values: Any) -> Facts:
+def _net(
+    source: str,
+    form: str,
+    layers: int,
+    counts: Any = (),
+    certainty: Sureness = "text",
+    **values: Any,
+) -> Facts:
     """A net without norms, unless said otherwise; `counts` are parameters, MACs."""
     known = {"form": form, "weighted layers": layers, "classes": 10, "width": 1.0}
     known |= {"rectifier": "relu", "BatchNorm": "no"} | values
     params, macs = (*counts, None, None)[:2]
-    return said(source, known) | counted(source, params=params, macs=macs)
+    net = said(source, known, certainty=certainty)
+    return net | counted(source, params=params, macs=macs)
 
 
 _PLAIN = {"A": 839_242, "B": 885_610, "C": 954_730}
 _LONGER = {"A": 1_254_250, "B": 1_300_618, "C": 1_369_738}  # by two convolutions
 _DEPTH = {"A": 5, "B": 7, "C": 7}
-_S = "Springenberg et al. 2015, Tables 1 and 2"
+_S = "Springenberg et al. 2015, Tables 1 and 2, as reproductions have them"
 _L = "Lin et al. 2014, mavenlin/cuda-convnet"
 
 NETWORKS: dict[str, Facts] = {
@@ -116,6 +125,7 @@ NETWORKS: dict[str, Facts] = {
         "all_cnn",
         _DEPTH[cell.row[-1]] + 2 * (table is _LONGER),
         [table[cell.row[-1]]],
+        certainty="known",
         variant=cell.row,
     )
     for cell in ALL_CNN
