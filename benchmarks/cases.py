@@ -108,12 +108,13 @@ class Case:
 
     train    steps on one batch that lies on the device
     compile  the train step for shapes, compiled and not run
+    parts    a train step under a profiler, by kind of operation (parts.py)
     loop     the whole loop against the bare step, on data from disk (loop.py)
     launch   from the start of the command to the first finished step (launch.py)
     """
 
     name: str
-    kind: Literal["train", "compile", "loop", "launch"] = "train"
+    kind: Literal["train", "compile", "parts", "loop", "launch"] = "train"
     ways: tuple[str, ...] = ("ours",)
     row: str = ""  # FILE:ROW under experiments/
     fields: tuple[str, ...] = ()
@@ -212,6 +213,19 @@ CPU = (
     ),
     Case(name="Loop, digits", kind="loop", row="digits", steps=336),
     Case(name="Loop, CIFAR-shaped", kind="loop", row="cifar", steps=40, turns=3),
+)
+
+# What the time of a step goes to, of those that PyTorch runs as well.
+CPU += tuple(
+    replace(
+        case,
+        name=f"Parts of {case.name}",
+        kind="parts",
+        ways=("ours", "torch"),
+        turns=3,
+    )
+    for case in CPU
+    if "torch" in case.ways
 )
 
 BF16 = {"dtype": "bfloat16", "steps": 50}

@@ -38,7 +38,13 @@ def training(step: Any, carry: Any, *batch: Any, **facts: Any) -> Training:
             carry, _ = step(carry, *batch)
         jax.block_until_ready(carry)
 
-    return Training(run, params=params, facts=took | facts, device_peak=device_peak)
+    return Training(
+        run,
+        params=params,
+        facts=took | facts,
+        device_peak=device_peak,
+        program=step.as_text(),
+    )
 
 
 def sgd(forward: Any, params: Any, state: Any, images: Any, labels: Any) -> Training:

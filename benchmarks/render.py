@@ -37,6 +37,10 @@ PEERS = (
     "dm-haiku and Keras have networks for ImageNet only; those in Flax and PyTorch are "
     "the benchmark's own few lines, with as many parameters as ours."
 )
+PARTS = (
+    "The parts are the time that single operations took under a profiler; those that "
+    "ran at the same time are all counted, so that they may sum to more than the step."
+)
 # Images are trained on: a forward pass, and twice as much backward.
 OPERATIONS = 3 * 2
 
@@ -126,6 +130,8 @@ def footnotes(case: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     notes = {WAYS[row["way"]].note: None for row in rows if numbers.well(row)}
     if case["kind"] == "train" and {"flax", "torch"} & {row["way"] for row in rows}:
         notes = {PEERS: None} | notes
+    if case["kind"] == "parts":
+        notes |= {PARTS: None}
     if case["kind"] == "launch" and rows[0]["facts"]:
         images = rows[0]["facts"]["train"]
         notes |= {f"On {images:,} made-up images of CIFAR's shape.": None}
@@ -187,6 +193,9 @@ QUANTITIES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("program_lines", "lines of StableHLO", counted),
     ("program_bytes", "bytes of StableHLO", counted),
     ("temporary_bytes", "temporaries, MB", megabytes),
+    ("whole_ms", "step, ms", seconds),
+    ("product_ms", "convolutions and products, ms", seconds),
+    ("rest_ms", "all else, ms", seconds),
     ("bare_ms", "bare step, ms", seconds),
     ("loop_ms", "loop, ms", seconds),
     ("empty_cache_s", "launch to first step, empty cache, s", seconds),

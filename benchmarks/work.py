@@ -29,7 +29,8 @@ def since_launch() -> float:
 class Training:
     """A framework's train step on one batch: the first, some to warm up, then turns.
 
-    `run(n)` makes n steps and returns when the last is finished.
+    `run(n)` makes n steps and returns when the last is finished; `program` is what XLA
+    made of a step.
     """
 
     def __init__(
@@ -39,15 +40,16 @@ class Training:
         params: int,
         facts: dict[str, Any] | None = None,
         device_peak: Callable[[], int | None] = lambda: None,
+        program: str = "",
     ):
-        self._run, self.device_peak = run, device_peak
+        self.run, self.device_peak, self.program = run, device_peak, program
         first = _seconds(run, 1)
         self.facts = {"params": params, **(facts or {})}
         self.facts |= {"first_step_s": first, "launch_s": since_launch()}
         run(WARM)
 
     def turn(self, steps: int) -> Sample:
-        return {"step_ms": 1e3 * _seconds(self._run, steps) / steps}
+        return {"step_ms": 1e3 * _seconds(self.run, steps) / steps}
 
 
 def _seconds(run, steps):

@@ -16,7 +16,7 @@ import traceback
 from typing import Any
 
 import cases
-from work import Work
+from work import Training, Work
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
 
@@ -31,11 +31,23 @@ def opened(case: cases.Case, way: cases.Way, folder: str) -> Work:
         from launch import Launch
 
         return Launch(case, folder)
+    if case.kind == "parts":
+        import parts
+
+        make = parts.of_torch if way.by == "torch" else parts.of_xla
+        return make(trained(case, way))
+    if case.kind == "compile":
+        import ours
+
+        return ours.Compilation(case, way)
+    return trained(case, way)
+
+
+def trained(case: cases.Case, way: cases.Way) -> Training:
     if way.by == "ours":
         import ours
 
-        make = ours.Compilation if case.kind == "compile" else ours.training
-        return make(case, way)
+        return ours.training(case, way)
     if way.by == "flax":
         from peers import plain_flax
 

@@ -19,11 +19,14 @@ from resnet_jax.errors import ConfigError
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 import cases
+import jitted
 import ours
+import parts
 import picture
 import processes
 import render
 import run
+import work
 import worker
 from goals import GOALS
 from peers import plain_flax
@@ -353,6 +356,51 @@ def test_ours_is_measured_from_end_to_end(tmp_path):
     assert found["facts"]["params"] == 269_722
     assert len(found["samples"]["step_ms"]) == 2
     assert "### ResNet-20, batch 2, float32: 269,722 parameters" in done.stdout
+
+
+PROGRAM = """HloModule jit_steps, is_scheduled=true
+
+%fused_computation.7 (p0: f32[4]) -> f32[4] {
+  %p0 = f32[4]{0} parameter(0)
+  ROOT %convolution.2 = f32[4]{0} convolution(%p0, %p0), window={size=3}
+}
+
+%fused_computation.8 (p1: f32[4]) -> f32[4] {
+  ROOT %reduce.1 = f32[4]{0} reduce(%p1), to_apply=%add
+}
+
+ENTRY %main (x: f32[4]) -> f32[4] {
+  %ynn_fusion.3 = f32[4]{0} fusion(%x), kind=kCustom, calls=%fused_computation.7
+  %ynn_fusion.4 = f32[4]{0} fusion(%x), kind=kCustom, calls=%fused_computation.8
+  %dot_general.1 = f32[4]{0} dot(%x, %x), metadata={op_name="dot"}
+  ROOT %add.1 = f32[4]{0} add(%x, %x), metadata={op_name="convolution"}
+}
+"""
+
+
+def test_products_are_found_in_a_program_fused_or_not():
+    found = parts.products(PROGRAM)
+    assert {"ynn_fusion.3", "dot_general.1"} <= found
+    assert not found & {"ynn_fusion.4", "add.1", "reduce.1"}
+
+
+def test_the_parts_of_a_step_are_those_of_its_operations(monkeypatch):
+    monkeypatch.setenv(work.STARTED, "0")
+    case = cases.find("cpu", "Parts of ResNet-20")
+    assert case.kind == "parts" and case.net == cases.RESNET_20
+
+    def step(carry, x):
+        y = jnp.where(carry > 0, carry, x)
+        return y @ y / 100, jnp.sort(y)
+
+    x = jnp.ones((300, 300))
+    made = parts.of_xla(
+        jitted.training(jax.jit(step, donate_argnums=0), x + 0, x, params=1)
+    )
+    sample = made.turn(3)
+    assert made.facts == {"params": 1}
+    assert set(sample) == {"whole_ms", "product_ms", "rest_ms"}
+    assert all(sample.values())
 
 
 @trained
