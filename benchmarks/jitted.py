@@ -43,7 +43,7 @@ def training(step: Any, carry: Any, *batch: Any, **facts: Any) -> Training:
         params=params,
         facts=took | facts,
         device_peak=device_peak,
-        program=step.as_text(),
+        program=step.as_text,
     )
 
 

@@ -9,7 +9,7 @@ import json
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from work import Sample, Training
 
@@ -24,41 +24,44 @@ PRODUCTS = ("conv", "addmm", "::mm", "linear")
 class Parts:
     """The turns of a training: {"whole_ms": unprofiled, "product_ms", "rest_ms"}.
 
-    profiled(run, steps) -> milliseconds of the two parts, of all steps
+    profiled(run, steps) -> (is it a product, its milliseconds) of each operation
     """
 
-    def __init__(self, training: Training, profiled: Callable[[Run, int], Sample]):
+    def __init__(
+        self,
+        training: Training,
+        profiled: Callable[[Run, int], Iterator[tuple[bool, float]]],
+    ):
         self._training, self._profiled = training, profiled
         self.device_peak = training.device_peak
         self.facts = {"params": training.facts["params"]}
 
     def turn(self, steps: int) -> Sample:
         whole = self._training.turn(steps)["step_ms"]
-        parts = self._profiled(self._training.run, steps)
-        return {"whole_ms": whole} | {name: ms / steps for name, ms in parts.items()}
+        parts = {True: 0.0, False: 0.0}
+        for is_product, ms in self._profiled(self._training.run, steps):
+            parts[is_product] += ms / steps
+        return {"whole_ms": whole, "product_ms": parts[True], "rest_ms": parts[False]}
 
 
 def of_xla(training: Training) -> Parts:
     """By the operations of the compiled program; loops are the sum of their bodies."""
     import jax
 
-    names = products(training.program)
+    from resnet_jax.train.trace import without_python
+
+    names = products(training.program())
 
     def profiled(run, steps):
         with tempfile.TemporaryDirectory() as folder:
-            options = jax.profiler.ProfileOptions()
-            options.python_tracer_level = 0
-            with jax.profiler.trace(folder, profiler_options=options):
+            with jax.profiler.trace(folder, profiler_options=without_python()):
                 run(steps)
             (path,) = pathlib.Path(folder).rglob("*.trace.json.gz")
             events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
-        parts = {"product_ms": 0.0, "rest_ms": 0.0}
         for event in events:
             name = event.get("args", {}).get("hlo_op")
             if name and not name.startswith(("while", "call", "conditional")):
-                part = "product_ms" if name in names else "rest_ms"
-                parts[part] += event["dur"] / 1e3
-        return parts
+                yield name in names, event["dur"] / 1e3
 
     return Parts(training, profiled)
 
@@ -86,11 +89,8 @@ def of_torch(training: Training) -> Parts:
     def profiled(run, steps):
         with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as profile:
             run(steps)
-        parts = {"product_ms": 0.0, "rest_ms": 0.0}
         for each in profile.key_averages():
-            multiplies = any(word in each.key for word in PRODUCTS)
-            part = "product_ms" if multiplies else "rest_ms"
-            parts[part] += each.self_cpu_time_total / 1e3
-        return parts
+            is_product = any(word in each.key for word in PRODUCTS)
+            yield is_product, each.self_cpu_time_total / 1e3
 
     return Parts(training, profiled)

@@ -29,8 +29,8 @@ def since_launch() -> float:
 class Training:
     """A framework's train step on one batch: the first, some to warm up, then turns.
 
-    `run(n)` makes n steps and returns when the last is finished; `program` is what XLA
-    made of a step.
+    `run(n)` makes n steps and returns when the last is finished; `program()` is what
+    XLA made of a step.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Training:
         params: int,
         facts: dict[str, Any] | None = None,
         device_peak: Callable[[], int | None] = lambda: None,
-        program: str = "",
+        program: Callable[[], str] = str,
     ):
         self.run, self.device_peak, self.program = run, device_peak, program
         first = _seconds(run, 1)

@@ -47,3 +47,14 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[path] = value
     return leaves
+
+
+def flat_as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with lists for tuples, as JSON gives them back."""
+    return {path: _listed(leaf) for path, leaf in flat(tree).items()}
+
+
+def _listed(leaf: Any) -> Any:
+    if isinstance(leaf, tuple | list):
+        return [_listed(part) for part in leaf]
+    return leaf

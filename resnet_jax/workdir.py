@@ -13,7 +13,7 @@ from typing import Any
 
 from resnet_jax.errors import CheckpointError, ConfigError, StorageError
 from resnet_jax.fields import OPERATIONAL
-from resnet_jax.spec import flat
+from resnet_jax.spec import flat_as_json
 
 PACKAGES = (
     "resnet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
@@ -58,17 +58,12 @@ def changed_fields(
     old: Mapping[str, Any], new: Mapping[str, Any], *, allow_data_change: bool = False
 ) -> dict[str, tuple[Any, Any]]:
     """Fields that would change what a run computes: {path: (old, new)}."""
-    before, after = flat(_plain(old)), flat(_plain(new))
+    before, after = flat_as_json(old), flat_as_json(new)
     paths = [p for p in {**before, **after} if before.get(p) != after.get(p)]
     paths = [p for p in paths if p not in OPERATIONAL]
     if allow_data_change:
         paths = [p for p in paths if not p.startswith(DATA_FIELDS)]
     return {path: (before.get(path), after.get(path)) for path in paths}
-
-
-def _plain(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """As it comes back from JSON: lists for tuples."""
-    return json.loads(json.dumps(tree))
 
 
 def keep_environment(folder: pathlib.Path) -> None:

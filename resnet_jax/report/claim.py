@@ -14,7 +14,7 @@ from typing import Any
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.report import paper
-from resnet_jax.spec import did_you_mean, flat
+from resnet_jax.spec import did_you_mean, flat_as_json
 
 # Fields that say how a run is carried out, not what is claimed of it.
 OPERATIONAL = (
@@ -71,23 +71,12 @@ def load(path: Path) -> Claim:
 
 def differences(config: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:
     """Fields that both configs have and that differ, each as `path old, today new`."""
-    old, new = _plain(config), _plain(today)
+    old, new = flat_as_json(config), flat_as_json(today)
     return tuple(
         f"{name} {old[name]!r}, today {new[name]!r}"
         for name in sorted(old.keys() & new.keys())
         if name not in OPERATIONAL and not _same(old[name], new[name])
     )
-
-
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves by dotted path; lists for tuples, as JSON has it."""
-    return {path: _listed(leaf) for path, leaf in flat(config).items()}
-
-
-def _listed(leaf: Any) -> Any:
-    if isinstance(leaf, tuple | list):
-        return [_listed(part) for part in leaf]
-    return leaf
 
 
 def _same(old: Any, new: Any) -> bool:
