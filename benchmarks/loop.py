@@ -93,6 +93,7 @@ def whole(opening, program, data, feeds):
         ):
             run = loop.Run(
                 program=program,
+                updates=experiment.updates(opening, program),
                 data=data,
                 feeds=feeds,
                 evaluate=lambda variables: {},

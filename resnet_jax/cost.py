@@ -52,9 +52,10 @@ def parts_of(params: Any) -> Parts:
     counts = dict.fromkeys((field.name for field in dataclasses.fields(Parts)), 0)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = (key.key for key in path)
+        inside = modules[0].startswith("relay")  # a loss's own, not of the net's depth
+        modules = modules[inside:]
         kind = _kind(modules, name)
         counts[kind] += math.prod(leaf.shape)
-        inside = modules[0].startswith("relay")  # a loss's own, not of the net's depth
         weighted = kind == "fc" or _is_weighted(modules)
         if name == "kernel" and weighted and not inside:
             counts["weighted_layers"] += leaf.shape[0] if "rest" in modules else 1

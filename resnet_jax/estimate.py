@@ -64,10 +64,9 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     if level == "shapes":
         return counted
     start = time.perf_counter()
-    updates = experiment.scaled_steps(made) or {None: program.steps}
     steps = {
         size: update.lower(state, data, feeds).compile()
-        for size, update in updates.items()
+        for size, update in experiment.updates(made, program).items()
     }
     measured = dataclasses.replace(
         counted,

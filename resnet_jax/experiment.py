@@ -14,7 +14,7 @@ from resnet_jax import runs, slopes, workdir
 from resnet_jax.feeds import mixing
 from resnet_jax.fields import Config
 from resnet_jax.lsuv import lsuv
-from resnet_jax.modules.resnet import ResNetSpec
+from resnet_jax.modules.relays import every_loss
 from resnet_jax.opening import Experiment, prepare
 from resnet_jax.resume import refuse_end_behind, refuse_other_config
 from resnet_jax.spec import replaced
@@ -99,7 +99,7 @@ def train(
         lane.cut(step)
     run = loop.Run(
         program=program,
-        scaled=scaled_steps(experiment),
+        updates=updates(experiment, program),
         data=data and data["train"],
         feeds=feeds.train(),
         evaluate=feeds.evaluations(program, data),
@@ -121,10 +121,13 @@ def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
         precise_rows(run, state, batches=batches)
 
 
-def scaled_steps(experiment: Experiment) -> dict[int, Callable[..., Any]]:
-    """The updates of a run for each size of its training images."""
+def updates(
+    experiment: Experiment, program: parallel.Program
+) -> dict[int | None, Callable[..., Any]]:
+    """`steps` by the size of training images, if several take turns, else by None."""
     sizes = dict.fromkeys(experiment.config.data.sizes)
-    return {size: make_program(experiment, size=size).steps for size in sizes}
+    own = {size: make_program(experiment, size=size).steps for size in sizes}
+    return own or {None: program.steps}
 
 
 def make_program(
@@ -155,7 +158,7 @@ def make_program(
 def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
     """The network and its data as functions."""
     spec = experiment.net
-    relays = spec.relays and spec.losses if isinstance(spec, ResNetSpec) else ()
+    relays = every_loss(spec) if getattr(spec, "relays", ()) else ()
     net = spec.build()
     image = jax.ShapeDtypeStruct((1, *experiment.feeds.image_shape), jnp.float32)
     norm = spec.layers.norm
@@ -188,7 +191,9 @@ def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
         tx=experiment.optim.build(),
         statistics=statistics,
         mix=mixing(experiment.config.data),
-        keeps=tuple(relay.kept for relay in relays),
+        keeps=tuple(
+            functools.partial(relay.kept, stage_of=spec.stage_of) for relay in relays
+        ),
     )
 
 

@@ -225,4 +225,8 @@ FAMILIES = {
         lambda model: plain_nets.spp_net(levels=model.levels, width=model.width),
         ("levels", "width"),
     ),
+    "places2": Family(
+        lambda model: plain_nets.places2(size=model.size, width=model.width),
+        ("size", "width"),
+    ),
 }

@@ -84,6 +84,7 @@ class ModelConfig:
         "ghostnet", "regnetx", "gghost",
         "densenet", "densenet_imagenet", "hardnet", "threshnet",
         "nin", "all_cnn", "vgg", "prelu_small", "prelu_large", "spp_net",
+        "places2",
     ] = "cifar_resnet"  # fmt: skip
     depth: Count = 20  # weighted layers, as the papers count them
     width: Positive = 1.0  # factor on all widths
@@ -94,7 +95,7 @@ class ModelConfig:
     compression: Annotated[float, Field(gt=0, le=1)] = 1.0  # of their transitions
     links: Literal["dense", "harmonic", "threshold"] = "dense"  # between their layers
     levels: tuple[Count, ...] = ()  # of a pyramid for the head's pool; (): none
-    # (stage, first stage that its loss reaches) of each head inside a residual net
+    # (stage, first stage that its loss reaches) of each head inside a net
     relays: tuple[tuple[Count, Count], ...] = ()
     # what stands for every convolution behind the stem, and the Ghost module's s and d
     operator: Literal["none", "ghost", "binary", "xnor", "xnor_signs"] = "none"

@@ -144,11 +144,11 @@ def check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> No
     """ConfigError where the net does not take training images of all sizes."""
 
     def params(shape):
-        found = cost.shapes(net.build(), shape)["params"]
-        return jax.tree.map(jnp.shape, found)
+        return cost.shapes(net.build(), shape)["params"]
 
-    told = f"data.sizes={config.data.sizes}"
-    whole = params(image_shape) if config.data.sizes else None
+    if not config.data.sizes:
+        return
+    told, whole = f"data.sizes={config.data.sizes}", params(image_shape)
     for size in config.data.sizes:
         try:
             other = params(scaled_shape(image_shape, size))

@@ -14,6 +14,7 @@ from resnet_jax.modules.initializers import InitSpec
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.report.paper import recipes
+from resnet_jax.spec import replaced_where_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,11 @@ DATASETS = {
     "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
     "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
 }
-# Clips of 16 frames of Kinetics: every copy of it lacks other videos.
-UNCOUNTED = {"kinetics400": Dataset(None, None, 400, (16, 112, 112, 3))}
+# Every copy of Kinetics lacks other videos; of Places2 no size is known here.
+UNCOUNTED = {
+    "kinetics400": Dataset(None, None, 400, (16, 112, 112, 3)),
+    "places2": Dataset(None, None, 401, (224, 224, 3)),
+}
 UNKNOWN = "unknown"
 UNENDING = 10**12  # iterations of a run whose length is not known
 DECAYED = {"kernels": recipes.KERNELS, "all": recipes.ALL_BUT_SLOPES}
@@ -130,6 +134,7 @@ class Row:
             "compression": ("compression", model.compression),
             "links": ("links", model.links),
             "levels of the pyramid": ("levels", model.levels),
+            "losses inside": ("relays", model.relays),
             "operator": ("operator", model.operator),
             "ratio of the ghosts": ("ghost_ratio", model.ghost_ratio),
             "kernel of the ghosts": ("ghost_kernel", model.ghost_kernel),
@@ -176,11 +181,10 @@ class Row:
             "noise": ("noise", unit.noise),
             "dropout": ("noise_rate", unit.noise_rate),
         }
-        every = isinstance(self.net, ResNetSpec)
         return {
             name: Reading(f"model.unit.{field}", value)
             for name, (field, value) in words.items()
-            if every or f"unit.{field}".startswith(reads)
+            if isinstance(self.net, ResNetSpec) or f"unit.{field}".startswith(reads)
         }
 
     def _data(self) -> Readings:
@@ -238,6 +242,7 @@ class Row:
             "initialisation": Reading("model.init", config.model.init),
             "BatchNorm group": Reading("model.norm.group", group),
             "running statistics": Reading("model.norm.dialect", norm.dialect),
+            "weight of those inside": Reading("train.relay_weight", train.relay_weight),
             "label smoothing": Reading("train.label_smoothing", train.label_smoothing),
             "parameter average": Reading("train.ema", train.ema),
             "arithmetic": Reading("train.dtype", train.dtype),
@@ -247,12 +252,10 @@ class Row:
 def _bare(spec: Any) -> Any:
     """The spec without what changes no shape, so that rows share their counts."""
     norm = spec.layers.norm and LayersSpec().norm
-    layers = dataclasses.replace(
-        spec.layers, norm=norm, init=InitSpec(), dtype="float32"
-    )
+    layers = {"norm": norm, "init": InitSpec(), "dtype": "float32"}
     fields = {"survival": 1.0, "depth_mode": "scan", "dropout": 0.0, "relays": ()}
-    known = {name: value for name, value in fields.items() if hasattr(spec, name)}
-    return dataclasses.replace(spec, layers=layers, **known)
+    fields["layers"] = dataclasses.replace(spec.layers, **layers)
+    return replaced_where_known(spec, fields)
 
 
 @functools.cache

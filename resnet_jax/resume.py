@@ -22,7 +22,6 @@ def refuse_other_config(
         return
     if "derived" not in new:
         old = {name: value for name, value in old.items() if name != "derived"}
-    old = flat(Config().to_dict()) | flat(old)  # fields that came after it was begun
     changed = workdir.changed_fields(old, new, allow_data_change=allow_data_change)
     if not changed:
         return

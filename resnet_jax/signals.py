@@ -34,7 +34,7 @@ from resnet_jax.fields import Config
 from resnet_jax.modules.layers import Convolution
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.opening import Experiment, prepare
-from resnet_jax.spec import replaced
+from resnet_jax.spec import replaced, replaced_where_known
 from resnet_jax.train import parallel
 from resnet_jax.train.step import StepSpec
 
@@ -115,10 +115,10 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
 
 def still(net: Any) -> Any:
     """The spec with every unit open, and at most one loop between it and a layer."""
-    if not isinstance(net, ResNetSpec):
-        return net
-    mode = "remat" if net.depth_mode == "sqrt" else net.depth_mode
-    return replaced(net, {"survival": 1.0, "depth_mode": mode, "relays": ()})
+    mode = getattr(net, "depth_mode", "scan")
+    mode = "remat" if mode == "sqrt" else mode
+    changes = {"survival": 1.0, "depth_mode": mode, "relays": ()}
+    return replaced_where_known(net, changes)
 
 
 def _start(experiment: Experiment, program: parallel.Program) -> Start:

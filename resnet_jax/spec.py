@@ -31,6 +31,12 @@ def _replaced(spec: Any, names: list[str], value: Any, *, path: str) -> Any:
     return dataclasses.replace(spec, **{name: value})
 
 
+def replaced_where_known(spec: Any, changes: Mapping[str, Any]) -> Any:
+    """The same for those of some fields that the spec has."""
+    known = {field.name for field in dataclasses.fields(spec)} & {*changes}
+    return dataclasses.replace(spec, **{name: changes[name] for name in known})
+
+
 def did_you_mean(name: str, choices: list[str]) -> str:
     """'; did you mean ...?' where a choice is close to the name, else nothing."""
     close = difflib.get_close_matches(name, choices, n=1)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnet_jax.errors import CheckpointError, ConfigError, StorageError
-from resnet_jax.fields import OPERATIONAL
+from resnet_jax.fields import OPERATIONAL, Config
 from resnet_jax.spec import flat_as_json
 
 PACKAGES = (
@@ -57,8 +57,12 @@ def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
 def changed_fields(
     old: Mapping[str, Any], new: Mapping[str, Any], *, allow_data_change: bool = False
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields that would change what a run computes: {path: (old, new)}."""
-    before, after = flat_as_json(old), flat_as_json(new)
+    """Fields that would change what a run computes: {path: (old, new)}.
+
+    Fields that came after the old run was begun have their defaults in it.
+    """
+    before = flat_as_json(Config().to_dict()) | flat_as_json(old)
+    after = flat_as_json(new)
     paths = [p for p in {**before, **after} if before.get(p) != after.get(p)]
     paths = [p for p in paths if p not in OPERATIONAL]
     if allow_data_change:

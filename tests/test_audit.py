@@ -199,6 +199,11 @@ WRONG = {
         ["model.unit.order=original"],
         ["model.unit.order"],
     ),
+    "a smaller net": (
+        "places2.py:Model-B-one-loss",
+        ["model.width=0.5"],
+        ["model.width"],
+    ),
     "Torch's dampening": (
         "resnet_3d.py:ResNet-18",
         ["optim.dampening=0.0"],
@@ -702,6 +707,11 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
         {"model.name": "resnet_3d", "model.depth": 18, "data.split": "240k/1k",
          "train.epochs": 200.0, "data.augment": "crop_flip_channel"},
         {"drops at", "augmentation", "normalisation", "evaluation"},
+    ),
+    "shen2016/places2": (
+        {"model.name": "places2", "model.size": "imagenet", "data.split": "240k/1k",
+         "data.augment": "imagenet_scale"},
+        set(),
     ),
 }
 # fmt: on

@@ -429,6 +429,8 @@ def test_records_in_an_order_that_is_no_net(records, complaint):
         (lambda: prelu_small(20), r"model.depth=20: must be one of \(14, 30\)"),
         (lambda: vgg(17), r"model.depth=17: must be one of \(7, 11, 13, 16, 19\)"),
         (lambda: all_cnn("D"), r"model.variant='D': must be one of \('A', 'B', 'C', "),
+        (lambda: places2(size="cifar"), r"model.size='cifar': must be one of"),
+        (lambda: places2(width=0.3), r"model.width=0.3: times 128 must be whole"),
         (lambda: nin(width=0.3), r"model.width=0.3: times 192 must be whole"),
         (
             lambda: nin(width=-1),

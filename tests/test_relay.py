@@ -17,10 +17,12 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.modules.branches import BASIC
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.noise import Dropout
-from resnet_jax.modules.relays import Relay
+from resnet_jax.modules.plain import FC, Conv, MaxPool, Mean, PlainSpec, Towers
+from resnet_jax.modules.relays import Relay, every_loss
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.units import FULL_PRE, UnitSpec
 from resnet_jax.train.step import StepSpec, make_train_step
+from resnet_jax.zoo.plain_nets import all_cnn, nin, places2, vgg
 
 STAGES = 3
 NET = ResNetSpec(
@@ -40,6 +42,17 @@ RELAYS = {
     "own loss alone": (Relay(3, 1),),
 }
 WEIGHT = 0.25
+# The pools are ends of stages, and the last three records the end of the net.
+PLAIN = PlainSpec(
+    records=(
+        *(Conv(4), MaxPool()),
+        *(Towers(((Conv(2, 1),), (Conv(3), Conv(2)))), Conv(5), MaxPool()),
+        Conv(6),
+        *(Mean(), FC(7), FC(None, ())),
+    ),
+    layers=LayersSpec(dtype="float64"),
+)
+PLAIN_STAGES = (("conv1",), ("towers1", "conv2"), ("conv3",))
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +61,10 @@ def fast():
         yield
 
 
-def task_of(relays, **changes):
-    """(task, state) of NET; the optimizer keeps the gradient as it is."""
+def task_of(relays, net=NET, **changes):
+    """(task, state) of a net; the optimizer keeps the gradient as it is."""
     opened = tinytask.opened({"train.dtype": "float64"})
-    net = dataclasses.replace(NET, relays=relays, **changes)
+    net = dataclasses.replace(net, relays=relays, **changes)
     opened = dataclasses.replace(opened, net=net)
     task = dataclasses.replace(experiment.make_task(opened), tx=optax.trace(0.0))
     return task, tinytask.begin(task, opened.config)
@@ -135,6 +148,76 @@ def test_the_gradient_is_the_sum_over_the_losses_that_reach(name):
     np.testing.assert_allclose(said["loss"], total, rtol=1e-12)
     tinytask.assert_close(found, expected, rtol=1e-10)
     assert all(np.any(leaf) for leaf in jax.tree.leaves(found["stage1"]))
+
+
+@pytest.mark.parametrize("name", RELAYS)
+def test_of_a_plain_net_too(name):
+    """The sum over nets that end behind a pool, by the end of the whole net."""
+    task, state = task_of(RELAYS[name], PLAIN)
+    found, said, _ = gradient(task, state, relay_weight=WEIGHT)
+    task_without, _ = task_of((), PLAIN)
+    batch = batch_of()
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    images = task_without.preprocess(jax.random.fold_in(key, 0), batch, train=True)
+    losses = RELAYS[name]
+    losses += () if losses[-1].stage == STAGES else (Relay(STAGES),)
+    total, expected = 0.0, jax.tree.map(np.zeros_like, found)
+    for relay in losses:
+        n = relay.stage
+        records = PLAIN.records[: (2, 5, 6)[n - 1]] + PLAIN.records[6:]
+        net = dataclasses.replace(PLAIN, records=records).build()
+
+        def own(tree, n=n):
+            body = {k: v for k, v in tree.items() if not k.startswith("relay")}
+            return body if n == STAGES else body | tree.get(f"relay{n}", {})
+
+        def loss(params, own=own, net=net):
+            logits, _ = net.apply(
+                {"params": own(params), "batch_stats": own(state.batch_stats)},
+                images, train=True, mutable=["batch_stats"],
+            )  # fmt: skip
+            nll = optax.softmax_cross_entropy_with_integer_labels
+            return nll(logits, batch["label"]).mean()
+
+        value, part = jax.device_get(jax.value_and_grad(loss)(state.params))
+        beyond = sum(PLAIN_STAGES[: relay.reaches - 1], ())
+        for module in part:
+            if module.split("_")[0] in beyond:
+                part[module] = jax.tree.map(np.zeros_like, part[module])
+        weight = 1 if n == STAGES else WEIGHT
+        total += weight * value
+        expected = jax.tree.map(lambda a, b, w=weight: a + w * b, expected, part)
+    np.testing.assert_allclose(said["loss"], total, rtol=1e-12)
+    tinytask.assert_close(found, expected, rtol=1e-10)
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(found["conv1"]))
+
+
+@pytest.mark.parametrize(
+    "net, stages",
+    [
+        (PLAIN, 3),
+        (nin(), 3),
+        (all_cnn("All-CNN-C"), 1),
+        (all_cnn("ConvPool-C"), 3),
+        (vgg(16), 5),
+        (vgg(7, size="digits", levels=(2, 1)), 3),
+        (places2(), 4),
+    ],
+)
+def test_pools_end_the_stages_of_plain_nets(net, stages):
+    assert len(net.depths) == stages == every_loss(net)[-1].stage
+    for number, stage in enumerate(net.parts()[0], 1):
+        assert {net.stage_of(name) for name, _ in stage} == {number}
+    assert net.stage_of("head") == net.stage_of("relay1") == np.inf
+    assert net.stage_of("conv1") == 1
+
+
+def test_parameters_of_a_plain_nets_relays_by_kind():
+    """fc1 and the head once more, on 5 channels, and norms nowhere."""
+    net, plain = (dataclasses.replace(PLAIN, relays=r) for r in ((Relay(2),), ()))
+    more, fewer = (cost.parts(spec.build(), (8, 8, 1)) for spec in (net, plain))
+    assert more.fc - fewer.fc == 5 * 7 + 7 + 7 * 10 + 10
+    assert dataclasses.replace(more, fc=fewer.fc) == fewer
 
 
 def test_a_loss_is_exactly_nothing_beyond_its_reach():
@@ -246,10 +329,10 @@ def made(model, train=()):
 def test_words_of_a_config():
     config = made({"relays": ((1, 1), (3, 2))}, {"relay_weight": 0.3})
     net = build.network(config, num_classes=10, devices=1)
-    assert net.relays == net.losses == (Relay(1, 1), Relay(3, 2))
+    assert net.relays == every_loss(net) == (Relay(1, 1), Relay(3, 2))
     config = made({"relays": ((2, 2),)})
     net = build.network(config, num_classes=10, devices=1)
-    assert net.losses == (Relay(2, 2), Relay(3, 1))
+    assert every_loss(net) == (Relay(2, 2), Relay(3, 1))
 
 
 @pytest.mark.parametrize(
@@ -266,12 +349,17 @@ def test_words_of_a_config():
         ({"relays": ((2, 2), (3, 3))}, {}, "no loss reaches stage 1"),
         ({"relays": ((1, 1), (3, 3))}, {}, "no loss reaches stage 2"),
         ({"relays": ((0, 1),)}, {}, "must be greater than or equal to 1"),
-        ({"name": "nin", "relays": ((1, 1),)}, {}, "model.name='nin' has no such part"),
+        (
+            {"name": "hardnet", "depth": 39, "relays": ((1, 1),)},
+            {},
+            "model.name='hardnet' has no such part",
+        ),
+        ({"name": "nin", "relays": ((4, 1),)}, {}, "each is a stage from 1 to 3"),
         ({}, {"relay_weight": 0.5}, r"relay_weight=0.5: model.relays=\(\) has no loss"),
     ],
 )
 def test_what_makes_no_sense_is_refused(model, train, message):
-    model = {"depth": 20} | model if model.get("name") == "nin" else model
+    model = {"depth": 20} | model if "name" in model else model
     with pytest.raises(ConfigError, match=message):
         build.network(made(model, train), num_classes=10, devices=1)
 
@@ -279,13 +367,26 @@ def test_what_makes_no_sense_is_refused(model, train, message):
 # A run
 
 
-def test_digits_train(tmp_path):
-    shop = runs.Workshop.open(tmp_path)
-    fields = {
+NETS = {
+    "residual": {
         "model.depth": 11,
-        "model.width": 0.25,
         "model.unit.branch": "bottleneck",
         "model.unit.order": "full_pre",
+    },
+    "towers": {
+        "model.depth": 20,
+        "model.name": "places2",
+        "model.size": "digits",
+        "optim.learning_rate": 0.02,
+    },
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_digits_train(name, tmp_path):
+    shop = runs.Workshop.open(tmp_path)
+    fields = NETS[name] | {
+        "model.width": 0.25,
         "model.relays": ((1, 1), (2, 1), (3, 2)),
         "data.dir": str(shop.folder / "tfds"),
         "optim.schedule": "cosine",

@@ -56,6 +56,7 @@ TABLES = {
     ("gruening2021", "results"): 14,
     ("gruening2021", "jpeg"): 12,
     ("hara2018", "T2"): 11,
+    ("shen2016", "README"): 1,
 }
 
 

@@ -290,6 +290,15 @@ def test_where_data_lie_does_not_matter_but_length_does(here):
     assert moved.done()
 
 
+def test_a_run_is_done_though_a_field_came_after_it(here):
+    """As `main` goes on there: the field had its default when it did not exist."""
+    (job,) = jobs_of("--rows=good", "--seeds=0")
+    config = json.loads(json.dumps(resolved(job)))
+    assert config["train"].pop("relay_weight") == 1.0
+    written(job, config_json=config, DONE={"step": 4, "wall_s": 9.0})
+    assert job.done()
+
+
 def test_another_config_is_refused_and_its_folder_untouched(here):
     job, other = jobs_of("--rows", "good")
     config = json.loads(json.dumps(resolved(job)))

@@ -173,6 +173,10 @@ class Layers:
         """Mean over windows that do not overlap."""
         return pooling.avg_pool(x, window=window)
 
+    def local_mean(self, x: Array, *, window: int) -> Array:
+        """Mean over the window around every point."""
+        return pooling.local_mean(x, window=window)
+
 
 class Convolution(nn.Module):
     """Holds the kernel [*k c_in/groups c_out] and, where asked for, a bias [c_out]."""

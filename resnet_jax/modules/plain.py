@@ -2,17 +2,18 @@
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.initializers import TORCH_LINEAR
 from resnet_jax.modules.layers import Layers, LayersSpec, Step
+from resnet_jax.modules.relays import Inside, Relay, every_loss
 
 
 @runtime_checkable
@@ -94,17 +95,8 @@ class LRN:
     beta: float = 0.75
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
-        rank, low = x.ndim - 2, (self.window - 1) // 2
-        total = x * x
-        for axis in range(1, rank + 1):
-            edges = [(0, 0)] * x.ndim
-            edges[axis] = (low, self.window - 1 - low)
-            wide = jnp.pad(total, edges)
-            total = sum(
-                jax.lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis)
-                for i in range(self.window)
-            )
-        return x / (1 + self.alpha * total / self.window**rank) ** self.beta
+        mean = layers.local_mean(x * x, window=self.window)
+        return x / (1 + self.alpha * mean) ** self.beta
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +139,7 @@ class FC:
         return layers.steps(x, self.steps, name=name)
 
 
+Named = tuple[str, Record]
 ON_MAPS = (Conv, Towers, MaxPool, LRN)
 
 
@@ -157,6 +150,7 @@ class PlainSpec:
     records: tuple[Record, ...]
     layers: LayersSpec = LayersSpec()
     num_classes: int = 10
+    relays: tuple[Relay, ...] = ()  # losses inside the net, in training
 
     def __post_init__(self):
         # 0 layers on maps, 1 what makes a vector of a map, 2 layers on vectors
@@ -176,11 +170,41 @@ class PlainSpec:
                 f"records: features={weighted}; the last must be None, one a class, "
                 "and no other"
             )
+        every_loss(self)  # its errors
+
+    @property
+    def depths(self) -> tuple[int, ...]:  # records in each stage
+        return tuple(map(len, self.parts()[0]))
 
     def build(self) -> nn.Module:
         return PlainNet(self)
 
-    def named(self) -> Iterator[tuple[str, Record]]:
+    def parts(self) -> tuple[list[list[Named]], list[Named]]:
+        """The stages, which end with pools, and what makes logits of the last map."""
+        stages, end = [[]], []
+        for named, record in zip(self.named(), self.records, strict=True):
+            scores = isinstance(record, Conv) and record.features is None
+            if end or scores or not isinstance(record, (*ON_MAPS, Drop)):
+                end.append(named)
+            else:
+                stages[-1].append(named)
+            if isinstance(record, MaxPool):
+                stages.append([])
+        return [stage for stage in stages if stage] or [[]], end
+
+    def end(self, layers: Layers, x: Array) -> Array:
+        for name, record in self.parts()[1]:
+            x = record(layers, x, name=name)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def stage_of(self, name: str) -> int | float:
+        """The stage of a module of the net, by its name; the end is behind all."""
+        for number, stage in enumerate(self.parts()[0], 1):
+            if any(f"{name}_".startswith(f"{record}_") for record, _ in stage):
+                return number
+        return math.inf
+
+    def named(self) -> Iterator[Named]:
         """conv1, maxpool1, conv2, ..., each kind counted; the last FC is `head`."""
         count = collections.Counter()
         for record in self.records:
@@ -200,7 +224,10 @@ class PlainSpec:
 
 
 class PlainNet(nn.Module):
-    """The records, one after the other."""
+    """The records, one after the other.
+
+    In training, logits of `relays` are sown as relays/relay<k>; at test there are none.
+    """
 
     spec: PlainSpec
 
@@ -208,13 +235,18 @@ class PlainNet(nn.Module):
     def __call__(
         self, x: Float[Array, "b *hw c"], *, train: bool
     ) -> Float[Array, "b n"]:
-        layers = Layers(self.spec.layers, train)
-        for name, record in self.spec.named():
-            x = record(layers, x, name=name)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        s, layers = self.spec, Layers(self.spec.layers, train)
+        for number, stage in enumerate(s.parts()[0], 1):
+            for name, record in stage:
+                x = record(layers, x, name=name)
+            Inside(s, number, name=f"relay{number}")(x, train=train)
+        return s.end(layers, x)
 
 
 def _widened(record, k):
+    if isinstance(record, Towers):
+        towers = (tuple(_widened(conv, k) for conv in tower) for tower in record.towers)
+        return Towers(tuple(towers))
     if not isinstance(record, Conv | FC) or record.features is None:
         return record
     wide = record.features * k

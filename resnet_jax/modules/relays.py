@@ -1,56 +1,70 @@
-"""Relay back-propagation: losses inside a net, each with a reach of its own.
-
-Shen, Lin & Huang 2016, "Relay Backpropagation for Effective Learning of Deep
-Convolutional Neural Networks".
-"""
+"""Relay back-propagation: losses inside a net, each with a reach (Shen et al. 2016)."""
 
 import dataclasses
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.modules.layers import Layers
 
 
 @dataclasses.dataclass(frozen=True)
 class Relay:
     """A loss behind a stage, whose gradient goes back through `reaches` and no further.
 
-    Stages count from 1, and the stem belongs to the first. A loss behind the last stage
-    is the net's own. In the paper an auxiliary output follows some segments, a loss
-    moves the upper ones below it, and neighbours overlap. It leaves open, or we could
-    not find: which segments these are, here data; what they weigh, here one weight for
-    all (`train.relay_weight`); their outputs, here the head of the net once more.
+    Stages count from 1. The stem of a residual net belongs to the first; those of a
+    plain net end with its pools, as in the paper. A loss behind the last stage is the
+    net's own. In the paper an auxiliary output follows some stages, a loss moves the
+    upper ones below it, and neighbours overlap. It leaves open, or we could not find:
+    which stages these are, here data; what they weigh, here one weight for all
+    (`train.relay_weight`); their outputs, here the head of the net once more.
     """
 
     stage: int
     reaches: int = 1
 
-    def kept(self, gradient: Mapping[str, Any]) -> dict[str, Any]:
+    def kept(
+        self, gradient: Mapping[str, Any], *, stage_of: Callable[[str], int | float]
+    ) -> dict[str, Any]:
         """The gradient of this loss, zero in all that is ahead of its reach.
 
         The rest of it is what a cut of the map that enters `reaches` would leave.
+        `stage_of` tells the stage of a module by its name; heads are behind all.
         """
         return {
             name: tree
-            if _stage(name) >= self.reaches
+            if stage_of(name) >= self.reaches
             else jax.tree.map(jnp.zeros_like, tree)
             for name, tree in gradient.items()
         }
 
 
-def _stage(name: str) -> int | float:
-    """That of a module, by its name; heads are behind all."""
-    if name.startswith("stage"):
-        return int(name.removeprefix("stage"))
-    return 1 if "stem" in name else math.inf
+class Inside(nn.Module):
+    """Sows logits behind a stage in training, where a relay stands there.
+
+    By the end of the net once more, with parameters of its own.
+    """
+
+    spec: Any
+    stage: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *hw c"], *, train: bool) -> None:
+        wanted = any(relay.stage == self.stage for relay in every_loss(self.spec)[:-1])
+        if wanted and (train or self.is_initializing()):
+            logits = self.spec.end(Layers(self.spec.layers, train), x)
+            if train:
+                self.sow("relays", "logits", logits)
 
 
-def every_loss(relays: tuple[Relay, ...], *, stages: int) -> tuple[Relay, ...]:
-    """All losses of a net, its own at the end: it reaches all unless told otherwise."""
+def every_loss(spec: Any) -> tuple[Relay, ...]:
+    """`spec.relays`, and the net's own loss at the end: unless told, it reaches all."""
+    relays, stages = spec.relays, len(spec.depths)
     told = f"model.relays={tuple(map(dataclasses.astuple, relays))}"
     ends = bool(relays) and relays[-1].stage == stages
     found = relays if ends else (*relays, Relay(stages))

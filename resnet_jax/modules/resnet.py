@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.ghost import GGhost, GhostStage
 from resnet_jax.modules.layers import Layers, LayersSpec, Step
-from resnet_jax.modules.relays import Relay, every_loss
+from resnet_jax.modules.relays import Inside, Relay, every_loss
 from resnet_jax.modules.stages import DepthMode, Stage
 from resnet_jax.modules.stems_heads import CIFAR, Head, Stem
 from resnet_jax.modules.units import UnitSpec
@@ -51,15 +52,16 @@ class ResNetSpec:
                 raise ConfigError(
                     f"{name}: {len(given)} given for {len(self.depths)} stages"
                 )
-        every_loss(self.relays, stages=len(self.depths))  # its errors
-
-    @property
-    def losses(self) -> tuple[Relay, ...]:
-        """Those of `relays`, and the net's own at the end."""
-        return every_loss(self.relays, stages=len(self.depths))
+        every_loss(self)  # its errors
 
     def build(self) -> nn.Module:
         return ResNet(self)
+
+    def stage_of(self, name: str) -> int | float:
+        """The stage of a module of the net, by its name; the head is behind all."""
+        if name.startswith("stage"):
+            return int(name.removeprefix("stage"))
+        return 1 if "stem" in name else math.inf
 
     def end(self, layers: Layers, x: Array) -> Array:
         """Logits of a map: the steps ahead of the head, and the head."""
@@ -90,7 +92,6 @@ class ResNet(nn.Module):
         strides = s.strides or (1,) + (2,) * (len(s.depths) - 1)
         one = isinstance(s.depth_mode, str)
         modes = (s.depth_mode,) * len(s.depths) if one else s.depth_mode
-        inside = {relay.stage for relay in s.relays} - {len(s.depths)}
         for i, (units, features, survival) in enumerate(
             zip(s.depths, s.widths, self._survival(), strict=True)
         ):
@@ -101,8 +102,7 @@ class ResNet(nn.Module):
                 strides=strides[i], mode=modes[i], name=f"stage{i + 1}",
             )  # fmt: skip
             x = stage(x, survival, train=train)
-            if i + 1 in inside and (train or self.is_initializing()):
-                Inside(s, name=f"relay{i + 1}")(x, train=train)
+            Inside(s, i + 1, name=f"relay{i + 1}")(x, train=train)
         return s.end(layers, x)
 
     def _first(self, stage):
@@ -122,15 +122,3 @@ class ResNet(nn.Module):
         total = sum(depths)
         p = 1 - jnp.arange(1, total + 1) / total * (1 - self.spec.survival)
         return jnp.split(p, list(itertools.accumulate(depths))[:-1])
-
-
-class Inside(nn.Module):
-    """The end of a net behind another of its stages, with parameters of its own."""
-
-    spec: ResNetSpec
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b *hw c"], *, train: bool) -> None:
-        logits = self.spec.end(Layers(self.spec.layers, train), x)
-        if train:
-            self.sow("relays", "logits", logits)

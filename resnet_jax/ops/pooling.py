@@ -53,6 +53,21 @@ def max_along(x: Array, axis: int) -> Array:
     return lax.reduce_window(x, -jnp.inf, lax.max, window, (1,) * x.ndim, "VALID")
 
 
+def local_mean(x: Float[Array, "b *hw c"], *, window: int) -> Float[Array, "b *hw c"]:
+    """Mean over the window around every point; zeros beyond the edge count."""
+    rank, low = x.ndim - 2, (window - 1) // 2
+    for axis in range(1, rank + 1):
+        edges = [(0, 0)] * x.ndim
+        edges[axis] = (low, window - 1 - low)
+        wide = jnp.pad(x, edges)
+        views = (
+            lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis)
+            for i in range(window)
+        )
+        x = sum(views)
+    return x / window**rank
+
+
 def avg_pool(
     x: Float[Array, "b *spatial c"], *, window: int
 ) -> Float[Array, "b *out c"]:

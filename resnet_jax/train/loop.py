@@ -55,11 +55,12 @@ class Run:
     feeds(step, k) -> host arrays of the k batches from `step` on
     evaluate(variables) -> {"val": sums, "test": sums}, host numbers
     rate(step) -> learning rate
+    updates: by the size of training images, if several take turns, else by None
     peak: images a second that all devices together cannot exceed, where it is known
-    scaled: the program's `steps` at each size of training images, if they take turns
     """
 
     program: Program
+    updates: Mapping[int | None, Callable[..., Any]]
     data: Any
     feeds: Callable[[int, int], Any]
     evaluate: Callable[[Any], dict[str, dict[str, Any]]]
@@ -68,7 +69,6 @@ class Run:
     progress: Progress
     trace: Trace | None = None
     peak: float | None = None
-    scaled: Mapping[int, Callable[..., Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
@@ -105,12 +105,11 @@ def fit(
     ):
         while step < spec.steps and run.alive:
             count = calls(step, spec)
-            size = spec.turns and spec.turns.size(step)
-            update = run.scaled[size] if size else run.program.steps
+            size = spec.turns.size(step) if spec.turns else None
             with clock.on("data"):
                 feeds = run.program.place(run.feeds(step, count))
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, seen = update(state, run.data, feeds)
+                state, seen = run.updates[size](state, run.data, feeds)
             step += count
             watch.saw(step, seen)
             clock.trained(count * spec.batch_size, seen, program=size)

@@ -198,17 +198,22 @@ def spp_net(*, levels: Levels = (1, 2, 3, 6), width: int | float = 1) -> PlainSp
     ).widened(width)  # fmt: skip
 
 
-def places2() -> PlainSpec:
-    """Model B of Shen et al. 2016: blocks of three towers (released prototxt)."""
+def places2(*, size: str = "imagenet", width: int | float = 1) -> PlainSpec:
+    """Model B of Shen et al. 2016: blocks of three towers (released prototxt).
 
-    def block(width):
-        towers = ((Conv(width, 1),), (Conv(width),), (Conv(2 * width), Conv(2 * width)))
-        return (Towers(towers),) * 4
+    Size `imagenet`, or `digits`, ours, for 8x8 images: one block where there are four,
+    no pool behind the first convolution, no hidden layers.
+    """
+    blocks = chosen("size", size, {"imagenet": 4, "digits": 1})
 
-    spec = _imagenet(
-        Conv(128, 7, strides=2), MaxPool(),
-        *block(64), MaxPool(), *block(128), MaxPool(), *block(128),
-        SPP((7, 3, 2, 1)),
-        std=(0.01, 0.01, 0.01),
-    )  # fmt: skip
+    def towers(width):
+        one, two, three = (Conv(width, 1),), (Conv(width),), (Conv(2 * width),) * 2
+        return (Towers((one, two, three)),) * blocks
+
+    body = (*towers(64), MaxPool(), *towers(128), MaxPool(), *towers(128))
+    if size == "digits":
+        records = (Conv(128), *body, SPP((2, 1)), FC(None, ()))
+        return PlainSpec(records=records, layers=BARE).widened(width)
+    stem, std = (Conv(128, 7, strides=2), MaxPool()), (0.01, 0.01, 0.01)
+    spec = _imagenet(*stem, *body, SPP((7, 3, 2, 1)), std=std).widened(width)
     return dataclasses.replace(spec, num_classes=401)

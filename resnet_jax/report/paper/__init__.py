@@ -13,6 +13,7 @@ from resnet_jax.report.paper import (
     huang2017,
     plain_nets,
     rastegari2016,
+    shen2016,
     successors,
     wide,
 )
@@ -26,7 +27,7 @@ __all__ = [
 SLOPES = he2015.SLOPES
 TABLES = (
     he2015, he2016a, he2016b, successors, wide, huang2017, plain_nets, han2020,
-    rastegari2016, gruening2021, hara2018,
+    rastegari2016, gruening2021, hara2018, shen2016,
 )  # fmt: skip
 VALUES = {cell.key: cell for table in TABLES for cell in table.VALUES}
 

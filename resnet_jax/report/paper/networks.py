@@ -17,6 +17,7 @@ from resnet_jax.report.paper import (
     imagenet_nets,
     plain_nets,
     rastegari2016,
+    shen2016,
     steps_and_grids,
     wide,
 )
@@ -34,6 +35,7 @@ NETWORKS: dict[str, Facts] = {
     **gruening2021.NETWORKS,
     **steps_and_grids.NETWORKS,
     **hara2018.NETWORKS,
+    **shen2016.NETWORKS,
 }
 
 # Rectifiers, in any net: the slope of the negative part, at first.

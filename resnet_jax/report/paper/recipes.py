@@ -12,6 +12,7 @@ from resnet_jax.report.paper import (
     huang2017,
     plain_recipes,
     rastegari2016,
+    shen2016,
     steps_and_grids,
     wide,
 )
@@ -282,6 +283,7 @@ RECIPES: dict[str, Facts] = {
     **gruening2021.RECIPES,
     **steps_and_grids.RECIPES,
     **hara2018.RECIPES,
+    **shen2016.RECIPES,
 }
 
 

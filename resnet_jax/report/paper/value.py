@@ -29,6 +29,7 @@ PAPERS = {
     "gruening2021": "Gruening & Barth 2021, Min-Nets, SVRHM workshop at NeurIPS",
     "zhu2022": "Zhu et al. 2022, RKCNN, arXiv 1802.08831",
     "eliasof2023": "Eliasof et al. 2023, MGIC, SIAM J. Sci. Comput.",
+    "shen2016": "Shen et al. 2016, Relay Backpropagation, ECCV",
     "hara2018": "Hara et al. 2018, Can Spatiotemporal 3D CNNs Retrace the History of "
     "2D CNNs and ImageNet?, arXiv 1711.09577",
 }
