@@ -193,6 +193,7 @@ class PlainSpec:
         return [stage for stage in stages if stage] or [[]], end
 
     def end(self, layers: Layers, x: Array) -> Array:
+        """Logits of a map, by the records behind all stages."""
         for name, record in self.parts()[1]:
             x = record(layers, x, name=name)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
