@@ -15,19 +15,12 @@ of 2015 as a tfds set named places2; tfds has no such set.
 """
 
 from resnet_jax.config import configured
+from resnet_jax.recipes import HE2015_IMAGENET
 
-BASE = {
+BASE = HE2015_IMAGENET | {
     "model.name": "places2",
     "model.size": "imagenet",
-    "model.norm.dialect": "none",
     "data.name": "places2",
-    "data.batch_size": 128,
-    "data.augment": "imagenet_scale",
-    "data.workers": 8,
-    "optim.dialect": "caffe",
-    "optim.learning_rate": 0.01,
-    "optim.weight_decay": 5e-4,
-    "optim.schedule": "steps",
     "optim.boundaries": (0.33, 0.67),
     "train.iterations": 600_000,
 }

@@ -11,18 +11,9 @@ All score 10 views; here one. Needs imagenet2012 as a tfds data set.
 """
 
 from resnet_jax.config import configured
+from resnet_jax.recipes import HE2015_IMAGENET
 
-BASE = {
-    "model.norm.dialect": "none",
-    "data.name": "imagenet2012",
-    "data.batch_size": 128,
-    "data.augment": "imagenet_scale",
-    "data.workers": 8,
-    "optim.dialect": "caffe",
-    "optim.learning_rate": 0.01,
-    "optim.weight_decay": 5e-4,
-    "optim.schedule": "steps",
-}
+BASE = HE2015_IMAGENET
 
 
 def small(depth, **fields):

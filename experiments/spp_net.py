@@ -11,18 +11,10 @@ tfds data set.
 """
 
 from resnet_jax.config import configured
+from resnet_jax.recipes import HE2015_IMAGENET
 
-BASE = {
+BASE = HE2015_IMAGENET | {
     "model.name": "spp_net",
-    "model.norm.dialect": "none",
-    "data.name": "imagenet2012",
-    "data.batch_size": 128,
-    "data.augment": "imagenet_scale",
-    "data.workers": 8,
-    "optim.dialect": "caffe",
-    "optim.learning_rate": 0.01,
-    "optim.weight_decay": 5e-4,
-    "optim.schedule": "steps",
     "optim.boundaries": (0.33, 0.67),
     "train.epochs": 70.0,
 }

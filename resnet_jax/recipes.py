@@ -84,6 +84,20 @@ RESNEXT_CIFAR = {
     "train.epochs": 300.0,
 }
 
+# He et al. 2015, Sec. 3: batches of 128, rate 0.01, Caffe's momentum, nets without
+# norms. Where the rate falls, and when it ends, is for each experiment to say.
+HE2015_IMAGENET = {
+    "model.norm.dialect": "none",
+    "data.name": "imagenet2012",
+    "data.batch_size": 128,
+    "data.augment": "imagenet_scale",
+    "data.workers": 8,
+    "optim.dialect": "caffe",
+    "optim.learning_rate": 0.01,
+    "optim.weight_decay": 5e-4,
+    "optim.schedule": "steps",
+}
+
 # Ours, for the embedded digits: about 20 s a run of 20 layers on two CPU cores. No
 # paper reports these data.
 DIGITS = {

@@ -18,6 +18,7 @@ from resnet_jax.modules.branches import BASIC
 from resnet_jax.modules.layers import LayersSpec
 from resnet_jax.modules.noise import Dropout
 from resnet_jax.modules.plain import FC, Conv, MaxPool, Mean, PlainSpec, Towers
+from resnet_jax.modules.rectifiers import PRelu
 from resnet_jax.modules.relays import Relay, every_loss
 from resnet_jax.modules.resnet import ResNetSpec
 from resnet_jax.modules.units import FULL_PRE, UnitSpec
@@ -25,12 +26,13 @@ from resnet_jax.train.step import StepSpec, make_train_step
 from resnet_jax.zoo.plain_nets import all_cnn, nin, places2, vgg
 
 STAGES = 3
+LAYERS = LayersSpec(act=PRelu(), dtype="float64")
 NET = ResNetSpec(
     depths=(2, 1, 3),
     widths=(4, 6, 8),
     stem_width=4,
     unit=UnitSpec(BASIC, FULL_PRE, "A"),
-    layers=LayersSpec(dtype="float64"),
+    layers=LAYERS,
     survival=0.5,
 )
 # as in the paper, neighbours overlap; and only the first relay moves the stem
@@ -50,9 +52,29 @@ PLAIN = PlainSpec(
         Conv(6),
         *(Mean(), FC(7), FC(None, ())),
     ),
-    layers=LayersSpec(dtype="float64"),
+    layers=LAYERS,
 )
-PLAIN_STAGES = (("conv1",), ("towers1", "conv2"), ("conv3",))
+NETS = {"residual": NET, "plain": PLAIN}
+
+
+def steps(*names):
+    return tuple(f"{step}_{name}" for step in ("norm", "act") for name in names)
+
+
+# The modules of each stage, and of the end.
+TOWERS = ("towers1_1_conv1", "towers1_2_conv1", "towers1_2_conv2")
+MODULES = {
+    "residual": (
+        ("stem_conv", *steps("stem"), "stage1"), ("stage2",), ("stage3",),
+        (*steps("head"), "head"),
+    ),
+    "plain": (
+        ("conv1", *steps("1")),
+        (*TOWERS, "conv2", *steps("towers1_1_1", "towers1_2_1", "towers1_2_2", "2")),
+        ("conv3", *steps("3")),
+        ("fc1", "act_fc1", "head"),
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -87,109 +109,73 @@ def gradient(task, state, **spec):
     return jax.device_get((new.opt_state.trace, said, new.batch_stats))
 
 
-def cut_short(tree, stage):
-    """The variables of the net that ends behind a stage, its relay as the head."""
-    later = [f"stage{i}" for i in range(stage + 1, STAGES + 1)]
-    own = {k: v for k, v in tree.items() if k not in later and "relay" not in k}
-    if stage == STAGES:
-        return own
-    own = {k: v for k, v in own.items() if "head" not in k}
-    return own | tree[f"relay{stage}"]
+def cut_short(net, stage):
+    """The net that ends behind a stage, and has no relays."""
+    if net is PLAIN:
+        records = net.records[: (2, 5, 6)[stage - 1]] + net.records[6:]
+        return dataclasses.replace(net, records=records)
+    share = sum(net.depths[:stage]) / sum(net.depths)
+    return dataclasses.replace(
+        net, depths=net.depths[:stage], widths=net.widths[:stage],
+        survival=1 - share * (1 - net.survival),
+    )  # fmt: skip
 
 
-def by_definition(state, relay):
+def variables_of(tree, stage):
+    """What such a net needs, and more: its relay is its end."""
+    own = {k: v for k, v in tree.items() if not k.startswith("relay")}
+    return own if stage == STAGES else own | tree.get(f"relay{stage}", {})
+
+
+def by_definition(state, relay, name):
     """(loss, gradient) behind one stage, of a net that ends there and has no relays.
 
     As a tree of all parameters: zeros where the loss does not reach.
     """
-    n = relay.stage
-    survival = 1 - sum(NET.depths[:n]) / sum(NET.depths) * (1 - NET.survival)
-    plain = dataclasses.replace(
-        NET, depths=NET.depths[:n], widths=NET.widths[:n], survival=survival
-    )
-    task, _ = task_of(())
-    batch, net = batch_of(), plain.build()
+    n, batch = relay.stage, batch_of()
+    net = cut_short(NETS[name], n).build()
+    task, _ = task_of((), NETS[name])
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     rngs = {"drop_path": jax.random.fold_in(key, 1)}
     images = task.preprocess(jax.random.fold_in(key, 0), batch, train=True)
-    stats = cut_short(state.batch_stats, n)
+    stats = variables_of(state.batch_stats, n)
 
     def loss(params):
         logits, _ = net.apply(
-            {"params": cut_short(params, n), "batch_stats": stats},
+            {"params": variables_of(params, n), "batch_stats": stats},
             images, train=True, mutable=["batch_stats"], rngs=rngs,
         )  # fmt: skip
         nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
         return nll.mean()
 
     value, found = jax.device_get(jax.jit(jax.value_and_grad(loss))(state.params))
-    for name in found:
-        stem = "stem" in name and relay.reaches > 1
-        if stem or name in [f"stage{i}" for i in range(1, relay.reaches)]:
-            found[name] = jax.tree.map(np.zeros_like, found[name])
+    for module in sum(MODULES[name][: relay.reaches - 1], ()):
+        found[module] = jax.tree.map(np.zeros_like, found[module])
     return value, found
 
 
 # Values
 
 
-@pytest.mark.parametrize("name", RELAYS)
-def test_the_gradient_is_the_sum_over_the_losses_that_reach(name):
-    task, state = task_of(RELAYS[name])
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("relays", RELAYS)
+def test_the_gradient_is_the_sum_over_the_losses_that_reach(relays, name):
+    losses = RELAYS[relays]
+    task, state = task_of(losses, NETS[name])
     found, said, _ = gradient(task, state, relay_weight=WEIGHT)
-    losses = RELAYS[name]
+    own = {module for module in found if not module.startswith("relay")}
+    assert own == set(sum(MODULES[name], ()))
     losses += () if losses[-1].stage == STAGES else (Relay(STAGES),)
     total, expected = 0.0, jax.tree.map(np.zeros_like, found)
     for relay in losses:
         weight = 1 if relay.stage == STAGES else WEIGHT
-        value, part = by_definition(state, relay)
+        value, part = by_definition(state, relay, name)
         total += weight * value
         expected = jax.tree.map(lambda a, b, w=weight: a + w * b, expected, part)
     np.testing.assert_allclose(said["loss"], total, rtol=1e-12)
     tinytask.assert_close(found, expected, rtol=1e-10)
-    assert all(np.any(leaf) for leaf in jax.tree.leaves(found["stage1"]))
-
-
-@pytest.mark.parametrize("name", RELAYS)
-def test_of_a_plain_net_too(name):
-    """The sum over nets that end behind a pool, by the end of the whole net."""
-    task, state = task_of(RELAYS[name], PLAIN)
-    found, said, _ = gradient(task, state, relay_weight=WEIGHT)
-    task_without, _ = task_of((), PLAIN)
-    batch = batch_of()
-    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-    images = task_without.preprocess(jax.random.fold_in(key, 0), batch, train=True)
-    losses = RELAYS[name]
-    losses += () if losses[-1].stage == STAGES else (Relay(STAGES),)
-    total, expected = 0.0, jax.tree.map(np.zeros_like, found)
-    for relay in losses:
-        n = relay.stage
-        records = PLAIN.records[: (2, 5, 6)[n - 1]] + PLAIN.records[6:]
-        net = dataclasses.replace(PLAIN, records=records).build()
-
-        def own(tree, n=n):
-            body = {k: v for k, v in tree.items() if not k.startswith("relay")}
-            return body if n == STAGES else body | tree.get(f"relay{n}", {})
-
-        def loss(params, own=own, net=net):
-            logits, _ = net.apply(
-                {"params": own(params), "batch_stats": own(state.batch_stats)},
-                images, train=True, mutable=["batch_stats"],
-            )  # fmt: skip
-            nll = optax.softmax_cross_entropy_with_integer_labels
-            return nll(logits, batch["label"]).mean()
-
-        value, part = jax.device_get(jax.value_and_grad(loss)(state.params))
-        beyond = sum(PLAIN_STAGES[: relay.reaches - 1], ())
-        for module in part:
-            if module.split("_")[0] in beyond:
-                part[module] = jax.tree.map(np.zeros_like, part[module])
-        weight = 1 if n == STAGES else WEIGHT
-        total += weight * value
-        expected = jax.tree.map(lambda a, b, w=weight: a + w * b, expected, part)
-    np.testing.assert_allclose(said["loss"], total, rtol=1e-12)
-    tinytask.assert_close(found, expected, rtol=1e-10)
-    assert all(np.any(leaf) for leaf in jax.tree.leaves(found["conv1"]))
+    first = [found[module] for module in MODULES[name][0]]
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(first))
 
 
 @pytest.mark.parametrize(
@@ -209,15 +195,16 @@ def test_pools_end_the_stages_of_plain_nets(net, stages):
     for number, stage in enumerate(net.parts()[0], 1):
         assert {net.stage_of(name) for name, _ in stage} == {number}
     assert net.stage_of("head") == net.stage_of("relay1") == np.inf
-    assert net.stage_of("conv1") == 1
+    assert net.stage_of("conv1") == net.stage_of("norm_1") == 1
 
 
 def test_parameters_of_a_plain_nets_relays_by_kind():
-    """fc1 and the head once more, on 5 channels, and norms nowhere."""
+    """fc1, its slopes and the head once more, on 5 channels, and norms nowhere."""
     net, plain = (dataclasses.replace(PLAIN, relays=r) for r in ((Relay(2),), ()))
     more, fewer = (cost.parts(spec.build(), (8, 8, 1)) for spec in (net, plain))
     assert more.fc - fewer.fc == 5 * 7 + 7 + 7 * 10 + 10
-    assert dataclasses.replace(more, fc=fewer.fc) == fewer
+    assert more.slopes - fewer.slopes == 7
+    assert dataclasses.replace(more, fc=fewer.fc, slopes=fewer.slopes) == fewer
 
 
 def test_a_loss_is_exactly_nothing_beyond_its_reach():
@@ -271,8 +258,8 @@ def test_relays_cost_nothing_at_test():
     net, plain = (dataclasses.replace(NET, relays=r).build() for r in (CHAIN, ()))
     image = (8, 8, 1)
     assert cost.multiply_adds(net, image) == cost.multiply_adds(plain, image)
-    # a norm, and a classifier of 4 and of 6 channels
-    more = 2 * 4 + 4 * 10 + 10 + 2 * 6 + 6 * 10 + 10
+    # a norm, slopes and a classifier of 4 and of 6 channels
+    more = 3 * 4 + 4 * 10 + 10 + 3 * 6 + 6 * 10 + 10
     assert cost.num_params(net, image) == cost.num_params(plain, image) + more
 
 
@@ -367,7 +354,7 @@ def test_what_makes_no_sense_is_refused(model, train, message):
 # A run
 
 
-NETS = {
+TRAINED = {
     "residual": {
         "model.depth": 11,
         "model.unit.branch": "bottleneck",
@@ -382,10 +369,10 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_digits_train(name, tmp_path):
     shop = runs.Workshop.open(tmp_path)
-    fields = NETS[name] | {
+    fields = TRAINED[name] | {
         "model.width": 0.25,
         "model.relays": ((1, 1), (2, 1), (3, 2)),
         "data.dir": str(shop.folder / "tfds"),

@@ -200,8 +200,9 @@ class PlainSpec:
 
     def stage_of(self, name: str) -> int | float:
         """The stage of a module of the net, by its name; the end is behind all."""
+        own = name.removeprefix("norm_").removeprefix("act_").replace("conv", "") + "_"
         for number, stage in enumerate(self.parts()[0], 1):
-            if any(f"{name}_".startswith(f"{record}_") for record, _ in stage):
+            if any(own.startswith(f"{of.replace('conv', '')}_") for of, _ in stage):
                 return number
         return math.inf
 
