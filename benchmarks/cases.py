@@ -59,7 +59,11 @@ class Way:
 
 
 WAYS = {
-    "ours": Way("ours", "ours"),
+    "ours": Way(
+        "ours",
+        "ours",
+        note="Ours: as many steps a call as our loop makes, 8 on a CPU, 1 on a GPU.",
+    ),
     "unrolled": Way("ours, unrolled", "ours", ("model.depth_mode=unroll",)),
     "cores": Way(
         "ours, a device a core",
@@ -145,6 +149,7 @@ RESNET_50 = Net(
     params=25_557_032,
 )
 
+CALL = 8  # steps that our loop makes in one call on a CPU
 OURS = ("ours", "unrolled")
 ALL_OURS = (*OURS, "remat")
 TORCH = ("torch", "torch-compile")
@@ -154,7 +159,7 @@ SEEDS = Case(
     ways=("ours", "seeds"),
     row="cifar_resnet.py:ResNet-20",
     net=RESNET_20,
-    steps=2,
+    steps=CALL,
     turns=3,
 )
 
@@ -165,13 +170,15 @@ CPU = (
         row="imagenet_resnet.py:ResNet-50-3x3",
         net=RESNET_50,
         batch=8,
+        steps=CALL,
+        turns=3,
     ),
     Case(
         name="ResNet-20",
         ways=(*OURS, "cores", *CIFAR_PEERS),
         row="cifar_resnet.py:ResNet-20",
         net=RESNET_20,
-        steps=4,
+        steps=CALL,
     ),
     Case(
         name="ResNet-110",
@@ -179,7 +186,7 @@ CPU = (
         row="cifar_resnet.py:ResNet-110",
         net=RESNET_110,
         batch=32,
-        steps=3,
+        steps=CALL,
     ),
     Case(
         name="PreAct-164",
@@ -187,13 +194,14 @@ CPU = (
         row="cifar_preact.py:PreAct-164",
         net=PREACT_164,
         batch=16,
-        steps=2,
+        steps=CALL,
     ),
     Case(
         name="ResNeXt-29 8x64d",
         ways=OURS,
         row="resnext.py:ResNeXt-29-8x64d",
         batch=4,
+        steps=CALL,
     ),
     SEEDS,
     Case(

@@ -27,15 +27,22 @@ def compiled(step: Any, *arguments: Any) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def training(step: Any, carry: Any, *batch: Any, **facts: Any) -> Training:
-    """The turns of `step(carry, *batch) -> (carry, seen)`, which donates its carry."""
+def training(
+    step: Any, carry: Any, *batch: Any, per_call: int | None = None, **facts: Any
+) -> Training:
+    """The turns of `step(carry, *batch) -> (carry, seen)`, which donates its carry.
+
+    With `per_call` it takes how many steps to make as well, so many at most.
+    """
     params = facts.pop("params")
-    step, took = compiled(step, carry, *batch)
+    most = () if per_call is None else (per_call,)
+    step, took = compiled(step, carry, *batch, *most)
 
     def run(steps):
         nonlocal carry
-        for _ in range(steps):
-            carry, _ = step(carry, *batch)
+        for done in range(0, steps, per_call or 1):
+            count = [min(k, steps - done) for k in most]
+            carry, _ = step(carry, *batch, *count)
         jax.block_until_ready(carry)
 
     return Training(

@@ -36,10 +36,10 @@ def training(case: Case, way: Way) -> Training:
     chosen = config(case, way)
     made = estimate.prepared(chosen)
     program = experiment.make_program(made)
-    _, *shapes = estimate.arguments(made, program)
+    _, *shapes, k = estimate.arguments(made, program)
     batch = jax.tree_util.tree_map_with_path(_filled, shapes)
     state = program.init(made.seeds)
-    return jitted.training(program.steps, state, *batch, **_counts(made))
+    return jitted.training(program.steps, state, *batch, per_call=k, **_counts(made))
 
 
 def _counts(made: experiment.Experiment) -> dict[str, float | None]:

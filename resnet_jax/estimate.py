@@ -53,7 +53,7 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     made = prepared(config)
     parts, multiply_adds = made.counts
     program = experiment.make_program(made)
-    state, data, feeds = arguments(made, program)
+    state, data, feeds, k = arguments(made, program)
     counted = Estimate(
         parts=parts,
         multiply_adds=multiply_adds,
@@ -65,7 +65,7 @@ def estimate(config: Config, *, level: Level) -> Estimate:
         return counted
     start = time.perf_counter()
     steps = {
-        size: update.lower(state, data, feeds).compile()
+        size: update.lower(state, data, feeds, k).compile()
         for size, update in experiment.updates(made, program).items()
     }
     measured = dataclasses.replace(
@@ -78,10 +78,10 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     if level == "compile":
         return measured
     seconds = statistics.fmean(
-        timed(steps[size], program.init(made.seeds), data, feeds)
+        timed(steps[size], program.init(made.seeds), data, feeds, k)
         for size in config.data.sizes or (None,)
     )
-    return dataclasses.replace(measured, step_s=seconds / config.train.steps_per_call)
+    return dataclasses.replace(measured, step_s=seconds / k)
 
 
 def prepared(config: Config) -> experiment.Experiment:
@@ -125,12 +125,12 @@ def sizes(config: Config) -> dict[str, sources.Source]:
 
 
 def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:
-    """Shapes of state, resident arrays and one call's batches, as a step takes them."""
+    """What a call takes: shapes of state, resident arrays, k batches; and k."""
     same, own = made.devices.replicated, program.seeds.sharding
     whole = jax.eval_shape(program.init, made.seeds)
     state = jax.tree.map(lambda x: _shape(x.shape, x.dtype, own), whole)
-    train, shape = made.config.train, made.feeds.image_shape
-    batch = (*made.seeds.shape, train.steps_per_call, made.config.data.batch_size)
+    k, shape = made.loop.steps_per_call, made.feeds.image_shape
+    batch = (*made.seeds.shape, k, made.config.data.batch_size)
     feeds = {"row": (batch, np.int32)}
     if made.feeds.resident:
         feeds |= {"index": (batch, np.int32)}
@@ -147,21 +147,21 @@ def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:
     feeds = jax.tree.map(
         lambda x: _shape(x.shape, x.dtype, getattr(x, "sharding", None)), placed
     )
-    return state, data, feeds
+    return state, data, feeds, k
 
 
 def _shape(shape, dtype, sharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 
-def timed(step: Any, state: Any, data: Any, feeds: Any) -> float:
+def timed(step: Any, state: Any, data: Any, feeds: Any, k: int) -> float:
     """Seconds a call of a compiled step, on images that are all black."""
     data, feeds = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), (data, feeds)
     )
     start = 0.0
     for i in range(TIMED + 1):
-        state, seen = step(state, data, feeds)
+        state, seen = step(state, data, feeds, k)
         if i == 0:
             jax.block_until_ready(seen)
             start = time.perf_counter()

@@ -181,7 +181,7 @@ class TrainConfig:
     steps: Count | None = None  # ends a run early, whatever the schedule
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     spmd: Literal["jit", "pmap"] = "jit"
-    steps_per_call: Count = 1
+    steps_per_call: Count | None = None  # None: 8 on a CPU, 1 elsewhere
     eval_every: Count | None = None  # steps; None: about once an epoch
     checkpoint_every: Count | None = None  # steps; None: as eval_every
     accumulate: Count = 1  # parts a batch is cut into

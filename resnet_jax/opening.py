@@ -43,7 +43,7 @@ class Experiment:
             checkpoint_every=train.checkpoint_every or eval_every,
             batch_size=batch,
             steps_per_epoch=steps_per_epoch,
-            steps_per_call=train.steps_per_call,
+            steps_per_call=train.steps_per_call or self.devices.steps_per_call,
             max_skips=train.max_skips,
             turns=Turns(sizes, examples, batch) if sizes else None,
         )

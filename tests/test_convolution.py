@@ -105,14 +105,6 @@ def test_equals_plain_in_float64(case):
         assert_close(jax.jit(with_gradients(ours(case)))(*arrays), want, 1e-10)
 
 
-@pytest.mark.parametrize("width", [6, 7])
-def test_narrow_ones_run_in_pairs_where_points_are_even(width):
-    case = ((5, width), 16, 16, (3, 3), 1, ((1, 1),) * 2, 1, 1)
-    traced = jax.jit(ours(case)).trace(*operands(case, np.float32))
-    text = traced.lower(lowering_platforms=("cpu",)).as_text()
-    assert ("x3x4x16x32xf32" in text.replace("<", "x")) == (width == 6)
-
-
 def test_no_zeros_between_the_points_of_dy():
     """A strided convolution costs its input's gradient as much as itself."""
     case = ((8, 8), 20, 24, (3, 3), 2, ((1, 1),) * 2, 1, 1)

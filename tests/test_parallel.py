@@ -91,7 +91,7 @@ def test_parts_of_a_batch_are_spread_as_well(spmd):
         assert_same(two.run(2), one.run(2))
         return
     feeds = two.program.place(two.feeds(0, 1))
-    steps = two.program.steps.lower(two.state, two.data, feeds).compile()
+    steps = two.program.steps.lower(two.state, two.data, feeds, 1).compile()
     # No device computes what another one computes: of 8 images a part, 4 each.
     assert "f64[4,8,8,8]" in steps.as_text() and "f64[8,8,8,8]" not in steps.as_text()
     program = dataclasses.replace(two.program, steps=steps)
@@ -102,6 +102,20 @@ def test_parts_of_a_batch_are_spread_as_well(spmd):
 def test_many_updates_in_one_call(spmd):
     net = trainer(2, spmd, "global")
     assert_same(net.run(3, k=3), three_updates(2, spmd, "global"))
+
+
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
+def test_calls_that_are_not_full_are_the_same_bit_for_bit(spmd):
+    net = trainer(2, spmd, "global")
+    whole, _ = net.run(3, k=3)
+    state = net.opening.devices.copied(jax.tree.map(jnp.copy, net.state))
+    for step, count in ((0, 1), (1, 2)):
+        feeds = net.program.filled(net.feeds(step, count), 3)
+        assert {len(x) for x in jax.tree.leaves(feeds)} == {3}
+        feeds = net.program.place(feeds)
+        state, seen = net.program.steps(state, net.data, feeds, count)
+        np.testing.assert_array_equal(seen["ok"], np.arange(3) < count)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), whole)
 
 
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
@@ -135,7 +149,7 @@ def streamed(net, feeds):
     """(state, what was said) after these feeds, without resident arrays."""
     state, said = net.opening.devices.copied(jax.tree.map(jnp.copy, net.state)), []
     for feed in feeds:
-        state, seen = net.program.steps(state, None, net.program.place(feed))
+        state, seen = net.program.steps(state, None, net.program.place(feed), 1)
         said.append(seen)
     said = jax.tree.map(lambda *x: np.concatenate(x), *jax.device_get(said))
     return jax.device_get(state), said

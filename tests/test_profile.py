@@ -122,6 +122,7 @@ def test_a_traced_run(shop, tmp_path, monkeypatch):
     monkeypatch.setattr(opening.Experiment, "peak", lambda self: 1e6)
     trace = Trace(tmp_path / "profile")
     changes = {"train.steps": 16, "train.checkpoint_every": 8, "train.seeds": (0, 1)}
+    changes["train.steps_per_call"] = 1
     results = train(shop, tmp_path, changes, trace=trace)
 
     assert trace.complete and trace.steps == (4, 13)
@@ -171,7 +172,8 @@ def test_too_few_steps_to_trace(shop, tmp_path, monkeypatch, capsys):
         6: f"steps 6 to 6 in {tmp_path / 'run' / 'profile'}; ",
     }
     for steps, told in cases.items():
-        argv = shop.command(tmp_path / "run", {"train.steps": steps})
+        changes = {"train.steps": steps, "train.steps_per_call": 1}
+        argv = shop.command(tmp_path / "run", changes)
         with tinytask.compiled_fast():
             assert main.main(["main", *argv, "--profile"]) == 0
         assert f"profile: {told}" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def compiled(count, seeds):
     """(the same with its step compiled, the text of its program)"""
     net = trainer(count, seeds)
     feeds = net.program.place(net.feeds(0, 1))
-    steps = net.program.steps.lower(net.state, net.data, feeds).compile()
+    steps = net.program.steps.lower(net.state, net.data, feeds, 1).compile()
     program = dataclasses.replace(net.program, steps=steps)
     return dataclasses.replace(net, program=program), steps.as_text()
 
@@ -386,17 +386,17 @@ def test_sigterm_saves_every_run(shop, together, tmp_path, monkeypatch):
         feed = read(self)
 
         def told(step, k):
-            if step == 4:
+            if step == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
             return feed(step, k)
 
         return told
 
-    with monkeypatch.context() as patch, pytest.raises(Preempted, match="step=5: "):
+    with monkeypatch.context() as patch, pytest.raises(Preempted, match="step=4: "):
         patch.setattr(feeds.Feeds, "train", stopped)
         train(config, tmp_path)
     for seed in SEEDS:
-        assert runs.steps(tmp_path / f"seed{seed}") == [3, 5]
+        assert runs.steps(tmp_path / f"seed{seed}") == [3, 4]
     train(config, tmp_path)
     for seed in SEEDS:
         runs.assert_same_run(tmp_path / f"seed{seed}", together / f"seed{seed}")
@@ -484,8 +484,8 @@ def test_the_dry_run_compiles_what_several_seeds_run(shop):
     made_here = made(shop, {"train.seeds": (0, 1), "train.steps_per_call": 2})
     estimated = estimate.prepared(made_here)
     program = experiment.make_program(estimated)
-    state, data, feed = estimate.arguments(estimated, program)
-    new, seen = jax.eval_shape(program.steps, state, data, feed)
+    state, data, feed, k = estimate.arguments(estimated, program)
+    new, seen = jax.eval_shape(program.steps, state, data, feed, k)
     assert seen["loss"].shape == (2, 2) and feed["row"].shape == (2, 2, 64)
     assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
     assert new.params["stem_conv"]["kernel"].shape[0] == 2

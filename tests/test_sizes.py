@@ -27,6 +27,7 @@ FIELDS = {
     "data.batch_size": 256,
     "data.sizes": (6, 8),
     "train.epochs": 3.0,
+    "train.steps_per_call": 1,
     "train.eval_every": 5,
     "train.checkpoint_every": 5,
     "optim.learning_rate": 0.2,

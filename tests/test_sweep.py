@@ -494,8 +494,8 @@ def test_shapes_are_those_that_a_step_takes(here, spmd, feed):
     fields += ["--config.data.batch_size=4", "--config.train.steps_per_call=2"]
     made = estimate.prepared(cli.changed("claim.py:good", fields))
     program = experiment.make_program(made)
-    state, data, feeds = estimate.arguments(made, program)
-    new, seen = jax.eval_shape(program.steps, state, data, feeds)
+    state, data, feeds, k = estimate.arguments(made, program)
+    new, seen = jax.eval_shape(program.steps, state, data, feeds, k)
     assert seen["loss"].shape == (2,)
     assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
 

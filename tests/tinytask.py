@@ -114,7 +114,7 @@ class Trainer:
         seen = []
         for step in range(0, steps, k):
             feeds = self.program.place(self.feeds(step, k))
-            state, last = self.program.steps(state, self.data, feeds)
+            state, last = self.program.steps(state, self.data, feeds, k)
             seen.append(last)
         seen = jax.device_get(seen)
         seen = jax.tree.map(lambda *x: np.concatenate(x, axis=-1), *seen)

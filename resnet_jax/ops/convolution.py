@@ -24,7 +24,6 @@ FORMATS = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
 # Groups are joined until a dense convolution has this many input channels: with fewer
 # its fixed cost shows, with more the zeros between the groups do.
 BLOCK = 16
-NARROW = 16  # channels of the widest convolution that runs in pairs of points
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def _product(window: Window, x, kernel):
 @ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def canonical(window: Window, x, kernel):
     """A dense or a depthwise convolution over two axes; gradients of the same form."""
-    return (_dense if window.groups == 1 else _shifted)(window, x, kernel)
+    return (plain if window.groups == 1 else _shifted)(window, x, kernel)
 
 
 def _canonical_backward(window: Window, operands, dy):
@@ -189,22 +188,6 @@ def _canonical_backward(window: Window, operands, dy):
 
 
 canonical.defvjp(_saving(canonical), _canonical_backward)
-
-
-def _dense(window: Window, x, kernel):
-    """XLA's own; a narrow one gives two neighbours at a time, as channels.
-
-    A third more arithmetic (of 3x3), and yet less time.
-    """
-    (_, width, i, o), (_, (low, high)) = kernel.shape, window.padding
-    points = x.shape[2] + low + high - width + 1
-    steps = window.strides[1], window.dilation[1]
-    if max(i, o) > NARROW or width == 1 or points % 2 or steps != (1, 1):
-        return plain(window, x, kernel)
-    pair = [jnp.pad(kernel, ((0, 0), at, (0, 0), (0, 0))) for at in ((0, 1), (1, 0))]
-    window = replace(window, strides=(window.strides[0], 2))
-    y = plain(window, x, jnp.concatenate(pair, axis=-1))
-    return y.reshape(*y.shape[:2], points, o)
 
 
 def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
@@ -255,6 +238,9 @@ def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
         padding.append((low, reach + extent - x.shape[at] - low))
     x, padding = _cropped(x, padding)
     turned = Window(window.dilation, padding, window.strides)
+    # behind a barrier, or the compiler joins the transpositions, fast by themselves,
+    # with what made x and dy
+    x, dy = lax.optimization_barrier((x, dy))
     dkernel = plain(turned, x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3))
     return dkernel.transpose(1, 2, 0, 3)
 

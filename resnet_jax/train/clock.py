@@ -42,6 +42,10 @@ class Clock:
         self.resume()
         self._parts["compile"] += self._since - self._left
 
+    def knows(self, program: Hashable) -> bool:
+        """Whether it was called, and so compiled."""
+        return program in self._compiled
+
     def rate(self) -> float | None:
         """Images a second since the last evaluation; None after the first call."""
         if not self._images:

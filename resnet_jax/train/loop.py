@@ -104,14 +104,16 @@ def fit(
         run.trace or contextlib.nullcontext(),
     ):
         while step < spec.steps and run.alive:
-            count = calls(step, spec)
             size = spec.turns.size(step) if spec.turns else None
+            # the first one, which compiles, alone: it tells soon whether all is well
+            count = calls(step, spec) if clock.knows(size) else 1
             with clock.on("data"):
-                feeds = run.program.place(run.feeds(step, count))
+                feeds = run.program.filled(run.feeds(step, count), spec.steps_per_call)
+                feeds = run.program.place(feeds)
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, seen = run.updates[size](state, run.data, feeds)
+                state, seen = run.updates[size](state, run.data, feeds, count)
             step += count
-            watch.saw(step, seen)
+            watch.saw(step, count, seen)
             clock.trained(count * spec.batch_size, seen, program=size)
             run.progress.update(step)
             if run.trace and run.trace.called(step, seen):
@@ -267,8 +269,8 @@ class Watch:
         self._run, self._spec, self._clock = run, spec, clock
         self._pending: deque = deque()
 
-    def saw(self, step: int, seen: Any) -> None:
-        self._pending.append((step, seen))
+    def saw(self, step: int, count: int, seen: Any) -> None:
+        self._pending.append((step, count, seen))
         if len(self._pending) * self._spec.steps_per_call >= CHECK_EVERY:
             self.check(newest=2)
 
@@ -279,11 +281,11 @@ class Watch:
         device may still be at work on them.
         """
         while len(self._pending) > newest:
-            end, seen = self._pending.popleft()
+            end, count, seen = self._pending.popleft()
             for lane, own in self._run.own(jax.device_get(seen)):
-                for i in (~own["ok"]).nonzero()[0]:
+                for i in (~own["ok"][:count]).nonzero()[0]:
                     if not lane.diverged:
-                        step = end - len(own["ok"]) + int(i) + 1
+                        step = end - count + int(i) + 1
                         loss, skipped = float(own["loss"][i]), int(own["skipped"][i])
                         self._left_out(lane, step, loss, skipped)
         return self._run.alive

@@ -17,7 +17,14 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from resnet_jax.train.state import TrainState, create
-from resnet_jax.train.step import Batch, StepSpec, Task, make_eval_step, make_train_step
+from resnet_jax.train.step import (
+    Batch,
+    StepSpec,
+    Task,
+    make_eval_step,
+    make_train_step,
+    room,
+)
 
 AXIS = "data"
 
@@ -36,6 +43,15 @@ class Devices:
     @property
     def replicated(self) -> NamedSharding:
         return NamedSharding(self.mesh, P())
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.mesh.devices.flat[0].platform == "cpu"
+
+    @property
+    def steps_per_call(self) -> int:
+        """How many are fast: on a CPU each call's temporaries lie in fresh memory."""
+        return 8 if self.on_cpu else 1
 
     def spread(self, tree: Any, *, axis: int) -> Any:
         """This process's share of arrays, as global arrays cut along `axis`."""
@@ -80,8 +96,8 @@ class Seeds:
         """
         if self.count == 1:
             return function
-        on_cpu = self.devices.mesh.devices.flat[0].platform == "cpu"
         # XLA:CPU is slow at the grouped convolutions that vmap makes of kernels.
+        on_cpu = self.devices.on_cpu
         mapped = (_one_by_one if on_cpu else jax.vmap)(function, tuple(axes))
         if not self.apart:
             return mapped
@@ -141,9 +157,9 @@ class Program:
     """The compiled functions of a run; of several seeds, with their axis first.
 
     init(seed) -> state
-    steps(state, data, feeds) -> (state, {"loss" [k], "ok" [k], "skipped" [k]}): k
-        updates, one for each entry of the leading axis of `feeds`; `data` are the
-        resident arrays, or None
+    steps(state, data, feeds, count) -> (state, {"loss", "ok", "skipped"}, [k] each):
+        updates by the first `count` of the k batches of `feeds`, alike however many
+        there are to a call; `data` are the resident arrays, or None
     evaluate(variables, data, feed) -> sums; data and feed are the same for all seeds
     statistics(variables, data, feed, number) -> the batch_stats of this batch alone;
         noise and augmentation are drawn for each number anew
@@ -156,6 +172,16 @@ class Program:
     statistics: Callable[..., Any]
     place: Callable[..., Any]
     seeds: Seeds
+
+    def filled(self, feeds: Batch, k: int) -> Batch:
+        """With zeros behind fewer than k batches, so that all calls have one shape."""
+        axis = int(self.seeds.count > 1)
+        short = k - feeds["row"].shape[axis]
+
+        def longer(x):
+            return np.pad(x, [(0, short * (at == axis)) for at in range(x.ndim)])
+
+        return jax.tree.map(longer, feeds) if short else feeds
 
 
 def compiled(
@@ -186,10 +212,11 @@ def compiled(
         return score(variables, gathered(data, feed))
 
     if spmd == "pmap":
-        mapped = {"axis_name": AXIS, "in_axes": (None, None, 1), "out_axes": None}
+        axes = (None, None, 1, None)
+        mapped = {"axis_name": AXIS, "in_axes": axes, "out_axes": None}
         run, place = jax.pmap(steps, **mapped), devices.dealt
     else:
-        steps = several.each(steps, axes=(0, None, 0))
+        steps = several.each(steps, axes=(0, None, 0, None))
         run = jax.jit(steps, donate_argnums=0, out_shardings=(same, same))
         place = functools.partial(several.spread, axis=1)
     init = several.each(init, axes=(0,))
@@ -212,7 +239,7 @@ def _finished(function: Callable, devices: Devices) -> Callable:
     once; each may then hold the thread that another's sum over devices is waiting for,
     and after a minute XLA aborts the process.
     """
-    if devices.mesh.size == 1 or devices.mesh.devices.flat[0].platform != "cpu":
+    if devices.mesh.size == 1 or not devices.on_cpu:
         return function
 
     def call(*arguments):
@@ -237,16 +264,18 @@ def _run_once() -> dict[str, int] | None:
 
 
 def _many(step):
-    """k updates in one call."""
+    """Up to k updates in one call."""
 
-    def steps(state, data, feeds):
-        def one(state, feed):
-            return step(state, gathered(data, feed))
+    def steps(state, data, feeds, count):
+        def one(i, carry):
+            state, seen = carry
+            batch = gathered(data, jax.tree.map(lambda x: x[i], feeds))
+            state, new = step(state, batch)
+            return state, jax.tree.map(lambda x, at_i: x.at[i].set(at_i), seen, new)
 
-        if len(feeds["row"]) > 1:
-            return jax.lax.scan(one, state, feeds)
+        k = len(feeds["row"])
+        carry = state, room(state, k)
         # A single update stays outside a loop: compilers treat it better there.
-        state, seen = one(state, jax.tree.map(lambda x: x[0], feeds))
-        return state, jax.tree.map(lambda x: x[None], seen)
+        return one(0, carry) if k == 1 else jax.lax.fori_loop(0, count, one, carry)
 
     return steps

@@ -106,6 +106,13 @@ def make_train_step(
     return step
 
 
+def room(state: TrainState, k: int) -> Sums:
+    """For what k steps say: {"loss", "ok", "skipped"}, [k] each."""
+    loss = jnp.result_type(*jax.tree.leaves(state.params))
+    dtypes = {"loss": loss, "ok": bool, "skipped": state.skipped.dtype}
+    return {name: jnp.zeros(k, dtype) for name, dtype in dtypes.items()}
+
+
 def _objective(task, spec):
     """Loss sum of a part of a batch, or one for each loss; (new statistics, sums)."""
 

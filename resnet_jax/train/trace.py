@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 
-WARM, TRACED = 3, 10  # calls ahead of the trace, and in it
+WARM, TRACED = 3, 10  # calls ahead of the trace, and steps in it at least
 
 
 class Trace:
-    """Writes a trace of a run's steps from its fourth call on, ten calls long.
+    """Writes a trace of a run from its fourth call on, until it has ten steps.
 
     What the loop does between these calls is seen as well: data, looks at the losses,
     rows, checkpoints. Leave its `with` to end it early.
@@ -35,16 +35,17 @@ class Trace:
         self._calls += 1
         if self._running:
             self.steps = (self.steps[0], step)
-        if self._calls not in (WARM, WARM + TRACED):
+        full = self._running and step - self.steps[0] + 1 >= TRACED
+        if self._calls != WARM and not full:
             return False
         jax.block_until_ready(seen)  # none of the calls before, and all of these
-        if self._calls == WARM:
-            self._running, self.steps = True, (step + 1, step)
-            jax.profiler.start_trace(self.folder, profiler_options=without_python())
-        else:
+        if full:
             self.__exit__()
             self.complete = True
-        return self.complete
+        else:
+            self._running, self.steps = True, (step + 1, step)
+            jax.profiler.start_trace(self.folder, profiler_options=without_python())
+        return full
 
     def told(self) -> str:
         """Where it is, and how to look at it."""
