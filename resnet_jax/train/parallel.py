@@ -271,7 +271,9 @@ def _many(step):
             state, seen = carry
             batch = gathered(data, jax.tree.map(lambda x: x[i], feeds))
             state, new = step(state, batch)
-            return state, jax.tree.map(lambda x, at_i: x.at[i].set(at_i), seen, new)
+            return state, jax.tree.map(
+                lambda all, one: all.at[i].set(one.astype(all.dtype)), seen, new
+            )
 
         k = len(feeds["row"])
         carry = state, room(state, k)
