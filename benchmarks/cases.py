@@ -149,7 +149,7 @@ RESNET_50 = Net(
     params=25_557_032,
 )
 
-CALL = 8  # steps that our loop makes in one call on a CPU
+CALLS = {"steps": 8, "turns": 3}  # as many steps as our loop makes in one, on a CPU
 OURS = ("ours", "unrolled")
 ALL_OURS = (*OURS, "remat")
 TORCH = ("torch", "torch-compile")
@@ -159,8 +159,7 @@ SEEDS = Case(
     ways=("ours", "seeds"),
     row="cifar_resnet.py:ResNet-20",
     net=RESNET_20,
-    steps=CALL,
-    turns=3,
+    **CALLS,
 )
 
 CPU = (
@@ -170,15 +169,14 @@ CPU = (
         row="imagenet_resnet.py:ResNet-50-3x3",
         net=RESNET_50,
         batch=8,
-        steps=CALL,
-        turns=3,
+        **CALLS,
     ),
     Case(
         name="ResNet-20",
         ways=(*OURS, "cores", *CIFAR_PEERS),
         row="cifar_resnet.py:ResNet-20",
         net=RESNET_20,
-        steps=CALL,
+        **CALLS,
     ),
     Case(
         name="ResNet-110",
@@ -186,7 +184,7 @@ CPU = (
         row="cifar_resnet.py:ResNet-110",
         net=RESNET_110,
         batch=32,
-        steps=CALL,
+        **CALLS,
     ),
     Case(
         name="PreAct-164",
@@ -194,14 +192,14 @@ CPU = (
         row="cifar_preact.py:PreAct-164",
         net=PREACT_164,
         batch=16,
-        steps=CALL,
+        **CALLS,
     ),
     Case(
         name="ResNeXt-29 8x64d",
         ways=OURS,
         row="resnext.py:ResNeXt-29-8x64d",
         batch=4,
-        steps=CALL,
+        **CALLS,
     ),
     SEEDS,
     Case(
