@@ -34,7 +34,7 @@ class Clock:
 
     def trained(self, images: int, seen: Any, *, program: Hashable = None) -> None:
         """Tells of a call of the step, behind `on("data")`, and which of several."""
-        if program in self._compiled:
+        if self.knows(program):
             self._images += images
             return
         self._compiled.add(program)  # wait for the first call, and leave it out
