@@ -100,11 +100,8 @@ class Layers:
         return self.then(module(x), then, name=name)
 
     def then(self, x: Array, steps: tuple[Step, ...], *, name: str) -> Array:
-        """The steps behind a convolution, under its name without the "conv".
-
-        `conv1`, `norm_1`, `act_1`; `stem_conv`, `norm_stem`.
-        """
-        return self.steps(x, steps, name=name.replace("conv", "").strip("_"))
+        """The steps behind a convolution, under the name of its layer."""
+        return self.steps(x, steps, name=layer_of(name))
 
     def plain(self) -> "Layers":
         """The same with plain convolutions: for stems, which no operator replaces."""
@@ -227,6 +224,12 @@ class Bias(nn.Module):
         shape, dtype = (x.shape[-1],), _param_dtype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype).astype(x.dtype)
         return x + bias.reshape((1,) * (x.ndim - 1) + shape)
+
+
+def layer_of(module: str) -> str:
+    """`1` of `conv1`, `norm_1` and `act_1`; `stem` of `stem_conv` and `norm_stem`."""
+    name = module.removeprefix("norm_").removeprefix("act_")
+    return name.replace("conv", "").strip("_")
 
 
 def _param_dtype(dtype: str) -> jnp.dtype:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.modules.initializers import TORCH_LINEAR
-from resnet_jax.modules.layers import Layers, LayersSpec, Step
+from resnet_jax.modules.layers import Layers, LayersSpec, Step, layer_of
 from resnet_jax.modules.relays import Inside, Relay, every_loss
 
 
@@ -200,11 +200,9 @@ class PlainSpec:
 
     def stage_of(self, name: str) -> int | float:
         """The stage of a module of the net, by its name; the end is behind all."""
-        own = name.removeprefix("norm_").removeprefix("act_").replace("conv", "") + "_"
-        for number, stage in enumerate(self.parts()[0], 1):
-            if any(own.startswith(f"{of.replace('conv', '')}_") for of, _ in stage):
-                return number
-        return math.inf
+        stages = enumerate(self.parts()[0], 1)
+        of = {layer_of(key): number for number, stage in stages for key, _ in stage}
+        return of.get(layer_of(name).split("_")[0], math.inf)
 
     def named(self) -> Iterator[Named]:
         """conv1, maxpool1, conv2, ..., each kind counted; the last FC is `head`."""

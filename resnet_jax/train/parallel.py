@@ -223,7 +223,7 @@ def compiled(
     evaluate = several.each(evaluate, axes=(0, None, None))
     statistics = several.each(statistics, axes=(0, None, 0, None))
     return Program(
-        init=jax.jit(init, out_shardings=same, compiler_options=_run_once()),
+        init=jax.jit(init, out_shardings=same, compiler_options=_run_once(devices)),
         steps=run,
         evaluate=_finished(jax.jit(evaluate, out_shardings=same), devices),
         statistics=_finished(jax.jit(statistics, out_shardings=same), devices),
@@ -257,10 +257,9 @@ def gathered(data: Batch | None, feed: Batch) -> Batch:
     return batch | {name: array[index] for name, array in data.items()}
 
 
-def _run_once() -> dict[str, int] | None:
+def _run_once(devices: Devices) -> dict[str, int] | None:
     """For a program that runs once: a CPU compiles its random draws 5 times faster."""
-    on_cpu = jax.default_backend() == "cpu"
-    return {"xla_backend_optimization_level": 0} if on_cpu else None
+    return {"xla_backend_optimization_level": 0} if devices.on_cpu else None
 
 
 def _many(step):
@@ -272,7 +271,7 @@ def _many(step):
             batch = gathered(data, jax.tree.map(lambda x: x[i], feeds))
             state, new = step(state, batch)
             return state, jax.tree.map(
-                lambda all, one: all.at[i].set(one.astype(all.dtype)), seen, new
+                lambda rows, row: rows.at[i].set(row.astype(rows.dtype)), seen, new
             )
 
         k = len(feeds["row"])
