@@ -64,6 +64,7 @@ WAYS = {
         "ours",
         note="Ours: as many steps a call as our loop makes, 8 on a CPU, 1 on a GPU.",
     ),
+    "single": Way("ours, a step a call", "ours", ("train.steps_per_call=1",)),
     "unrolled": Way("ours, unrolled", "ours", ("model.depth_mode=unroll",)),
     "cores": Way(
         "ours, a device a core",
@@ -173,7 +174,7 @@ CPU = (
     ),
     Case(
         name="ResNet-20",
-        ways=(*OURS, "cores", *CIFAR_PEERS),
+        ways=(*OURS, "single", "cores", *CIFAR_PEERS),
         row="cifar_resnet.py:ResNet-20",
         net=RESNET_20,
         **CALLS,
@@ -192,7 +193,7 @@ CPU = (
         row="cifar_preact.py:PreAct-164",
         net=PREACT_164,
         batch=16,
-        **CALLS,
+        **CALLS | {"turns": 7},
     ),
     Case(
         name="ResNeXt-29 8x64d",
@@ -207,7 +208,7 @@ CPU = (
         kind="compile",
         ways=("164", "1001", "1001-remat", "1001-sqrt"),
         row="cifar_preact.py:PreAct-164",
-        turns=3,
+        turns=9,
     ),
     Case(
         name="Launch of PreAct-1001",

@@ -15,6 +15,7 @@ import pytest
 
 from resnet_jax import estimate
 from resnet_jax.errors import ConfigError
+from resnet_jax.train.parallel import Devices
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -257,6 +258,10 @@ def test_the_ways_of_every_case_are_known():
         assert len({case.name for case in each}) == len(each)
         for case in each:
             assert set(case.ways) <= set(cases.WAYS)
+
+
+def test_a_turn_has_the_steps_of_a_call_of_our_loop():
+    assert Devices.all().steps_per_call == cases.CALLS["steps"]
 
 
 WORKER = """
