@@ -37,8 +37,9 @@ def pixels(data: bytes, *, shape: tuple[int | None, int | None, int]) -> Pixels:
                 f"image is {found[0]}x{found[1]} in mode {image.mode}, must be"
                 f" {wanted[0]}x{wanted[1]} in mode {MODES[channels]}"
             )
-        array = np.array(image.convert(MODES[channels]), np.uint8)
-    return array.reshape(*found, channels)
+        if image.mode != MODES[channels]:  # which copies in any case
+            image = image.convert(MODES[channels])
+        return np.asarray(image, np.uint8).reshape(*found, channels)
 
 
 @dataclasses.dataclass(frozen=True)
