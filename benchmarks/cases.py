@@ -46,7 +46,7 @@ class Net:
 class Way:
     """Whose program runs a case, and the fields of our config that differ in it.
 
-    Of PyTorch the one field there is: "compile".
+    Of PyTorch's network the one field there is: "compile"; of a loader: "processes".
     """
 
     label: str
@@ -87,6 +87,9 @@ WAYS = {
         "ours",
         ("model.depth=1001", "model.depth_mode=sqrt"),
     ),
+    "threads": Way("ours, on threads", "ours"),
+    "processes": Way("ours, a process a core", "ours", ("processes",)),
+    "torchvision": Way("torchvision, a process a core", "torch", ("processes",)),
     "flax": Way("Flax, Python loop", "flax"),
     "haiku": Way("dm-haiku", "haiku"),
     "keras": Way(
@@ -116,10 +119,11 @@ class Case:
     parts    a train step under a profiler, by kind of operation (parts.py)
     loop     the whole loop against the bare step, on data from disk (loop.py)
     launch   from the start of the command to the first finished step (launch.py)
+    feed     photographs read, decoded and cropped, without a step (feed.py)
     """
 
     name: str
-    kind: Literal["train", "compile", "parts", "loop", "launch"] = "train"
+    kind: Literal["train", "compile", "parts", "loop", "launch", "feed"] = "train"
     ways: tuple[str, ...] = ("ours",)
     row: str = ""  # FILE:ROW under experiments/
     fields: tuple[str, ...] = ()
@@ -220,6 +224,13 @@ CPU = (
     ),
     Case(name="Loop, digits", kind="loop", row="digits", steps=336),
     Case(name="Loop, CIFAR-shaped", kind="loop", row="cifar", steps=40, turns=3),
+    Case(
+        name="Streaming of photographs",
+        kind="feed",
+        ways=("threads", "processes", "torchvision"),
+        batch=32,
+        steps=48,
+    ),
 )
 
 # What the time of a step goes to, of those that PyTorch runs as well.

@@ -41,6 +41,10 @@ PARTS = (
     "The parts are the time that single operations took under a profiler; those that "
     "ran at the same time are all counted, so that they may sum to more than the step."
 )
+PHOTOGRAPHS = (
+    "{photographs} made-up photographs of 500x375 pixels, JPEG, {file_bytes:,} bytes "
+    "each, in batches of {batch}: read, decoded, and a random part resized to 224x224."
+)
 # Images are trained on: a forward pass, and twice as much backward.
 OPERATIONS = 3 * 2
 
@@ -116,7 +120,7 @@ def tables(result: Result) -> Iterator[str]:
 
 
 def title(case: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    if case["kind"] == "loop":
+    if case["kind"] in ("loop", "feed"):
         return case["name"]
     text = f"{case['name']}, batch {case['batch']}, {case['dtype']}"
     facts = [row["facts"] for row in rows if "multiply_adds" in row["facts"]]
@@ -132,6 +136,8 @@ def footnotes(case: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
         notes = {PEERS: None} | notes
     if case["kind"] == "parts":
         notes |= {PARTS: None}
+    if case["kind"] == "feed" and rows[0]["facts"]:
+        notes |= {PHOTOGRAPHS.format(**rows[0]["facts"], **case): None}
     if case["kind"] == "launch" and rows[0]["facts"]:
         images = rows[0]["facts"]["train"]
         notes |= {f"On {images:,} made-up images of CIFAR's shape.": None}
@@ -196,6 +202,8 @@ QUANTITIES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("whole_ms", "step, ms", seconds),
     ("product_ms", "convolutions and products, ms", seconds),
     ("rest_ms", "all else, ms", seconds),
+    ("images_s", "images/s", seconds),
+    ("images_core_s", "images/s a core", seconds),
     ("bare_ms", "bare step, ms", seconds),
     ("loop_ms", "loop, ms", seconds),
     ("empty_cache_s", "launch to first step, empty cache, s", seconds),

@@ -42,7 +42,7 @@ FORCED = {
 # None finds programs that another run compiled, or more devices than there are.
 UNSET = ("JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES", "TORCHINDUCTOR_CACHE_DIR")
 IDLE = 0.5  # processes at work, of a machine that is fit to be measured on
-PEERS = ("dm-haiku", "keras", "torch")
+PEERS = ("dm-haiku", "keras", "torch", "torchvision")
 
 
 def main():

@@ -31,6 +31,10 @@ def opened(case: cases.Case, way: cases.Way, folder: str) -> Work:
         from launch import Launch
 
         return Launch(case, folder)
+    if case.kind == "feed":
+        from feed import Feed
+
+        return Feed(case, way, folder)
     if case.kind == "parts":
         import parts
 

@@ -363,6 +363,23 @@ def test_ours_is_measured_from_end_to_end(tmp_path):
     assert "### ResNet-20, batch 2, float32: 269,722 parameters" in done.stdout
 
 
+@pytest.mark.slow
+def test_a_feed_is_measured_from_end_to_end(tmp_path):
+    out, limits = tmp_path / "feed.json", ["--steps", "1", "--turns", "2"]
+    command = [sys.executable, run.__file__, "Streaming", "--ways", "threads", *limits]
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--batch", "2", "--out", str(out)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(out.read_text())["rows"]
+    assert found["status"] == "ok", done.stderr
+    assert min(found["samples"]["images_s"]) > 0
+    assert len(found["samples"]["images_core_s"]) == 2
+    assert "128 made-up photographs of 500x375 pixels" in done.stdout
+
+
 PROGRAM = """HloModule jit_steps, is_scheduled=true
 
 %fused_computation.7 (p0: f32[4]) -> f32[4] {
