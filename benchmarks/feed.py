@@ -21,7 +21,7 @@ from cases import Case, Way
 from work import Sample
 
 FILES = "files"
-WARM = 16  # batches that are not counted: twice what our threads have in the making
+WARM = 16  # batches that are not counted: twice what any has in the making
 
 
 class Feed:

@@ -5,6 +5,7 @@ union is the same batch whatever n is.
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -17,6 +18,9 @@ Batch = dict[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
 # The stream of batches has no end; no run reaches this many.
 ENDLESS = 2**40
+# Threads that read. With many more than cores they wait for each other: two cores made
+# 640 images a second on three, 550 on eight (benchmarks/feed.py).
+THREADS = min(8, 1 + (os.cpu_count() or 1))
 
 
 def local_rows(
@@ -78,7 +82,7 @@ class Streaming:
     batch_size: int
     crop: decode.CropSpec = dataclasses.field(default_factory=decode.CropSpec)
     workers: int = 0  # processes that decode; 0 decodes on threads of this one
-    threads: int = 8  # in each process; every thread makes a whole batch
+    threads: int | None = None  # of each process; each makes whole batches. None: a few
     process_index: int = 0
     process_count: int = 1
 
@@ -101,7 +105,8 @@ class Streaming:
         # Batched before it is dealt to workers: a worker makes whole batches, and
         # their order does not know how many workers there are.
         stream = grain.MapDataset.range(ENDLESS).map(fetch)[start_step:]
-        stream = stream.to_iter_dataset(_reading(self.threads))
+        threads = self.threads or (2 if self.workers else THREADS)
+        stream = stream.to_iter_dataset(_reading(threads))
         if self.workers:
             _parse_flags()
             options = grain.MultiprocessingOptions(num_workers=self.workers)
@@ -192,7 +197,7 @@ def _read(source, batches, crop):
         images = [crop.eval(example["image"]) for example in examples]
         return _stacked(images, examples, row=batch["row"], mask=batch["mask"])
 
-    return grain.MapDataset.source(batches).map(fetch).to_iter_dataset(_reading(8))
+    return grain.MapDataset.source(batches).map(fetch).to_iter_dataset(_reading())
 
 
 def _stacked(images, examples, *, row, mask) -> Batch:
@@ -211,7 +216,7 @@ def _stacked(images, examples, *, row, mask) -> Batch:
     }
 
 
-def _reading(threads):
+def _reading(threads: int = THREADS):
     import grain
 
     # Elements are whole batches: no more of them ahead than are being made.
