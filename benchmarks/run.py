@@ -10,7 +10,7 @@ to run a case is a process of its own, with as many threads as there are cores. 
 those of a case stay alive side by side and take turns, one at work and all others
 waiting, so that a slow minute of the machine meets all of them; on a GPU each has the
 device for itself. A peer that is not installed is a row that says so, and one that is
-not ready after --limit seconds likewise. All cases take about half an hour on two idle
+not ready after --limit seconds likewise. All cases take about forty minutes on two idle
 cores; a run with --steps, --turns or --batch is a try, and counts for no goal.
 """
 

@@ -37,7 +37,7 @@ def pixels(data: bytes, *, shape: tuple[int | None, int | None, int]) -> Pixels:
                 f"image is {found[0]}x{found[1]} in mode {image.mode}, must be"
                 f" {wanted[0]}x{wanted[1]} in mode {MODES[channels]}"
             )
-        if image.mode != MODES[channels]:  # which copies in any case
+        if image.mode != MODES[channels]:  # `convert` copies where it need not
             image = image.convert(MODES[channels])
         return np.asarray(image, np.uint8).reshape(*found, channels)
 

@@ -18,8 +18,8 @@ Batch = dict[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
 # The stream of batches has no end; no run reaches this many.
 ENDLESS = 2**40
-# Threads that read. With many more than cores they wait for each other: two cores made
-# 640 images a second on three, 550 on eight (benchmarks/feed.py).
+# Threads that read. With many more than cores they wait for each other: on two cores
+# three made a sixth more images than eight.
 THREADS = min(8, 1 + (os.cpu_count() or 1))
 
 
