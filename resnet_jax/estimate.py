@@ -20,6 +20,7 @@ from resnet_jax.feeds import Feeds, image_shape, is_resident, preprocessing
 from resnet_jax.fields import Config
 from resnet_jax.readings import DATASETS, Row
 from resnet_jax.train import parallel
+from resnet_jax.train.update import temporary_bytes
 
 Level = Literal["shapes", "compile", "time"]
 TIMED = 5  # steps, after one that is not counted
@@ -64,21 +65,18 @@ def estimate(config: Config, *, level: Level) -> Estimate:
     if level == "shapes":
         return counted
     start = time.perf_counter()
-    steps = {
-        size: update.lower(state, data, feeds, k).compile()
-        for size, update in experiment.updates(made, program).items()
-    }
+    updates = experiment.updates(made, program)
+    for update in updates.values():
+        update.compile(state, data, feeds, k)
     measured = dataclasses.replace(
         counted,
         compile_s=time.perf_counter() - start,
-        temporary_bytes=max(
-            step.memory_analysis().temp_size_in_bytes for step in steps.values()
-        ),
+        temporary_bytes=temporary_bytes(updates.values()),
     )
     if level == "compile":
         return measured
     seconds = statistics.fmean(
-        timed(steps[size], program.init(made.seeds), data, feeds, k)
+        timed(updates[size], program.init(made.seeds), data, feeds, k)
         for size in config.data.sizes or (None,)
     )
     return dataclasses.replace(measured, step_s=seconds)

@@ -24,6 +24,7 @@ from resnet_jax.train.precise import over_groups, precise_statistics
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.step import StepSpec, Task
 from resnet_jax.train.trace import Trace
+from resnet_jax.train.update import Update
 
 Folder = pathlib.Path
 
@@ -123,11 +124,11 @@ def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
 
 def updates(
     experiment: Experiment, program: parallel.Program
-) -> dict[int | None, Callable[..., Any]]:
+) -> dict[int | None, Update]:
     """`steps` by the size of training images, if several take turns, else by None."""
     sizes = dict.fromkeys(experiment.config.data.sizes)
-    own = {size: make_program(experiment, size=size).steps for size in sizes}
-    return own or {None: program.steps}
+    own = {size: Update(make_program(experiment, size=size).steps) for size in sizes}
+    return own or {None: Update(program.steps)}
 
 
 def make_program(

@@ -157,7 +157,8 @@ def rows(workdir) -> list[dict]:
 def timeless(workdir) -> list[dict]:
     """The rows without what differs between equal runs."""
     return [
-        {k: v for k, v in row.items() if not k.endswith("_s")} for row in rows(workdir)
+        {k: v for k, v in row.items() if not k.endswith(("_s", "_bytes"))}
+        for row in rows(workdir)
     ]
 
 

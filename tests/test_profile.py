@@ -145,7 +145,9 @@ def test_a_traced_run(shop, tmp_path, monkeypatch):
     for folder, result in results.items():
         rows = [row for row in runs.rows(folder) if row["split"] == "train"]
         assert [row["step"] for row in rows] == [4, 8, 12, 16]
-        assert ["compile_s" in row for row in rows] == [True, False, False, False]
+        for told_once in ("compile_s", "temporary_bytes"):
+            assert [told_once in row for row in rows] == [True, False, False, False]
+        assert rows[0]["temporary_bytes"] > 0
         spent = [sum(row.get(part, 0.0) for part in PARTS) for row in rows]
         ends = [r["wall_s"] for r in runs.rows(folder) if r["split"] == "test"]
         assert all(row[part] >= 0 for row in rows for part in PARTS if part in row)

@@ -22,6 +22,7 @@ from resnet_jax.train.state import TrainState
 from resnet_jax.train.stop import asked_to_stop
 from resnet_jax.train.trace import Trace
 from resnet_jax.train.turns import Turns
+from resnet_jax.train.update import Update, temporary_bytes
 
 CHECK_EVERY = 50  # steps between looks at the losses, which wait for the device
 
@@ -60,7 +61,7 @@ class Run:
     """
 
     program: Program
-    updates: Mapping[int | None, Callable[..., Any]]
+    updates: Mapping[int | None, Update]
     data: Any
     feeds: Callable[[int, int], Any]
     evaluate: Callable[[Any], dict[str, dict[str, Any]]]
@@ -179,6 +180,8 @@ def report(
     with clock.on("eval"):
         scores = run.evaluate(variables_of(state))
     speed |= clock.breakdown()
+    if "compile_s" in speed:
+        speed["temporary_bytes"] = temporary_bytes(run.updates.values())
     with clock.on("eval"):
         rows, now = {}, clock.seconds()
         for lane, ((sums, skipped), scored) in run.own((train, scores)):
