@@ -11,14 +11,13 @@ import importlib
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from cases import Case, Way
-from work import Sample
+from work import Sample, figure_of
 
 FILES = "files"
 WARM = 16  # batches that are not counted: twice what any has in the making
@@ -46,10 +45,7 @@ class Feed:
         self._command.append(str(case.batch))
 
     def turn(self, steps: int) -> Sample:
-        run = subprocess.run([*self._command, str(steps)], stdout=subprocess.PIPE)
-        if run.returncode:
-            raise RuntimeError(f"the loader ended with exit code {run.returncode}")
-        rate = float(run.stdout.split()[-1])
+        rate = figure_of([*self._command, str(steps)])
         return {"images_s": rate, "images_core_s": rate / os.cpu_count()}
 
     def device_peak(self) -> None:

@@ -9,13 +9,12 @@ with what the first one left in it.
 
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 
 from cases import Case
-from work import STARTED, Sample, since_launch
+from work import STARTED, Sample, figure_of, since_launch
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 
@@ -71,10 +70,7 @@ class Launch:
         with tempfile.TemporaryDirectory(dir=self._folder) as workdir:
             command = [sys.executable, __file__, *self._options, "--workdir", workdir]
             started = {STARTED: str(time.monotonic()), "XDG_CACHE_HOME": cache}
-            run = subprocess.run(command, env=kept | started, stdout=subprocess.PIPE)
-        if run.returncode:
-            raise RuntimeError(f"the command ended with exit code {run.returncode}")
-        return float(run.stdout.split()[-1])
+            return figure_of(command, env=kept | started)
 
 
 if __name__ == "__main__":

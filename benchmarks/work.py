@@ -2,8 +2,9 @@
 
 import math
 import os
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 STARTED = "BENCHMARK_STARTED"  # environment variable: when the process was launched
@@ -24,6 +25,14 @@ class Work(Protocol):
 def since_launch() -> float:
     """Seconds since our process was launched; the clock is that of the machine."""
     return time.monotonic() - float(os.environ[STARTED])
+
+
+def figure_of(command: Sequence[str], **options: Any) -> float:
+    """The last word of what a process says, which measures by itself."""
+    run = subprocess.run(command, stdout=subprocess.PIPE, **options)
+    if run.returncode:
+        raise RuntimeError(f"the command ended with exit code {run.returncode}")
+    return float(run.stdout.split()[-1])
 
 
 class Training:

@@ -157,7 +157,7 @@ def rows(workdir) -> list[dict]:
 def timeless(workdir) -> list[dict]:
     """The rows without what differs between equal runs."""
     return [
-        {k: v for k, v in row.items() if not k.endswith(("_s", "_bytes"))}
+        {k: v for k, v in row.items() if not k.endswith(("_s", "temporary_bytes"))}
         for row in rows(workdir)
     ]
 

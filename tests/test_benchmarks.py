@@ -346,38 +346,35 @@ def test_a_worker_says_why_it_has_no_row(error, words):
     assert "\n" not in worker.reason(error)
 
 
-@pytest.mark.slow
-def test_ours_is_measured_from_end_to_end(tmp_path):
-    out, limits = tmp_path / "new" / "cpu.json", ["--steps", "1", "--turns", "2"]
-    command = [sys.executable, run.__file__, "ResNet-20", "--ways", "ours", *limits]
+def measured_alone(out, case, way, *, batch):
+    """(the row, the page) of two turns of a step each by run.py itself."""
+    command = [sys.executable, run.__file__, case, "--ways", way, "--device", "cpu"]
+    less = ["--steps", "1", "--turns", "2", "--batch", str(batch)]
     done = subprocess.run(
-        [*command, "--device", "cpu", "--batch", "2", "--out", str(out)],
-        capture_output=True,
-        text=True,
+        [*command, *less, "--out", str(out)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(out.read_text())["rows"]
     assert found["status"] == "ok", done.stderr
+    return found, done.stdout
+
+
+@pytest.mark.slow
+def test_ours_is_measured_from_end_to_end(tmp_path):
+    out = tmp_path / "new" / "cpu.json"
+    found, page = measured_alone(out, "ResNet-20", "ours", batch=2)
     assert found["facts"]["params"] == 269_722
     assert len(found["samples"]["step_ms"]) == 2
-    assert "### ResNet-20, batch 2, float32: 269,722 parameters" in done.stdout
+    assert "### ResNet-20, batch 2, float32: 269,722 parameters" in page
 
 
 @pytest.mark.slow
 def test_a_feed_is_measured_from_end_to_end(tmp_path):
-    out, limits = tmp_path / "feed.json", ["--steps", "1", "--turns", "2"]
-    command = [sys.executable, run.__file__, "Streaming", "--ways", "threads", *limits]
-    done = subprocess.run(
-        [*command, "--device", "cpu", "--batch", "2", "--out", str(out)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(out.read_text())["rows"]
-    assert found["status"] == "ok", done.stderr
+    out = tmp_path / "feed.json"
+    found, page = measured_alone(out, "Streaming", "threads", batch=2)
     assert min(found["samples"]["images_s"]) > 0
     assert len(found["samples"]["images_core_s"]) == 2
-    assert "128 made-up photographs of 500x375 pixels" in done.stdout
+    assert "128 made-up photographs of 500x375 pixels" in page
 
 
 PROGRAM = """HloModule jit_steps, is_scheduled=true
