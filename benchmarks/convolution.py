@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from resnet_jax.modules.batchnorm import TORCH, standardised
+from resnet_jax.models.layers.batchnorm import TORCH, standardised
 from resnet_jax.ops import pooling
 from resnet_jax.ops.convolution import Window, convolve, plain
 

@@ -53,7 +53,9 @@ class Feed:
 
 
 def ours(folder: str, batch: int, *, workers: int) -> Iterator[Any]:
-    from resnet_jax.data import decode, loader, sources
+    from resnet_jax.data import decode
+    from resnet_jax.data import reader as loader
+    from resnet_jax.data.sources import tfds as sources
 
     train = sources.open_sources("photographs", directory=folder)["train"]
     crop = decode.preset("imagenet_aspect")

@@ -25,12 +25,15 @@ import jax
 import jax.numpy as jnp
 import shaped
 
-from resnet_jax import cli, experiment, workdir
-from resnet_jax.progress import Bar
-from resnet_jax.train import loop, parallel
+from resnet_jax import cli
+from resnet_jax.runs import directory as workdir
+from resnet_jax.runs.log import Log
+from resnet_jax.train import loop
+from resnet_jax.train import program as parallel
+from resnet_jax.train import run as experiment
 from resnet_jax.train.checkpoint import Checkpoints
-from resnet_jax.train.lanes import Lane
-from resnet_jax.train.log import Log
+from resnet_jax.train.progress import Bar
+from resnet_jax.train.replicas import Lane
 from resnet_jax.train.step import StepSpec, make_train_step
 
 FOLDER = pathlib.Path(__file__).parents[1]

@@ -14,8 +14,11 @@ import numpy as np
 from cases import Case, Way
 from work import Sample, Training
 
-from resnet_jax import cli, estimate, experiment, peaks
-from resnet_jax.fields import Config
+from resnet_jax import cli
+from resnet_jax.config.schema import Config
+from resnet_jax.sweep import estimate
+from resnet_jax.train import peaks
+from resnet_jax.train import run as experiment
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 # What the peers do as well: no augmentation, statistics of the whole batch.

@@ -48,7 +48,7 @@ def of_xla(training: Training) -> Parts:
     """By the operations of the compiled program; loops are the sum of their bodies."""
     import jax
 
-    from resnet_jax.train.trace import without_python
+    from resnet_jax.train.profiler import without_python
 
     names = products(training.program())
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from resnet_jax.data import folders
+from resnet_jax.data.sources import folders
 
 EXAMPLES = {"train": 5_000, "test": 500}
 NAME = "cifar_shaped"

@@ -8,7 +8,7 @@ as in cifar_preact.py. Medians of 5 runs: 6.61 / 5.93 % for the original order, 
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
+from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
 
 BASE = HE2016_CIFAR | HE2016_WARMUP
 DEPTHS = {

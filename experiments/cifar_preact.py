@@ -12,7 +12,7 @@ CIFAR-10 is looked for in --config.data.dir (default: the tfds folder), or downl
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
+from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
 
 BASE = HE2016_CIFAR | HE2016_WARMUP
 BASIC = {"model.unit.branch": "basic", "model.unit.shortcut": "A"}

@@ -11,7 +11,7 @@ The plain nets stand in a figure only; plain-110 has more than 60 % error there.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
+from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
 
 BASE = HE2016_CIFAR | {
     "model.unit.branch": "basic",

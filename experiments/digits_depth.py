@@ -6,7 +6,7 @@ Small nets (widths 8, 16, 32) and a short schedule. Not a figure of the paper.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {"model.width": 0.5}
 PLAIN, RESIDUAL = {"model.unit.shortcut": "none"}, {"model.unit.shortcut": "A"}

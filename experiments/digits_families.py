@@ -9,7 +9,7 @@ digits in the same split. Not a table of any paper.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {"model.depth": 20, "train.epochs": 12.0, "train.eval_every": 67}
 

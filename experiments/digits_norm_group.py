@@ -8,7 +8,7 @@ training are logged beside the moving averages.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.depth": 20,

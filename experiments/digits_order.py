@@ -7,7 +7,7 @@ schedule. Not a figure of the paper.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.depth": 56,

@@ -7,7 +7,7 @@ are the test set; they are prepared on first use, offline. No paper reports this
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.depth": 20,

@@ -17,7 +17,7 @@ chance.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.name": "plain",

@@ -7,7 +7,7 @@ that the whole table is made on a laptop. Not a figure of the paper.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import DIGITS
+from resnet_jax.config.recipes import DIGITS
 
 BASE = DIGITS | {
     "model.depth": 56,

@@ -10,7 +10,7 @@ leave out the depthwise part; in VGG-16 the first convolution is replaced as wel
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR
+from resnet_jax.config.recipes import HE2016_CIFAR
 
 BASE = HE2016_CIFAR
 RESNET = {"model.depth": 56, "model.unit.shortcut": "A"}

@@ -10,7 +10,7 @@ centre crop: compare within a column only. Needs imagenet2012 as a tfds data set
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_DEVIATIONS, HE2016_IMAGENET
+from resnet_jax.config.recipes import HE2016_DEVIATIONS, HE2016_IMAGENET
 
 BASE = HE2016_IMAGENET | {
     "data.workers": 8,

@@ -15,7 +15,7 @@ of 2015 as a tfds set named places2; tfds has no such set.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2015_IMAGENET
+from resnet_jax.config.recipes import HE2015_IMAGENET
 
 BASE = HE2015_IMAGENET | {
     "model.name": "places2",

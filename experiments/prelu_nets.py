@@ -11,7 +11,7 @@ All score 10 views; here one. Needs imagenet2012 as a tfds data set.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2015_IMAGENET
+from resnet_jax.config.recipes import HE2015_IMAGENET
 
 BASE = HE2015_IMAGENET
 

@@ -11,7 +11,7 @@ takes them into account. Recipe of cifar_resnet.py.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR, HE2016_DEVIATIONS
+from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_DEVIATIONS
 
 BASE = HE2016_CIFAR | {
     "model.depth": 20,

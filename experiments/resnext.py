@@ -8,7 +8,7 @@ C groups of D channels in the first stage. The grouped convolution is the paper'
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import RESNEXT_CIFAR
+from resnet_jax.config.recipes import RESNEXT_CIFAR
 
 BASE = RESNEXT_CIFAR
 IMAGENET = {

@@ -8,7 +8,7 @@ baselines that it quotes. Where the gate stands (pre, post, identity) is its abl
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR, HE2016_WARMUP
+from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_WARMUP
 
 BASE = HE2016_CIFAR | HE2016_WARMUP | {"model.unit.order": "full_pre"}
 SE = {"model.unit.gate": "se"}

@@ -8,7 +8,7 @@ reports the best gate bias of 0, -1, ... -10 by cross-validation on the training
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
+from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WARMUP
 
 BASE = (
     HE2016_CIFAR

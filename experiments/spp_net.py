@@ -11,7 +11,7 @@ tfds data set.
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import HE2015_IMAGENET
+from resnet_jax.config.recipes import HE2015_IMAGENET
 
 BASE = HE2015_IMAGENET | {
     "model.name": "spp_net",

@@ -10,7 +10,7 @@ Depth counts the stem, the branches and three projections, as the paper does; it
 """
 
 from resnet_jax.config import configured
-from resnet_jax.recipes import WRN_CIFAR
+from resnet_jax.config.recipes import WRN_CIFAR
 
 BASE = WRN_CIFAR
 

@@ -54,7 +54,7 @@ def _audit(argv: Sequence[str]) -> None:
     chosen, fields = parse(argv)
     # Counts need no accelerator, and a run may hold it.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    from resnet_jax import verdicts  # imports jax
+    from resnet_jax.analysis import audit_compare as verdicts  # imports jax
 
     rows = verdicts.audited(chosen.config, fields)
     print({"md": markdown, "json": as_json}[chosen.format](rows))

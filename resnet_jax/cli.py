@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from ml_collections import ConfigDict
 
-from resnet_jax.config import unknown, validated
+from resnet_jax.config.resolve import unknown, validated
+from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
-from resnet_jax.fields import Config
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 

@@ -21,15 +21,16 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from resnet_jax import cli, workdir
-from resnet_jax.config import validated
-from resnet_jax.data import loader
+from resnet_jax import cli
+from resnet_jax.config.resolve import validated
+from resnet_jax.data import reader as loader
 from resnet_jax.errors import CheckpointError, ConfigError
-from resnet_jax.experiment import Experiment, make_program, prepare
-from resnet_jax.spec import replaced
+from resnet_jax.paths import replaced
+from resnet_jax.runs import directory as workdir
 from resnet_jax.train import checkpoint, loop
-from resnet_jax.train.parallel import Program, gathered
-from resnet_jax.train.precise import precise_statistics
+from resnet_jax.train.precise_statistics import precise_statistics
+from resnet_jax.train.program import Program, gathered
+from resnet_jax.train.run import Experiment, make_program, prepare
 
 Split = Literal["train", "val", "test"]
 

@@ -31,8 +31,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_jax import cli
-from resnet_jax.fields import Config
-from resnet_jax.progress import Bar
+from resnet_jax.config.schema import Config
+from resnet_jax.train.progress import Bar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,8 +49,8 @@ def _train(argv: Sequence[str]) -> None:
     config = cli.changed(chosen.config, fields)
     folder = chosen.workdir or default_folder(chosen.config, config)
     prepare_jax()
-    from resnet_jax import experiment  # imports jax, and everything else
-    from resnet_jax.train.trace import Trace
+    from resnet_jax.train import run as experiment  # imports jax, and everything else
+    from resnet_jax.train.profiler import Trace
 
     folder = pathlib.Path(folder).expanduser()
     trace = Trace(folder / "profile") if chosen.profile else None

@@ -38,7 +38,7 @@ from typing import Any
 from resnet_jax import cli
 from resnet_jax.errors import ConfigError
 from resnet_jax.main import prepare_jax
-from resnet_jax.report.canvas import canvas, save
+from resnet_jax.report.figure import canvas, save
 
 NONE = "\N{EN DASH}"
 HEIGHT = 6.4  # inches, of two panels
@@ -58,7 +58,7 @@ def _probe(argv: Sequence[str]) -> None:
     config = cli.changed(chosen.config, fields)
     figure = canvas(height=HEIGHT) if chosen.figure else None  # errors ahead of work
     prepare_jax()
-    from resnet_jax import signals  # imports jax
+    from resnet_jax.analysis import init_statistics as signals  # imports jax
 
     layers = signals.probed(config, batch=chosen.batch, seeds=chosen.seeds)
     print({"md": markdown, "json": as_json}[chosen.format](layers))

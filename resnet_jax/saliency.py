@@ -1,168 +1,167 @@
-"""What a network sees in images: signals sent back to them, and maps of classes."""
+"""What a trained network sees in images: gradients on them, and maps of classes.
 
-import dataclasses
+  python -m resnet_jax.saliency --workdir DIR --method guided --out seen.png
+  python -m resnet_jax.saliency --workdir DIR --method cam --out maps.png
+
+  --workdir DIR     the folder of a run; only read
+  --method METHOD   what is drawn below each image:
+    gradient    the derivative of a neuron with respect to the image
+    deconvnet   R = 1[R' > 0] R' behind each rectifier, on the way back from it to the
+                image (Zeiler & Fergus 2014)
+    guided      R = 1[f > 0] 1[R' > 0] R' (Springenberg et al. 2015)
+    cam         the map whose mean over the image is the logit of the predicted class
+                (Zhou et al. 2016); of nets that end with a global mean
+  --out PNG         the picture
+  --layer PATH      the neuron is the most active one of this layer, norm_7 for example;
+                    without it, that of the predicted class
+  --images N        the first N test images (default 8)
+  --best            the checkpoint of the best validation error, not the last one
+  --data_dir DIR    where the data set is, if not where the config says
+  --debug           show tracebacks of errors that a user can cause
+
+Exit codes: 0 done, 2 config or usage, 3 data, 4 checkpoint, 6 the picture cannot be
+written.
+"""
+
+import argparse
 import functools
-from typing import Any, Literal
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, get_args
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array
 
-from resnet_jax.errors import ConfigError
-from resnet_jax.modules.layers import Layers
-from resnet_jax.modules.plain import FC, Mean, PlainSpec
-from resnet_jax.modules.rectifiers import Rectifier
-from resnet_jax.modules.stems_heads import GlobalMean
-from resnet_jax.spec import did_you_mean, replaced
+from resnet_jax import cli, evaluate
+from resnet_jax.analysis.saliency import Rule, class_maps, traced_back
+from resnet_jax.data import reader as loader
+from resnet_jax.errors import ConfigError, StorageError
+from resnet_jax.report.figure import EXTRA
 
-Rule = Literal["gradient", "deconvnet", "guided"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Switched:
-    """Any rectifier f(x), and another rule for the signal R' that comes back to it.
-
-    guided     f'(x) max(0, R'), which for ReLU is 1[f > 0] 1[R' > 0] R'
-    deconvnet  max(0, R')
-    """
-
-    act: Rectifier
-    rule: Literal["deconvnet", "guided"]
-
-    @property
-    def slope(self) -> float:
-        return self.act.slope
-
-    def __call__(self, x: Array, *, train: bool, name: str) -> Array:
-        return _switched(self.rule, x, self.act(x, train=train, name=name))
+METHODS = (*get_args(Rule), "cam")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _switched(rule, x, y):
-    """y; what comes back goes to y (and on through f) or to x (past f)."""
-    return y
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code of the command line `argv`."""
+    argv = sys.argv if argv is None else argv
+    if {"-h", "--help"} & set(argv):
+        print(__doc__.strip())
+        return 0
+    return cli.guarded(lambda: _inside(argv[1:]), debug="--debug" in argv)
 
 
-def _switched_forward(rule, x, y):
-    return y, None
+def _inside(argv: Sequence[str]) -> None:
+    chosen = parse(argv)
+    figure = canvas(columns=chosen.images)  # its error, ahead of the work
+    which = "best" if chosen.best else "last"
+    trained = evaluate.load(chosen.workdir, which=which, data_dir=chosen.data_dir)
+    batch, images = first_images(trained, chosen.images)
+    spec, variables = trained.experiment.net, trained.variables
+    forward = jax.jit(functools.partial(spec.build().apply, train=False))
+    predicted = np.asarray(forward(variables, images).argmax(-1))
+    if chosen.method == "cam":
+        maps = np.asarray(class_maps(spec, variables, images))
+        seen = [one[..., label] for one, label in zip(maps, predicted, strict=True)]
+    else:
+        back = {"rule": chosen.method, "layer": chosen.layer}
+        seen = list(np.asarray(traced_back(spec, variables, images, **back)))
+    titles = [
+        f"{label}" if label == guess else f"{label}, seen as {guess}"
+        for label, guess in zip(batch["label"], predicted, strict=True)
+    ]
+    draw(figure, batch["image"], seen, titles=titles, path=chosen.out)
+    print(f"{chosen.out}: {chosen.method} on {len(titles)} test images")
 
 
-def _switched_backward(rule, _, dy):
-    positive, nothing = jnp.maximum(dy, 0), jnp.zeros_like(dy)
-    return (nothing, positive) if rule == "guided" else (positive, nothing)
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = cli.Parser("resnet_jax.saliency")
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--method", required=True, choices=METHODS)
+    parser.add_argument("--out", required=True, type=pathlib.Path)
+    parser.add_argument("--layer")
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--best", action="store_true")
+    parser.add_argument("--data_dir")
+    parser.add_argument("--debug", action="store_true")
+    chosen = parser.parse_args(argv)
+    if not 1 <= chosen.images <= 64:
+        raise ConfigError(f"--images={chosen.images}: must be from 1 to 64")
+    if chosen.layer and chosen.method == "cam":
+        raise ConfigError(f"--layer={chosen.layer}: --method=cam has no neuron")
+    return chosen
 
 
-_switched.defvjp(_switched_forward, _switched_backward)
-
-
-def traced_back(
-    spec: Any,
-    variables: Any,
-    images: Float[Array, "b *hw c"],
-    *,
-    rule: Rule,
-    layer: str | None = None,
-) -> Float[Array, "b *hw c"]:
-    """What of each image one neuron reacts to: its activation, sent back by a rule.
-
-    The neuron of the predicted class, or the most active one of a layer: the greatest
-    output of the module of that path.
-    """
-    if rule != "gradient":
-        spec = replaced(spec, {"layers.act": Switched(spec.layers.act, rule)})
-    net = spec.build()
-    if layer is not None:
-        _check_layer(net, variables, images, layer)
-
-    def activation(images):
-        if layer is None:
-            return net.apply(variables, images, train=False).max(-1).sum()
-        (output,) = _outputs(
-            net, lambda path: path == layer, variables, images
-        ).values()
-        return output.reshape(len(images), -1).max(-1).sum()
-
-    return jax.jit(jax.grad(activation))(images)
-
-
-def _outputs(net, wanted, variables, images) -> dict[str, Array]:
-    """The output of every module whose path is wanted."""
-    _, kept = net.apply(
-        variables,
-        images,
-        train=False,
-        mutable=["intermediates"],
-        capture_intermediates=lambda module, method: (
-            method == "__call__" and wanted("/".join(module.path))
-        ),
-    )
-    leaves = jax.tree_util.tree_leaves_with_path(kept["intermediates"])
-    return {"/".join(key.key for key in path[:-2]): leaf for path, leaf in leaves}
-
-
-def _check_layer(net, variables, images, layer) -> None:
-    """Units in a loop have their outputs stacked: their layers are not to be had."""
-    several = functools.partial(_outputs, net, lambda path: "rest" not in path)
-    known = [path for path in jax.eval_shape(several, variables, images) if path]
-    if layer not in known:
+def first_images(
+    trained: evaluate.Trained, count: int
+) -> tuple[dict[str, np.ndarray], Array]:
+    """The first test examples, and their images as the network gets them."""
+    feeds = trained.experiment.feeds
+    if len(feeds.image_shape) != 3:
         raise ConfigError(
-            f"--layer={layer}: no such layer outside the loops over units; there are "
-            f"{', '.join(known)}{did_you_mean(layer, known)}"
+            f"--workdir: {trained.experiment.config.data.name} has inputs of shape "
+            f"{feeds.image_shape}; pictures are of [h w c] only"
         )
+    source = (feeds.resident or feeds.splits)["test"]
+    batches = loader.eval_batches(source, batch_size=count, crop=feeds.crop)
+    batch = next(iter(batches))
+    batch = {name: value[batch["mask"] > 0] for name, value in batch.items()}
+    return batch, feeds.preprocess(None, batch, train=False)
 
 
-class Kept(nn.Module):
-    """Keeps a map beside the output of a net."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> None:
-        self.sow("intermediates", "map", x)
-
-
-@dataclasses.dataclass(frozen=True)
-class KeptMean:
-    """A global mean that keeps what it is the mean of."""
-
-    def __call__(self, layers: Layers, x: Array, *, name: str = "") -> Array:
-        Kept(name="kept")(x)
-        return layers.global_mean(x)
+def canvas(*, columns: int) -> Any:
+    """An empty figure; ConfigError where matplotlib is missing."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            "--out: matplotlib is not installed; "
+            f'pip install "resnet_jax[{EXTRA}]" brings it'
+        ) from error
+    figure = Figure(figsize=(1.5 * columns + 0.5, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
-def class_maps(
-    spec: Any, variables: Any, images: Float[Array, "b *hw c"]
-) -> Float[Array, "b *hw2 n"]:
-    """sum_k w_k f_k(h, w) + bias for every class; the mean over h, w is the logit.
+def draw(
+    figure: Any,
+    photos: np.ndarray,
+    seen: Sequence[np.ndarray],
+    *,
+    titles: Sequence[str],
+    path: pathlib.Path,
+) -> None:
+    """Images above; below what is seen in them: pictures [h w c], or maps [h w]."""
+    upper, lower = figure.subplots(2, len(photos), squeeze=False)
+    for column, (photo, found, title) in enumerate(
+        zip(photos, seen, titles, strict=True)
+    ):
+        height, width, channels = photo.shape
+        grey = {"cmap": "gray"} if channels == 1 else {}
+        upper[column].imshow(photo, **grey)
+        upper[column].set_title(title, fontsize=8)
+        if found.ndim == 3:
+            lower[column].imshow(scaled(found), vmin=0, vmax=1, **grey)
+        else:
+            place = {"extent": (0, width, height, 0)}
+            lower[column].imshow(photo.mean(-1), cmap="gray", **place)
+            lower[column].imshow(found, alpha=0.6, interpolation="bilinear", **place)
+        for axes in (upper[column], lower[column]):
+            axes.set_axis_off()
+    try:
+        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+    except OSError as error:
+        raise StorageError(
+            f"--out {path}: {error.strerror}; is it writable?"
+        ) from error
 
-    Zhou et al. 2016, Eq. 1 and 2, which have no bias. Where nothing is behind the mean,
-    the maps themselves.
-    """
-    net = _keeping(spec).build()
 
-    @jax.jit
-    def kept(variables, images):
-        return net.apply(variables, images, train=False, mutable=["intermediates"])[1]
-
-    (x,) = kept(variables, images)["intermediates"]["kept"]["map"]
-    if "head" not in variables["params"]:
-        return x
-    head = variables["params"]["head"]
-    bias = head["bias"].reshape((1,) * (x.ndim - 1) + head["bias"].shape)
-    return x @ head["kernel"] + bias
+def scaled(picture: np.ndarray) -> np.ndarray:
+    """To 0..1, what does nothing at the middle."""
+    return 0.5 + 0.5 * picture / (np.abs(picture).max() or 1)
 
 
-def _keeping(spec: Any) -> Any:
-    """The spec with its global mean kept; ConfigError where more than W x is behind."""
-    if isinstance(spec, PlainSpec):
-        others = [
-            r for r in spec.records if isinstance(r, FC) and (r.features or r.steps)
-        ]
-        if Mean() in spec.records and not others:
-            records = (KeptMean() if r == Mean() else r for r in spec.records)
-            return dataclasses.replace(spec, records=tuple(records))
-    elif spec.head.pool == GlobalMean() and not spec.head.hidden:
-        return replaced(spec, {"head.pool": KeptMean()})
-    raise ConfigError(
-        "--method=cam: is for nets that end with a global mean and at most one layer "
-        "behind it; try --method=guided"
-    )
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,8 +9,8 @@ import numpy as np
 import reference
 import reference_nd
 
-from resnet_jax.modules.branches import Apply
-from resnet_jax.modules.layers import Layers, LayersSpec
+from resnet_jax.models.layers.layers import Layers, LayersSpec
+from resnet_jax.models.units.branch import Apply
 
 
 def made(net, x, *args, seed=0, **kwargs):

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from resnet_jax.data import sources
-from resnet_jax.train.log import read
+from resnet_jax.data.sources import tfds as sources
+from resnet_jax.runs.log import read
 
 ROOT = pathlib.Path(__file__).parents[1]
 DIGITS = ROOT / "experiments" / "digits_preact.py"

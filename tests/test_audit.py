@@ -5,18 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from resnet_jax import audit, cli, cost, families, verdicts
-from resnet_jax.config import configured, validated
+from resnet_jax import audit, cli
+from resnet_jax import papers as paper
+from resnet_jax.analysis import audit_compare as verdicts
+from resnet_jax.analysis.audit_values import Row
+from resnet_jax.config import families
+from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import branches, shortcuts
-from resnet_jax.modules.branches import BOTTLENECK, BOTTLENECK_3X3, SINGLE
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.units import SE
-from resnet_jax.readings import Row
-from resnet_jax.report import paper
-from resnet_jax.report.paper import networks, recipes
-from resnet_jax.report.paper.facts import Fact, said
-from resnet_jax.zoo import resnets
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.units import branch as branches
+from resnet_jax.models.units import shortcut as shortcuts
+from resnet_jax.models.units.branch import BOTTLENECK, BOTTLENECK_3X3, SINGLE
+from resnet_jax.models.units.unit import SE
+from resnet_jax.models.zoo import resnets
+from resnet_jax.papers import networks, recipes
+from resnet_jax.papers.facts import Fact, said
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FILES = sorted(EXPERIMENTS.glob("*.py"))

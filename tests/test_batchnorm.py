@@ -10,7 +10,13 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.batchnorm import CAFFE, TENSORFLOW, TORCH, BatchNorm, NormSpec
+from resnet_jax.models.layers.batchnorm import (
+    CAFFE,
+    TENSORFLOW,
+    TORCH,
+    BatchNorm,
+    NormSpec,
+)
 
 B, C = 8, 3
 

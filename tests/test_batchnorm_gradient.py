@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.modules.batchnorm import TORCH, standardised
+from resnet_jax.models.layers.batchnorm import TORCH, standardised
 
 
 def plain(spec, x, scale, bias):

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from resnet_jax import estimate
 from resnet_jax.errors import ConfigError
-from resnet_jax.train.parallel import Devices
+from resnet_jax.sweep import estimate
+from resnet_jax.train.program import Devices
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 

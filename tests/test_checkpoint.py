@@ -23,7 +23,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from resnet_jax.errors import CheckpointError, StorageError
-from resnet_jax.train import sealing
+from resnet_jax.train import manifest as sealing
 from resnet_jax.train.checkpoint import Checkpoints, restore
 
 

@@ -11,18 +11,25 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC, BOTTLENECK, SINGLE, B
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.min_nets import Min
-from resnet_jax.modules.multigrid import Multigrid
-from resnet_jax.modules.noise import DropBlock
-from resnet_jax.modules.operators import BWN, XNOR, Binary, Ghost
-from resnet_jax.modules.rectifiers import Elu, LeakyRelu, Linear, PRelu, Relu, RRelu
-from resnet_jax.modules.runge_kutta import MIDPOINT, RungeKutta
-from resnet_jax.modules.shakes import ShakeShake
-from resnet_jax.modules.shortcuts import Add, Dropped, Gated, Scaled, Separable
-from resnet_jax.modules.stages import Stage
-from resnet_jax.modules.units import (
+from resnet_jax.models.layers.activations import (
+    Elu,
+    LeakyRelu,
+    Linear,
+    PRelu,
+    Relu,
+    RRelu,
+)
+from resnet_jax.models.layers.dropout import DropBlock
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.layers.operators import BWN, XNOR, Binary, Ghost
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, SINGLE, B
+from resnet_jax.models.units.min import Min
+from resnet_jax.models.units.multigrid import Multigrid
+from resnet_jax.models.units.runge_kutta import MIDPOINT, RungeKutta
+from resnet_jax.models.units.shake import ShakeShake
+from resnet_jax.models.units.shortcut import Add, Dropped, Gated, Scaled, Separable
+from resnet_jax.models.units.stage import Stage
+from resnet_jax.models.units.unit import (
     FULL_PRE,
     NORM_AFTER_ADDITION,
     ORIGINAL,

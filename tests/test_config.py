@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from resnet_jax import build, cli
-from resnet_jax.config import configured, unknown, validated
+from resnet_jax import cli
+from resnet_jax.config import build
+from resnet_jax.config import experiment_file as claim
+from resnet_jax.config.resolve import configured, unknown, validated
+from resnet_jax.config.schema import OPERATIONAL, Config
 from resnet_jax.errors import ConfigError
-from resnet_jax.fields import OPERATIONAL, Config
-from resnet_jax.report import claim
-from resnet_jax.spec import flat, replaced
+from resnet_jax.paths import flat, replaced
 
 FILE = """
 from resnet_jax.config import configured

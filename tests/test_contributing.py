@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-from resnet_jax import cost
-from resnet_jax.modules.branches import Branch
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.units import FULL_PRE, ORIGINAL, UnitSpec
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import Branch
+from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, UnitSpec
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILE = pathlib.Path("experiments") / "digits_shortcuts.py"

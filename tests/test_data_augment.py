@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tinyset
 
-from resnet_jax.data import augment
+from resnet_jax.data.augment import standard as augment
 from resnet_jax.errors import ConfigError
 
 IMAGES = tinyset.images(24, (6, 6, 3))

@@ -13,7 +13,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from resnet_jax.data import archive, cifar, sources
+from resnet_jax.data.sources import archive, cifar
+from resnet_jax.data.sources import tfds as sources
 from resnet_jax.errors import DataError
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nobody answers

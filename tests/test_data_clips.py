@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from resnet_jax.data import augment, clips, digits, folders, loader, sources
+from resnet_jax.data import reader as loader
+from resnet_jax.data.augment import standard as augment
+from resnet_jax.data.sources import clips, digits, folders
+from resnet_jax.data.sources import tfds as sources
 from resnet_jax.errors import ConfigError, DataError
 
 IMAGES, LABELS = digits.arrays()

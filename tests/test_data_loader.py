@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import tinyset
 
-from resnet_jax.data import decode, loader, order, sources
+from resnet_jax.data import decode
+from resnet_jax.data import reader as loader
+from resnet_jax.data import sampler as order
+from resnet_jax.data.sources import tfds as sources
 from resnet_jax.errors import ConfigError, DataError
 
 KEYS = {"image", "label", "mask", "row"}

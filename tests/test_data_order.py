@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_jax.data import order
+from resnet_jax.data import sampler as order
 
 GOLDEN = [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
 

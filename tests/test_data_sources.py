@@ -12,7 +12,8 @@ import pytest
 import tinyset
 from PIL import Image
 
-from resnet_jax.data import digits, sources
+from resnet_jax.data.sources import digits
+from resnet_jax.data.sources import tfds as sources
 from resnet_jax.errors import ConfigError, DataError, StorageError
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tinyset
 
-from resnet_jax.data import sources, tfrecord
+from resnet_jax.data.sources import tfds as sources
+from resnet_jax.data.sources import tfrecord
 from resnet_jax.errors import DataError
 
 # Two records, b"1" and b"1 1", as TensorFlow's own writer framed them.

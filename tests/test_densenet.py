@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from reference import Place, dense, draw
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import SINGLE
-from resnet_jax.modules.densenet import (
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.layers.operators import Ghost
+from resnet_jax.models.nets.densenet import (
     Block,
     Dense,
     DenseNetSpec,
@@ -29,13 +31,10 @@ from resnet_jax.modules.densenet import (
     Separable,
     Transition,
 )
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.operators import Ghost
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.stems_heads import IMAGENET, Stem
-from resnet_jax.modules.units import FULL_PRE, ORIGINAL, SE, UnitSpec
-from resnet_jax.report.paper import huang2017, recipes
-from resnet_jax.zoo.dense import (
+from resnet_jax.models.nets.stem_head import IMAGENET, Stem
+from resnet_jax.models.units.branch import SINGLE
+from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, SE, UnitSpec
+from resnet_jax.models.zoo.densenets import (
     BOTTLENECK,
     POST,
     densenet,
@@ -44,6 +43,7 @@ from resnet_jax.zoo.dense import (
     hardnet,
     threshnet,
 )
+from resnet_jax.papers import huang2017, recipes
 
 bc = functools.partial(densenet, branch=BOTTLENECK, compression=0.5)
 light = functools.partial(hardnet, branch=Separable())

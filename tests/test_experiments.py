@@ -8,11 +8,14 @@ import re
 
 import pytest
 
-from resnet_jax import build, cli, cost
-from resnet_jax.config import configured, unknown, validated
-from resnet_jax.readings import Row
-from resnet_jax.report import claim, paper
-from resnet_jax.spec import flat
+from resnet_jax import cli
+from resnet_jax import papers as paper
+from resnet_jax.analysis.audit_values import Row
+from resnet_jax.config import build
+from resnet_jax.config import experiment_file as claim
+from resnet_jax.config.resolve import configured, unknown, validated
+from resnet_jax.models import complexity as cost
+from resnet_jax.paths import flat
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}

@@ -13,22 +13,28 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC, BOTTLENECK
-from resnet_jax.modules.ghost import (
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK
+from resnet_jax.models.units.ghost import (
     LINEAR,
     GGhost,
     GhostBottleneck,
     GhostStage,
     XUnit,
 )
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.shortcuts import Separable
-from resnet_jax.modules.units import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
-from resnet_jax.zoo.ghosts import GHOSTNET, divisible, gghost, ghostnet, regnetx
+from resnet_jax.models.units.shortcut import Separable
+from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
+from resnet_jax.models.zoo.ghostnets import (
+    GHOSTNET,
+    divisible,
+    gghost,
+    ghostnet,
+    regnetx,
+)
 
 IMAGE = (224, 224, 3)
 

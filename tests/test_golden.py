@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from golden import layout
 
-from resnet_jax.modules.branches import BOTTLENECK
-from resnet_jax.modules.units import FULL_PRE
-from resnet_jax.spec import replaced
+from resnet_jax.models.units.branch import BOTTLENECK
+from resnet_jax.models.units.unit import FULL_PRE
+from resnet_jax.models.zoo.resnets import cifar_resnet
+from resnet_jax.paths import replaced
 from resnet_jax.train.optim import OptimSpec
 from resnet_jax.train.state import create
 from resnet_jax.train.step import StepSpec, Task, make_train_step
-from resnet_jax.zoo.resnets import cifar_resnet
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RUNS = {

@@ -12,14 +12,14 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.lsuv import lsuv
-from resnet_jax.modules.branches import BOTTLENECK
-from resnet_jax.modules.initializers import InitSpec
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, Relu, RRelu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.shortcuts import Gated
-from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
+from resnet_jax.models.layers.activations import Elu, LeakyRelu, PRelu, Relu, RRelu
+from resnet_jax.models.layers.initializers import InitSpec
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.lsuv import lsuv
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import BOTTLENECK
+from resnet_jax.models.units.shortcut import Gated
+from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
 
 SHAPE = (3, 3, 64, 128)
 FAN_IN, FAN_OUT = 9 * 64, 9 * 128

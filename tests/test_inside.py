@@ -10,19 +10,20 @@ import pytest
 import reference
 import runs
 
-from resnet_jax import cost, inside
+from resnet_jax import saliency as inside
+from resnet_jax.analysis.saliency import Switched, class_maps, traced_back
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.plain import FC, Conv, Flatten, MaxPool, Mean, PlainSpec
-from resnet_jax.modules.rectifiers import Elu, PRelu, Relu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.spp import SPP
-from resnet_jax.modules.stems_heads import Head
-from resnet_jax.modules.units import FULL_PRE, UnitSpec
-from resnet_jax.report.canvas import EXTRA
-from resnet_jax.saliency import Switched, class_maps, traced_back
-from resnet_jax.spec import replaced
-from resnet_jax.zoo.plain_nets import all_cnn, nin, vgg
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import Elu, PRelu, Relu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.layers.pyramid import SPP
+from resnet_jax.models.nets.plain import FC, Conv, Flatten, MaxPool, Mean, PlainSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import Head
+from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
+from resnet_jax.models.zoo.plain_nets import all_cnn, nin, vgg
+from resnet_jax.paths import replaced
+from resnet_jax.report.figure import EXTRA
 
 BARE = LayersSpec(norm=None, dtype="float64")
 TINY = PlainSpec(

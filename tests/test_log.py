@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.train.log import Log, Problem, lock, read
+from resnet_jax.runs.log import Log, Problem, lock, read
 
 
 def rows_to(path, steps):

@@ -257,7 +257,7 @@ def test_the_workdir_cannot_be_written(shop, tmp_path, capsys):
 
 
 def test_tensorboard_is_asked_for_and_not_there(shop, monkeypatch, capsys):
-    monkeypatch.setattr("resnet_jax.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_jax.train.experiment.find_spec", lambda name: None)
     code, lines = told(capsys, *shop.command("run", {"train.tensorboard": "on"}))
     assert code == 2
     assert lines[0].startswith("error[config] train.tensorboard='on': tensorboardX is")

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC
-from resnet_jax.modules.layers import Layers, LayersSpec
-from resnet_jax.modules.min_nets import Beside, Min
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.units import FULL_PRE, SE, ResidualUnit, UnitSpec
-from resnet_jax.report.paper import gruening2021
-from resnet_jax.zoo.dense import BOTTLENECK, densenet
-from resnet_jax.zoo.steps_and_grids import min_densenet, min_net
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import Layers, LayersSpec
+from resnet_jax.models.units.branch import BASIC
+from resnet_jax.models.units.min import Beside, Min
+from resnet_jax.models.units.unit import FULL_PRE, SE, ResidualUnit, UnitSpec
+from resnet_jax.models.zoo.densenets import BOTTLENECK, densenet
+from resnet_jax.models.zoo.steps_and_grids import min_densenet, min_net
+from resnet_jax.papers import gruening2021
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from resnet_jax.data import mixing, policies
-from resnet_jax.data.mixing import MixSpec
-from resnet_jax.data.policies import PolicySpec
+from resnet_jax.data.augment import mixing, policies
+from resnet_jax.data.augment.mixing import MixSpec
+from resnet_jax.data.augment.policies import PolicySpec
 from resnet_jax.train.state import create
 from resnet_jax.train.step import StepSpec, Task, make_train_step
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.multigrid import Multigrid
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.units import SE, ResidualUnit, UnitSpec
-from resnet_jax.zoo.steps_and_grids import mgic_net
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.units.branch import BASIC
+from resnet_jax.models.units.multigrid import Multigrid
+from resnet_jax.models.units.unit import SE, ResidualUnit, UnitSpec
+from resnet_jax.models.zoo.steps_and_grids import mgic_net
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC, B
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.noise import DropBlock, DropBlockModule, Dropout, SpatialDropout
-from resnet_jax.modules.shakes import ShakeShake, scaled, shake_drop
-from resnet_jax.modules.units import RELU_ONLY_PRE, ResidualUnit, UnitSpec
+from resnet_jax.models.layers.dropout import (
+    DropBlock,
+    DropBlockModule,
+    Dropout,
+    SpatialDropout,
+)
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.units.branch import BASIC, B
+from resnet_jax.models.units.shake import ShakeShake, scaled, shake_drop
+from resnet_jax.models.units.unit import RELU_ONLY_PRE, ResidualUnit, UnitSpec
 
 SHAPE = (64, 16, 16, 8)
 

@@ -14,24 +14,18 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import (
-    BASIC,
-    BOTTLENECK,
-    BOTTLENECK_3X3,
-    SINGLE,
-    B,
-)
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.operators import BWN, XNOR, Binary, Ghost, binary, sign
-from resnet_jax.modules.rectifiers import Linear, PRelu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.shortcuts import Gated
-from resnet_jax.modules.stages import Stage
-from resnet_jax.modules.units import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
-from resnet_jax.zoo.plain_nets import vgg
-from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import Linear, PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.layers.operators import BWN, XNOR, Binary, Ghost, binary, sign
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE, B
+from resnet_jax.models.units.shortcut import Gated
+from resnet_jax.models.units.stage import Stage
+from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
+from resnet_jax.models.zoo.plain_nets import vgg
+from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet
 
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 V = BOTTLENECK_3X3

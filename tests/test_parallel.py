@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tinytask
 
-from resnet_jax import experiment
-from resnet_jax.data.records import Records
-from resnet_jax.data.sources import Source
-from resnet_jax.train import parallel
+from resnet_jax.data.sources.records import Records
+from resnet_jax.data.sources.tfds import Source
+from resnet_jax.train import program as parallel
+from resnet_jax.train import run as experiment
 from resnet_jax.train.step import StepSpec, example_sums
 
 EXACT = {"train.dtype": "float64"}

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.plain import (
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.layers.pyramid import SPP
+from resnet_jax.models.nets.plain import (
     FC,
     LRN,
     Conv,
@@ -25,10 +27,8 @@ from resnet_jax.modules.plain import (
     PlainSpec,
     Towers,
 )
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.spp import SPP
-from resnet_jax.zoo import plain_nets
-from resnet_jax.zoo.plain_nets import (
+from resnet_jax.models.zoo import plain_nets
+from resnet_jax.models.zoo.plain_nets import (
     BARE,
     all_cnn,
     nin,

@@ -11,9 +11,9 @@ import optax
 import pytest
 import tinytask
 
-from resnet_jax.modules.batchnorm import BatchNorm, NormSpec
-from resnet_jax.train import parallel
-from resnet_jax.train.precise import over_groups, precise_statistics
+from resnet_jax.models.layers.batchnorm import BatchNorm, NormSpec
+from resnet_jax.train import program as parallel
+from resnet_jax.train.precise_statistics import over_groups, precise_statistics
 from resnet_jax.train.step import StepSpec, Task
 
 BATCHES, BATCH, NOW = 3, 8, NormSpec(momentum=0.0, running_var="biased")

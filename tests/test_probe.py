@@ -13,19 +13,21 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax import cost, probe, signals
-from resnet_jax.config import configured, validated
+from resnet_jax import probe
+from resnet_jax.analysis import init_statistics as signals
+from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.modules import batchnorm
-from resnet_jax.modules.initializers import InitSpec
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.plain import FC, Conv, Mean, PlainSpec
-from resnet_jax.modules.rectifiers import PRelu, Relu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.stems_heads import Head, Stem
-from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
-from resnet_jax.report.canvas import EXTRA, canvas, save
-from resnet_jax.zoo import resnets
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers import batchnorm
+from resnet_jax.models.layers.activations import PRelu, Relu
+from resnet_jax.models.layers.initializers import InitSpec
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.plain import FC, Conv, Mean, PlainSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import Head, Stem
+from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
+from resnet_jax.models.zoo import resnets
+from resnet_jax.report.figure import EXTRA, canvas, save
 
 BARE = {
     "model.name": "plain",

@@ -9,11 +9,15 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax import cost, experiment, main, opening, peaks
-from resnet_jax.config import configured, validated
-from resnet_jax.train import clock as clocks
-from resnet_jax.train.clock import Clock
-from resnet_jax.train.trace import Trace
+from resnet_jax import main
+from resnet_jax.config.resolve import configured, validated
+from resnet_jax.models import complexity as cost
+from resnet_jax.train import experiment as opening
+from resnet_jax.train import peaks
+from resnet_jax.train import run as experiment
+from resnet_jax.train import timer as clocks
+from resnet_jax.train.profiler import Trace
+from resnet_jax.train.timer import Clock
 
 PARTS = ("step_s", "data_s", "compile_s", "eval_s", "save_s")
 

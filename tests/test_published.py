@@ -10,12 +10,12 @@ import math
 import jax
 import pytest
 
-from resnet_jax import cost
-from resnet_jax.modules.branches import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.shortcuts import Dropped, Gated, Scaled
-from resnet_jax.modules.units import (
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
+from resnet_jax.models.units.shortcut import Dropped, Gated, Scaled
+from resnet_jax.models.units.unit import (
     FULL_PRE,
     NORM_AFTER_ADDITION,
     ORIGINAL,
@@ -23,7 +23,7 @@ from resnet_jax.modules.units import (
     RELU_ONLY_PRE,
     SE,
 )
-from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet, wide_resnet
+from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet, wide_resnet
 
 
 def cifar(depth, classes=10, **fields):

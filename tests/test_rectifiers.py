@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, Relu, RRelu, prelu
+from resnet_jax.models.layers.activations import (
+    Elu,
+    LeakyRelu,
+    PRelu,
+    Relu,
+    RRelu,
+    prelu,
+)
 
 X = np.array([-2.0, -0.5, 0.0, 0.5, 2.0], np.float32)
 

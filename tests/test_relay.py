@@ -11,19 +11,21 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax import build, cost, experiment
-from resnet_jax.config import configured, validated
+from resnet_jax.config import build
+from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.noise import Dropout
-from resnet_jax.modules.plain import FC, Conv, MaxPool, Mean, PlainSpec, Towers
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.relays import Relay, every_loss
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.units import FULL_PRE, UnitSpec
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.dropout import Dropout
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.auxiliary_loss import Relay, every_loss
+from resnet_jax.models.nets.plain import FC, Conv, MaxPool, Mean, PlainSpec, Towers
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import BASIC
+from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
+from resnet_jax.models.zoo.plain_nets import all_cnn, nin, places2, vgg
+from resnet_jax.train import run as experiment
 from resnet_jax.train.step import StepSpec, make_train_step
-from resnet_jax.zoo.plain_nets import all_cnn, nin, places2, vgg
 
 STAGES = 3
 LAYERS = LayersSpec(act=PRelu(), dtype="float64")

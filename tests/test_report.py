@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from resnet_jax.config.experiment_file import differences, load
 from resnet_jax.report.__main__ import main
-from resnet_jax.report.claim import differences, load
 from resnet_jax.report.plots import curve
-from resnet_jax.report.tables import report
+from resnet_jax.report.table import report
 
 EXPERIMENT = '''\
 """Shortcuts on a toy."""

@@ -10,7 +10,7 @@ from test_report import build, call, made
 from test_results import ROOT, TABLES
 
 from resnet_jax.report.__main__ import main
-from resnet_jax.report.rows import FILES
+from resnet_jax.report.runs import FILES
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from test_report import EXPERIMENT, build, edit_json, log_row, made, refused, seed
 
 from resnet_jax.report.__main__ import main
-from resnet_jax.report.lines import Lines, parse
-from resnet_jax.report.markup import md, plain, spreadsheet, tex
+from resnet_jax.report.render import md, plain, spreadsheet, tex
+from resnet_jax.runs.reader import Lines, parse
 
 GOOD = [log_row("train", step, 50.0) for step in range(1, 9)] + [
     log_row("test", 8, 9.0)

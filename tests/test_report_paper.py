@@ -2,9 +2,9 @@
 
 import pytest
 
+from resnet_jax import papers as paper
 from resnet_jax.errors import ConfigError
-from resnet_jax.report import paper
-from resnet_jax.report.summary import as_paper, bootstrap, pair, summarise
+from resnet_jax.report.statistics import as_paper, bootstrap, pair, summarise
 
 # Cells of each table that the papers' own experiments fill, and quoted ones.
 TABLES = {

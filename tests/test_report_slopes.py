@@ -13,15 +13,17 @@ import runs
 from flax.traverse_util import flatten_dict, unflatten_dict
 from test_report import EXPERIMENT, build, call, log_row, made, refused, seed, write_log
 
-from resnet_jax import calls, cost, slopes
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import PRelu, Relu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.units import FULL_PRE, SE, UnitSpec
-from resnet_jax.report import paper
-from resnet_jax.report.slopes import FILE
-from resnet_jax.spec import replaced
-from resnet_jax.zoo import resnets
+from resnet_jax import papers as paper
+from resnet_jax.models import complexity as cost
+from resnet_jax.models import inspect as calls
+from resnet_jax.models.layers.activations import PRelu, Relu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
+from resnet_jax.models.zoo import resnets
+from resnet_jax.paths import replaced
+from resnet_jax.report.slopes_table import FILE
+from resnet_jax.train import slopes
 
 IMAGE = (8, 8, 1)
 

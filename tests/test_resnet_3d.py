@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.shortcuts import Dropped
-from resnet_jax.modules.units import FULL_PRE
-from resnet_jax.zoo.clips import RESNEXT, WIDE, resnet_3d, small_resnet_3d
-from resnet_jax.zoo.resnets import imagenet_resnet
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.units.branch import BASIC
+from resnet_jax.models.units.shortcut import Dropped
+from resnet_jax.models.units.unit import FULL_PRE
+from resnet_jax.models.zoo.resnets import imagenet_resnet
+from resnet_jax.models.zoo.resnets_3d import RESNEXT, WIDE, resnet_3d, small_resnet_3d
 
 pytestmark = pytest.mark.usefixtures("float64")
 

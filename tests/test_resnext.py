@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax import cost
-from resnet_jax.modules.branches import BOTTLENECK_3X3, B
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.units import ResidualUnit, UnitSpec
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.units.branch import BOTTLENECK_3X3, B
+from resnet_jax.models.units.unit import ResidualUnit, UnitSpec
 
 PATHS, WIDTH, FEATURES = 4, 3, 16
 

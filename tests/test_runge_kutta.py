@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import reference_nd as nd
 
-from resnet_jax import cost
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules import runge_kutta
-from resnet_jax.modules.branches import BASIC, BOTTLENECK, B
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import PRelu
-from resnet_jax.modules.rkcnn import RKCNNSpec
-from resnet_jax.modules.runge_kutta import Clique, RungeKutta, Tableau
-from resnet_jax.modules.units import (
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import PRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.rkcnn import RKCNNSpec
+from resnet_jax.models.units import runge_kutta
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, B
+from resnet_jax.models.units.runge_kutta import Clique, RungeKutta, Tableau
+from resnet_jax.models.units.unit import (
     FULL_PRE,
     ORIGINAL,
     SE,
@@ -26,8 +26,8 @@ from resnet_jax.modules.units import (
     ResidualUnit,
     UnitSpec,
 )
-from resnet_jax.zoo.resnets import cifar_resnet
-from resnet_jax.zoo.steps_and_grids import rk_resnet, rkcnn
+from resnet_jax.models.zoo.resnets import cifar_resnet
+from resnet_jax.models.zoo.steps_and_grids import rk_resnet, rkcnn
 
 pytestmark = pytest.mark.usefixtures("float64")
 

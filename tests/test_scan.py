@@ -13,13 +13,13 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BOTTLENECK
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import PRelu, RRelu, RReluModule
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.shortcuts import Dropped
-from resnet_jax.modules.stages import Stage
-from resnet_jax.modules.units import FULL_PRE, SE, ResidualUnit, UnitSpec
+from resnet_jax.models.layers.activations import PRelu, RRelu, RReluModule
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import BOTTLENECK
+from resnet_jax.models.units.shortcut import Dropped
+from resnet_jax.models.units.stage import Stage
+from resnet_jax.models.units.unit import FULL_PRE, SE, ResidualUnit, UnitSpec
 
 UNITS, FEATURES, STRIDES = 6, 8, 2  # 5 behind the first: 1 and two segments of 2
 MODES = ["scan", "unroll", "remat", "sqrt"]

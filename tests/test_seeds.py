@@ -15,14 +15,19 @@ import runs
 import tinytask
 from jax.experimental.compilation_cache import compilation_cache
 
-from resnet_jax import cli, estimate, evaluate, experiment, feeds, opening, sweep
-from resnet_jax.config import configured, validated
+from resnet_jax import cli, evaluate
+from resnet_jax.config.resolve import configured, validated
+from resnet_jax.data import pipeline as feeds
 from resnet_jax.errors import CheckpointError, ConfigError, DivergedError, Preempted
 from resnet_jax.main import default_folder
-from resnet_jax.spec import flat, replaced
-from resnet_jax.train import parallel
-from resnet_jax.train.lanes import common_step
+from resnet_jax.paths import flat, replaced
+from resnet_jax.sweep import __main__ as sweep
+from resnet_jax.sweep import estimate
+from resnet_jax.train import experiment as opening
+from resnet_jax.train import program as parallel
+from resnet_jax.train import run as experiment
 from resnet_jax.train.loop import variables_of
+from resnet_jax.train.replicas import common_step
 
 # All that is drawn anew for a seed, and all that a state holds; float64, so that what
 # is left of a difference is the order of sums.

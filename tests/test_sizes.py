@@ -12,13 +12,16 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax import estimate, experiment, feeds, opening
-from resnet_jax.config import configured, validated
+from resnet_jax.config.resolve import configured, validated
+from resnet_jax.data import pipeline as feeds
 from resnet_jax.errors import CheckpointError, ConfigError, Preempted
-from resnet_jax.resume import refuse_other_config
-from resnet_jax.train import parallel
+from resnet_jax.runs.compatibility import refuse_other_config
+from resnet_jax.sweep import estimate
+from resnet_jax.train import experiment as opening
+from resnet_jax.train import program as parallel
+from resnet_jax.train import run as experiment
 from resnet_jax.train.loop import LoopSpec, calls
-from resnet_jax.train.turns import Turns
+from resnet_jax.train.size_schedule import Turns
 
 # Of 1,437 digits an epoch is 5.6 steps: epochs begin at steps 0, 6, 12, 17.
 FIELDS = {

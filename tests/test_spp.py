@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import runs
 
-from resnet_jax import build, cost
-from resnet_jax.config import configured, validated
+from resnet_jax.config import build
+from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
 from resnet_jax.main import main
-from resnet_jax.modules.layers import Layers, LayersSpec
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.spp import SPP, on_map, regions
-from resnet_jax.modules.stems_heads import Head, Pool
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.layers import Layers, LayersSpec
+from resnet_jax.models.layers.pyramid import SPP, on_map, regions
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import Head, Pool
 
 LAYERS = Layers(LayersSpec(), train=False)
 

@@ -17,12 +17,22 @@ import jax.numpy as jnp
 import pytest
 import tinyset
 
-from resnet_jax import cli, dry_run, estimate, experiment, sweep
-from resnet_jax.job import Outcome
-from resnet_jax.launch import Launch, SweepBar, eta_text, shared_accelerator, time_left
-from resnet_jax.readings import DATASETS
-from resnet_jax.report import claim, rows
-from resnet_jax.train.log import lock
+from resnet_jax import cli
+from resnet_jax.analysis.audit_values import DATASETS
+from resnet_jax.config import experiment_file as claim
+from resnet_jax.report import runs as rows
+from resnet_jax.runs.log import lock
+from resnet_jax.sweep import __main__ as sweep
+from resnet_jax.sweep import dry_run, estimate
+from resnet_jax.sweep.process import Outcome
+from resnet_jax.sweep.scheduler import (
+    Launch,
+    SweepBar,
+    eta_text,
+    shared_accelerator,
+    time_left,
+)
+from resnet_jax.train import run as experiment
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
@@ -556,7 +566,7 @@ def test_a_data_set_of_unknown_size_is_asked_for_it(here, capsys):
 
 
 def test_known_sizes_are_those_of_the_data_sets():
-    from resnet_jax.data import cifar, digits
+    from resnet_jax.data.sources import cifar, digits
 
     images, labels = digits.arrays()
     test = len(digits.held_out(labels))

@@ -10,12 +10,12 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.modules.branches import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE, B
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, RRelu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.shortcuts import Add, Dropped, Gated, Scaled
-from resnet_jax.modules.units import (
+from resnet_jax.models.layers.activations import Elu, LeakyRelu, PRelu, RRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE, B
+from resnet_jax.models.units.shortcut import Add, Dropped, Gated, Scaled
+from resnet_jax.models.units.unit import (
     FULL_PRE,
     NORM_AFTER_ADDITION,
     ORIGINAL,
@@ -25,7 +25,7 @@ from resnet_jax.modules.units import (
     ResidualUnit,
     UnitSpec,
 )
-from resnet_jax.zoo.resnets import cifar_resnet, imagenet_resnet
+from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet
 
 BRANCHES = {
     "basic": BASIC,

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax import cost
-from resnet_jax.modules.branches import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
-from resnet_jax.modules.layers import LayersSpec
-from resnet_jax.modules.rectifiers import Elu, LeakyRelu, PRelu, RRelu
-from resnet_jax.modules.resnet import ResNetSpec
-from resnet_jax.modules.shortcuts import Dropped, Gated, Scaled
-from resnet_jax.modules.stems_heads import IMAGENET
-from resnet_jax.modules.units import (
+from resnet_jax.models import complexity as cost
+from resnet_jax.models.layers.activations import Elu, LeakyRelu, PRelu, RRelu
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import IMAGENET
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
+from resnet_jax.models.units.shortcut import Dropped, Gated, Scaled
+from resnet_jax.models.units.unit import (
     FULL_PRE,
     NORM_AFTER_ADDITION,
     ORIGINAL,

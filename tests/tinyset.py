@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from resnet_jax.data import folders
+from resnet_jax.data.sources import folders
 
 
 def prepare(directory, *, examples, shape=(8, 8, 3), num_classes=10, encoding="png"):

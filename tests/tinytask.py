@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 
-from resnet_jax import build, experiment
-from resnet_jax.config import configured, validated
-from resnet_jax.data import augment
-from resnet_jax.feeds import Feeds
-from resnet_jax.spec import replaced
-from resnet_jax.train import parallel
+from resnet_jax.config import build
+from resnet_jax.config.resolve import configured, validated
+from resnet_jax.data.augment import standard as augment
+from resnet_jax.data.pipeline import Feeds
+from resnet_jax.paths import replaced
+from resnet_jax.train import program as parallel
+from resnet_jax.train import run as experiment
 from resnet_jax.train.state import create
 
 BASE = {"data.batch_size": 16, "train.iterations": 100, "optim.schedule": "constant"}

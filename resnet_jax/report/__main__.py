@@ -7,12 +7,12 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnet_jax.config.experiment_file import load
 from resnet_jax.errors import ConfigError, DataError, UserError
 from resnet_jax.report import records
-from resnet_jax.report.claim import load
-from resnet_jax.report.markup import FORMATS, SUFFIXES, plain, render
-from resnet_jax.report.slopes import slopes
-from resnet_jax.report.tables import report
+from resnet_jax.report.render import FORMATS, SUFFIXES, plain, render
+from resnet_jax.report.slopes_table import slopes
+from resnet_jax.report.table import report
 
 EPILOG = """\
 A run is RUNS/<name of FILE>/<row>/seed<k>/ with config.json, env.json, metrics.jsonl

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from resnet_jax.report.markup import Grid
-from resnet_jax.report.paper import Value
-from resnet_jax.report.slopes import Layer, Row
-from resnet_jax.report.summary import AsPaper, Pair, Summary
-from resnet_jax.report.tables import Line, Report
+from resnet_jax.papers import Value
+from resnet_jax.report.render import Grid
+from resnet_jax.report.slopes_table import Layer, Row
+from resnet_jax.report.statistics import AsPaper, Pair, Summary
+from resnet_jax.report.table import Line, Report
 
 NONE = "\N{EN DASH}"
 

@@ -5,13 +5,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
+from resnet_jax.config.experiment_file import Claim
 from resnet_jax.errors import DataError
-from resnet_jax.report.canvas import canvas, label, save
-from resnet_jax.report.claim import Claim
-from resnet_jax.report.lines import Lines
-from resnet_jax.report.rows import Run
-from resnet_jax.report.slopes import Row, Slopes
-from resnet_jax.report.tables import Line, Report
+from resnet_jax.report.figure import canvas, label, save
+from resnet_jax.report.runs import Run
+from resnet_jax.report.slopes_table import Row, Slopes
+from resnet_jax.report.table import Line, Report
+from resnet_jax.runs.reader import Lines
 
 # The error axis ends at this many times the largest final error: He et al. 2016a,
 # Fig. 6 cuts at 20 % what ends between 6 and 9 %.

@@ -3,13 +3,13 @@
 import dataclasses
 from typing import Any
 
+from resnet_jax.papers import Value
 from resnet_jax.report import cells
-from resnet_jax.report.markup import Sheet, plain, rounded
-from resnet_jax.report.paper import Value
-from resnet_jax.report.rows import digest
-from resnet_jax.report.slopes import Layer, Row, Slopes
-from resnet_jax.report.summary import AsPaper, Pair, Summary
-from resnet_jax.report.tables import Line, Report
+from resnet_jax.report.render import Sheet, plain, rounded
+from resnet_jax.report.runs import digest
+from resnet_jax.report.slopes_table import Layer, Row, Slopes
+from resnet_jax.report.statistics import AsPaper, Pair, Summary
+from resnet_jax.report.table import Line, Report
 
 PAIRS = "Paired differences over common seeds"
 

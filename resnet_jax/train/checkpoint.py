@@ -25,8 +25,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
-from resnet_jax.train import sealing
-from resnet_jax.train.quiet import hush_the_exit, hushed, quiet_orbax
+from resnet_jax.train import manifest as sealing
+from resnet_jax.train.orbax_logging import hush_the_exit, hushed, quiet_orbax
 
 PyTree = Any
 

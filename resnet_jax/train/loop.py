@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 
 from resnet_jax.errors import Preempted
-from resnet_jax.train.clock import Clock
-from resnet_jax.train.lanes import Lane
-from resnet_jax.train.parallel import Program
+from resnet_jax.train.preemption import asked_to_stop
+from resnet_jax.train.profiler import Trace
+from resnet_jax.train.program import Program
+from resnet_jax.train.replicas import Lane
+from resnet_jax.train.size_schedule import Turns
 from resnet_jax.train.state import TrainState
-from resnet_jax.train.stop import asked_to_stop
-from resnet_jax.train.trace import Trace
-from resnet_jax.train.turns import Turns
+from resnet_jax.train.timer import Clock
 from resnet_jax.train.update import Update, temporary_bytes
 
 CHECK_EVERY = 50  # steps between looks at the losses, which wait for the device

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from resnet_jax.train import segments
+from resnet_jax.train import auxiliary_gradients as segments
 from resnet_jax.train.state import Sums, TrainState
 
 Batch = dict[str, jax.Array | np.ndarray]  # on its way to a device, or there

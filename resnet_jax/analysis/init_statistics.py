@@ -1,0 +1,275 @@
+"""Signals and gradients before the first update, layer by layer, beside their theory.
+
+He et al. 2015, Sec. 2.2: in a plain net y_l = W_l x_l, x_l = f(y_{l-1}), with slope a
+of f below zero, n = k^2 c_in inputs of an output and m = k^2 c_out / strides^2 outputs
+that read an input,
+
+    forward,  Eq. 8 and 15    Var[y_l]  = (1 + a^2)/2 n_l Var[w_l] Var[y_{l-1}]
+    backward, Eq. 13 and 15   Var[dy_l] = (1 + a^2)/2 m_{l+1} Var[w_{l+1}] Var[dy_{l+1}]
+
+where the net's input takes the place of f(y_0), and dy is the gradient of the loss with
+respect to y. Eq. 10 and 14 ask for factors of 1. The strides are ours; zeros at the
+borders, a finite width and the curve of ELU are no part of the theory.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float
+
+from resnet_jax.config.schema import Config
+from resnet_jax.models import inspect as calls
+from resnet_jax.models.inspect import Path
+from resnet_jax.models.layers.layers import Convolution
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.paths import replaced, replaced_where_known
+from resnet_jax.train import program as parallel
+from resnet_jax.train.experiment import Experiment, prepare
+from resnet_jax.train.run import make_task, scaled_by_data
+from resnet_jax.train.step import StepSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """A layer with a kernel, and what the theory needs to know of it."""
+
+    path: Path
+    units: int | None  # stacked in a loop; None: not in one
+    fan_in: int  # n
+    fan_out: float  # m
+    drawn: float | None  # Var[w] by the config's initialisation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer's y, ahead of norm and activation, and dy: an entry for each seed.
+
+    dy is the gradient of the sum of the images' losses, so that it does not depend on
+    the size of the batch. What the theory does not tell is None.
+    """
+
+    name: str
+    fan_in: int
+    fan_out: float
+    forward_factor: float | None
+    backward_factor: float | None
+    variance: tuple[float, ...]
+    mean_square: tuple[float, ...]
+    gradient_variance: tuple[float, ...]
+    gradient_mean_square: tuple[float, ...]
+    theory: float | None = None  # Var[y]
+    gradient_theory: float | None = None  # Var[dy], from the last layer measured on
+
+
+class Start(NamedTuple):
+    """A net and a batch at the first update of a run."""
+
+    variables: Any
+    images: jax.Array
+    labels: jax.Array
+    rngs: dict[str, jax.Array]
+
+
+def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
+    """All layers in forward order, under so many seeds from the config's on.
+
+    A seed's parameters and images are those of the first update of its run at this
+    batch size: augmented, in training mode; but every unit is open.
+    """
+    changes = {"data.batch_size": batch, "train.accumulate": 1, "train.spmd": "jit"}
+    experiment = prepare(replaced(config, changes))
+    net = still(experiment.net)
+    experiment = dataclasses.replace(experiment, net=net)
+    program = parallel.compiled(
+        make_task(experiment), StepSpec(), spmd="jit", devices=experiment.devices
+    )
+    numbers = range(config.seed, config.seed + seeds)
+    starts = [_start(experiment.of([seed]), program) for seed in numbers]
+    found = places(net, starts[0])
+    smoothing = config.train.label_smoothing
+    measure = jax.jit(
+        functools.partial(measured, net.build(), found, smoothing=smoothing)
+    )
+    results = [jax.device_get(measure(start)) for start in starts]
+    slope = net.layers.act.slope
+    known = {place.path: place for place in found}
+    layers = [
+        _layer(known[path], unit, slope, results)
+        for path, unit in calls.unrolled({p.path: p.units for p in found})
+    ]
+    if not is_chain(net) or config.model.init == "lsuv":
+        return layers
+    squares = [float(jnp.square(start.images).mean()) for start in starts]
+    return with_theory(layers, slope=slope, mean_square=statistics.fmean(squares))
+
+
+def still(net: Any) -> Any:
+    """The spec with every unit open, and at most one loop between it and a layer."""
+    mode = getattr(net, "depth_mode", "scan")
+    mode = "remat" if mode == "sqrt" else mode
+    changes = {"survival": 1.0, "depth_mode": mode, "relays": ()}
+    return replaced_where_known(net, changes)
+
+
+def _start(experiment: Experiment, program: parallel.Program) -> Start:
+    """What the first update of a run sees; keys as in `train.step`."""
+    state = program.init(experiment.seeds)
+    if experiment.config.model.init == "lsuv":
+        state = state.replace(params=scaled_by_data(experiment, state))
+    feed = jax.tree.map(lambda x: x[0], experiment.feeds.train()(0, 1))
+    data = experiment.feeds.resident
+    batch = parallel.gathered(data and data["train"], feed)
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    augment, drop_path, noise = (jax.random.fold_in(key, i) for i in range(3))
+    images = experiment.feeds.preprocess(augment, batch, train=True)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    rngs = {"drop_path": drop_path, "noise": jax.random.fold_in(noise, 0)}
+    return Start(variables, images, jnp.asarray(batch["label"]), rngs)
+
+
+def places(net: Any, start: Start) -> list[Place]:
+    """The layers of a spec's net that hold a kernel, in the order of their calls."""
+    apply = functools.partial(net.build().apply, train=False)
+    called = calls.listed(
+        lambda: jax.eval_shape(apply, start.variables, start.images),
+        wanted=lambda module: isinstance(module, Convolution | nn.Dense),
+    )
+    params = flatten_dict(start.variables["params"])
+    shapes = {path: params[*path, "kernel"].shape for path in called}
+    return [_place(net, called[path], shape) for path, shape in shapes.items()]
+
+
+def _place(net: Any, module: nn.Module, shape: tuple[int, ...]) -> Place:
+    units = None
+    if "rest" in module.path:
+        units, *shape = shape
+    *window, inputs, outputs = shape
+    fan_in, fan_out, drawn = math.prod(window) * inputs, float(outputs), None
+    if isinstance(module, Convolution):
+        drawn = net.layers.init.variance(tuple(shape), slope=net.layers.act.slope)
+        strides = module.strides
+        if isinstance(strides, int):
+            strides = (strides,) * len(window)
+        fan_out = outputs * math.prod(window) / module.groups / math.prod(strides)
+    return Place(
+        path=module.path, units=units, fan_in=fan_in, fan_out=fan_out, drawn=drawn
+    )
+
+
+def is_chain(net: Any) -> bool:
+    """Whether each convolution reads f of the one before it, and nothing else does."""
+    if not isinstance(net, ResNetSpec) or net.unit.shortcut != "none":
+        return False
+    bare = net.layers.norm is net.layers.operator is net.unit.gate is None
+    return bare and net.stem.pool is None and not net.head.hidden
+
+
+@jax.custom_vjp
+def tapped(y: Array, tap: Float[Array, "2"]) -> Array:
+    """y itself; the "gradient" of the tap is defined as the moments of that of y.
+
+    So moments leave a backward pass, out of loops too, and no gradient is kept.
+    """
+    return y
+
+
+def moments(y: Array) -> Float[Array, "2"]:
+    """Variance and mean square, at least in float32."""
+    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    return jnp.stack([y.var(), jnp.square(y).mean()])
+
+
+tapped.defvjp(lambda y, tap: (y, None), lambda _, g: (g, moments(g)))
+
+
+def measured(
+    net: nn.Module, found: Sequence[Place], start: Start, *, smoothing: float = 0.0
+) -> dict[Path, tuple[Array, Array]]:
+    """Moments [*units 2] of y and of dy of every layer, from a step's two passes."""
+    wide = jnp.promote_types(jax.tree.leaves(start.variables)[0].dtype, jnp.float32)
+    taps = {
+        (*place.path, "tap"): jnp.zeros((place.units, 2) if place.units else 2, wide)
+        for place in found
+    }
+
+    def tapping(call, args, kwargs, context):
+        y, module = call(*args, **kwargs), context.module
+        if not isinstance(module, Convolution | nn.Dense):
+            return y
+        module.sow("intermediates", "signal", moments(y))
+        return tapped(y, module.get_variable("intermediates", "tap"))
+
+    def loss(taps):
+        with nn.intercept_methods(tapping):
+            logits, seen = net.apply(
+                start.variables | {"intermediates": unflatten_dict(taps)},
+                start.images, train=True, rngs=start.rngs,
+                mutable=["batch_stats", "intermediates"],
+            )  # fmt: skip
+        wanted = jax.nn.one_hot(start.labels, logits.shape[1], dtype=logits.dtype)
+        wanted = optax.smooth_labels(wanted, smoothing)
+        nll = optax.softmax_cross_entropy(logits, wanted)
+        return nll.sum(), flatten_dict(seen["intermediates"])
+
+    gradients, seen = jax.grad(loss, has_aux=True)(taps)
+    return {
+        place.path: (seen[*place.path, "signal"][0], gradients[*place.path, "tap"])
+        for place in found
+    }
+
+
+def _layer(
+    place: Place, unit: int | None, slope: float, results: Sequence[Any]
+) -> Layer:
+    """The numbers of one layer, taken out of those of all seeds."""
+    pick = Ellipsis if unit is None else unit
+    signals, gradients = zip(*(seed[place.path] for seed in results), strict=True)
+    factor = place.drawn and place.drawn * (1 + slope**2) / 2
+    return Layer(
+        name=calls.named(place.path, unit),
+        fan_in=place.fan_in,
+        fan_out=place.fan_out,
+        forward_factor=factor and factor * place.fan_in,
+        backward_factor=factor and factor * place.fan_out,
+        variance=tuple(float(s[pick][..., 0]) for s in signals),
+        mean_square=tuple(float(s[pick][..., 1]) for s in signals),
+        gradient_variance=tuple(float(g[pick][..., 0]) for g in gradients),
+        gradient_mean_square=tuple(float(g[pick][..., 1]) for g in gradients),
+    )
+
+
+def with_theory(
+    layers: Sequence[Layer], *, slope: float, mean_square: float
+) -> list[Layer]:
+    """The layers of a chain with Var[y] and Var[dy] by the two recursions.
+
+    Forward from the mean square of the images, backward from the measured gradient of
+    the last convolution; the head pools, and is left out.
+    """
+    *chain, head = layers
+    forward = itertools.accumulate(
+        (layer.forward_factor for layer in chain),
+        lambda a, b: a * b,
+        initial=mean_square * 2 / (1 + slope**2),
+    )
+    backward = itertools.accumulate(
+        (layer.backward_factor for layer in reversed(chain[1:])),
+        lambda a, b: a * b,
+        initial=statistics.fmean(chain[-1].gradient_mean_square),
+    )
+    pairs = zip(list(forward)[1:], reversed(list(backward)), strict=True)
+    told = [
+        dataclasses.replace(layer, theory=y, gradient_theory=dy)
+        for layer, (y, dy) in zip(chain, pairs, strict=True)
+    ]
+    return [*told, head]

@@ -1,0 +1,168 @@
+"""What a network sees in images: signals sent back to them, and maps of classes."""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.activations import Rectifier
+from resnet_jax.models.layers.layers import Layers
+from resnet_jax.models.nets.plain import FC, Mean, PlainSpec
+from resnet_jax.models.nets.stem_head import GlobalMean
+from resnet_jax.paths import did_you_mean, replaced
+
+Rule = Literal["gradient", "deconvnet", "guided"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Switched:
+    """Any rectifier f(x), and another rule for the signal R' that comes back to it.
+
+    guided     f'(x) max(0, R'), which for ReLU is 1[f > 0] 1[R' > 0] R'
+    deconvnet  max(0, R')
+    """
+
+    act: Rectifier
+    rule: Literal["deconvnet", "guided"]
+
+    @property
+    def slope(self) -> float:
+        return self.act.slope
+
+    def __call__(self, x: Array, *, train: bool, name: str) -> Array:
+        return _switched(self.rule, x, self.act(x, train=train, name=name))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _switched(rule, x, y):
+    """y; what comes back goes to y (and on through f) or to x (past f)."""
+    return y
+
+
+def _switched_forward(rule, x, y):
+    return y, None
+
+
+def _switched_backward(rule, _, dy):
+    positive, nothing = jnp.maximum(dy, 0), jnp.zeros_like(dy)
+    return (nothing, positive) if rule == "guided" else (positive, nothing)
+
+
+_switched.defvjp(_switched_forward, _switched_backward)
+
+
+def traced_back(
+    spec: Any,
+    variables: Any,
+    images: Float[Array, "b *hw c"],
+    *,
+    rule: Rule,
+    layer: str | None = None,
+) -> Float[Array, "b *hw c"]:
+    """What of each image one neuron reacts to: its activation, sent back by a rule.
+
+    The neuron of the predicted class, or the most active one of a layer: the greatest
+    output of the module of that path.
+    """
+    if rule != "gradient":
+        spec = replaced(spec, {"layers.act": Switched(spec.layers.act, rule)})
+    net = spec.build()
+    if layer is not None:
+        _check_layer(net, variables, images, layer)
+
+    def activation(images):
+        if layer is None:
+            return net.apply(variables, images, train=False).max(-1).sum()
+        (output,) = _outputs(
+            net, lambda path: path == layer, variables, images
+        ).values()
+        return output.reshape(len(images), -1).max(-1).sum()
+
+    return jax.jit(jax.grad(activation))(images)
+
+
+def _outputs(net, wanted, variables, images) -> dict[str, Array]:
+    """The output of every module whose path is wanted."""
+    _, kept = net.apply(
+        variables,
+        images,
+        train=False,
+        mutable=["intermediates"],
+        capture_intermediates=lambda module, method: (
+            method == "__call__" and wanted("/".join(module.path))
+        ),
+    )
+    leaves = jax.tree_util.tree_leaves_with_path(kept["intermediates"])
+    return {"/".join(key.key for key in path[:-2]): leaf for path, leaf in leaves}
+
+
+def _check_layer(net, variables, images, layer) -> None:
+    """Units in a loop have their outputs stacked: their layers are not to be had."""
+    several = functools.partial(_outputs, net, lambda path: "rest" not in path)
+    known = [path for path in jax.eval_shape(several, variables, images) if path]
+    if layer not in known:
+        raise ConfigError(
+            f"--layer={layer}: no such layer outside the loops over units; there are "
+            f"{', '.join(known)}{did_you_mean(layer, known)}"
+        )
+
+
+class Kept(nn.Module):
+    """Keeps a map beside the output of a net."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> None:
+        self.sow("intermediates", "map", x)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptMean:
+    """A global mean that keeps what it is the mean of."""
+
+    def __call__(self, layers: Layers, x: Array, *, name: str = "") -> Array:
+        Kept(name="kept")(x)
+        return layers.global_mean(x)
+
+
+def class_maps(
+    spec: Any, variables: Any, images: Float[Array, "b *hw c"]
+) -> Float[Array, "b *hw2 n"]:
+    """sum_k w_k f_k(h, w) + bias for every class; the mean over h, w is the logit.
+
+    Zhou et al. 2016, Eq. 1 and 2, which have no bias. Where nothing is behind the mean,
+    the maps themselves.
+    """
+    net = _keeping(spec).build()
+
+    @jax.jit
+    def kept(variables, images):
+        return net.apply(variables, images, train=False, mutable=["intermediates"])[1]
+
+    (x,) = kept(variables, images)["intermediates"]["kept"]["map"]
+    if "head" not in variables["params"]:
+        return x
+    head = variables["params"]["head"]
+    bias = head["bias"].reshape((1,) * (x.ndim - 1) + head["bias"].shape)
+    return x @ head["kernel"] + bias
+
+
+def _keeping(spec: Any) -> Any:
+    """The spec with its global mean kept; ConfigError where more than W x is behind."""
+    if isinstance(spec, PlainSpec):
+        others = [
+            r for r in spec.records if isinstance(r, FC) and (r.features or r.steps)
+        ]
+        if Mean() in spec.records and not others:
+            records = (KeptMean() if r == Mean() else r for r in spec.records)
+            return dataclasses.replace(spec, records=tuple(records))
+    elif spec.head.pool == GlobalMean() and not spec.head.hidden:
+        return replaced(spec, {"head.pool": KeptMean()})
+    raise ConfigError(
+        "--method=cam: is for nets that end with a global mean and at most one layer "
+        "behind it; try --method=guided"
+    )

@@ -1,0 +1,145 @@
+"""The original archive of a data set: found, or downloaded; its checksum verified."""
+
+import dataclasses
+import hashlib
+import http.client
+import logging
+import os
+import pathlib
+import tarfile
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+
+import tqdm
+
+from resnet_jax.data.sources import folders
+from resnet_jax.errors import DataError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 5.0  # seconds for the server to answer, and between two pieces
+PIECE = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A file on the web, of which only these very bytes are accepted."""
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+    def places(self, directory: pathlib.Path) -> list[pathlib.Path]:
+        """Where a copy is looked for; a download goes to the first."""
+        downloads = directory / "downloads"
+        folder = [downloads, directory, downloads / "manual"]
+        return [place / self.name for place in folder]
+
+    def obtain(self, directory: pathlib.Path) -> pathlib.Path:
+        """A verified copy: from one of its places, else from the network."""
+        for place in self.places(directory):
+            if place.is_file():
+                self.verify(place)
+                return place
+        return self._download(directory)
+
+    def verify(self, path: pathlib.Path) -> None:
+        """Size and SHA-256 of a file, or DataError."""
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if (size, digest) != (self.size, self.sha256):
+            raise DataError(
+                f"{path}: {size} bytes with sha256 {digest}, must be {self.size} bytes"
+                f" with sha256 {self.sha256}; delete it and get it again"
+            )
+
+    def _download(self, directory) -> pathlib.Path:
+        target = self.places(directory)[0]
+        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        response = self._connect(directory)
+        with folders.writing(directory):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._receive(response, part, directory)
+                self.verify(part)
+                os.replace(part, target)
+            finally:
+                part.unlink(missing_ok=True)
+        return target
+
+    def _connect(self, directory):
+        """The server's answer within seconds; a dead resolver has no timeout itself."""
+        answer: list = []
+
+        def ask():
+            try:
+                answer.append(urllib.request.urlopen(self.url, timeout=TIMEOUT))
+            except (OSError, http.client.HTTPException) as error:
+                answer.append(error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(2 * TIMEOUT)
+        if not answer or isinstance(answer[0], Exception):
+            raise self._missing(directory, answer[0] if answer else "no answer")
+        return answer[0]
+
+    def _receive(self, response, part, directory):
+        log.info("downloading %s", self.url)
+        bar = tqdm.tqdm(
+            total=self.size, desc=self.name, unit="B", unit_scale=True, disable=None
+        )
+        received = 0
+        with response, open(part, "wb") as file, bar:
+            # One piece more than the size at most: a server is not trusted to stop.
+            while received <= self.size:
+                try:
+                    piece = response.read(PIECE)
+                except (OSError, http.client.HTTPException) as error:
+                    raise self._missing(directory, error) from error
+                if not piece:
+                    break
+                file.write(piece)
+                received += len(piece)
+                bar.update(len(piece))
+
+    def _missing(self, directory, cause) -> DataError:
+        return DataError(
+            f"data.dir={directory}: holds neither the data set nor {self.name}, and"
+            f" {self.url} cannot be read ({cause}); place the archive in"
+            f" {self.places(directory)[0].parent}, or set data.dir to a tfds folder"
+            " that holds the prepared data set"
+        )
+
+
+def members(
+    path: pathlib.Path, sizes: Mapping[str, int]
+) -> Iterator[tuple[str, bytes]]:
+    """The named regular files of a tar, in the archive's order, read into memory.
+
+    Nothing is unpacked, so a hostile path or link in it can write nowhere. `sizes` are
+    the bytes that a file must have, 0 where any number up to 64 KiB will do.
+    """
+    seen = set()
+    try:
+        with tarfile.open(path, "r:gz") as tar:
+            for member in tar:
+                if member.name not in sizes or not member.isfile():
+                    continue
+                size = sizes[member.name]
+                if member.size != size and not (size == 0 and member.size <= 1 << 16):
+                    raise DataError(
+                        f"{path}: {member.name} has {member.size} bytes, must be {size}"
+                    )
+                seen.add(member.name)
+                yield member.name, tar.extractfile(member).read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(f"{path}: no readable tar.gz ({error})") from error
+    if missing := sorted(set(sizes) - seen):
+        raise DataError(f"{path}: holds no {missing[0]}")

@@ -1,0 +1,83 @@
+"""Relay back-propagation: losses inside a net, each with a reach (Shen et al. 2016)."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.layers import Layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Relay:
+    """A loss behind a stage, whose gradient goes back through `reaches` and no further.
+
+    Stages count from 1. The stem of a residual net belongs to the first; those of a
+    plain net end with its pools, as in the paper. A loss behind the last stage is the
+    net's own. In the paper an auxiliary output follows some stages, a loss moves the
+    upper ones below it, and neighbours overlap. It leaves open, or we could not find:
+    which stages these are, here data; what they weigh, here one weight for all
+    (`train.relay_weight`); their outputs, here the head of the net once more.
+    """
+
+    stage: int
+    reaches: int = 1
+
+    def kept(
+        self, gradient: Mapping[str, Any], *, stage_of: Callable[[str], int | float]
+    ) -> dict[str, Any]:
+        """The gradient of this loss, zero in all that is ahead of its reach.
+
+        The rest of it is what a cut of the map that enters `reaches` would leave.
+        `stage_of` tells the stage of a module by its name; heads are behind all.
+        """
+        return {
+            name: tree
+            if stage_of(name) >= self.reaches
+            else jax.tree.map(jnp.zeros_like, tree)
+            for name, tree in gradient.items()
+        }
+
+
+class Inside(nn.Module):
+    """Sows logits behind a stage in training, where a relay stands there.
+
+    By the end of the net once more, with parameters of its own.
+    """
+
+    spec: Any
+    stage: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *hw c"], *, train: bool) -> None:
+        wanted = any(relay.stage == self.stage for relay in every_loss(self.spec)[:-1])
+        if wanted and (train or self.is_initializing()):
+            logits = self.spec.end(Layers(self.spec.layers, train), x)
+            if train:
+                self.sow("relays", "logits", logits)
+
+
+def every_loss(spec: Any) -> tuple[Relay, ...]:
+    """`spec.relays`, and the net's own loss at the end: unless told, it reaches all."""
+    relays, stages = spec.relays, len(spec.depths)
+    told = f"model.relays={tuple(map(dataclasses.astuple, relays))}"
+    ends = bool(relays) and relays[-1].stage == stages
+    found = relays if ends else (*relays, Relay(stages))
+    for relay in found:
+        if not 1 <= relay.reaches <= relay.stage <= stages:
+            raise ConfigError(
+                f"{told}: each is a stage from 1 to {stages}, and one at or ahead of "
+                f"it, not {dataclasses.astuple(relay)}"
+            )
+    behind = [relay.stage for relay in found]
+    if behind != sorted(set(behind)):
+        raise ConfigError(f"{told}: the stages must rise")
+    for stage in range(1, stages + 1):
+        if not any(relay.reaches <= stage <= relay.stage for relay in found):
+            raise ConfigError(f"{told}: no loss reaches stage {stage}")
+    return found

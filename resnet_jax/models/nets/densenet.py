@@ -1,0 +1,292 @@
+"""Concatenating nets: DenseNet, HarDNet and ThreshNet are values of one spec.
+
+A layer is a residual unit without a shortcut: branches, orders and gates hold here as
+well. What is new is a block's link, the earlier layers that a layer takes side by side.
+"""
+
+import dataclasses
+import math
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.layers import Layers, LayersSpec, Step
+from resnet_jax.models.nets.stem_head import Head, Stem
+from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.stage import DepthMode
+from resnet_jax.models.units.unit import FULL_PRE, Order, ResidualUnit, UnitSpec
+
+
+@runtime_checkable
+class Link(Protocol):
+    """Who takes whom in a block: layers count from 1, and 0 is the block's input."""
+
+    def sources(self, layer: int) -> tuple[int, ...]:
+        """What a layer takes, in the order in which it is joined."""
+
+    def width(self, layer: int, growth: int) -> int:
+        """The channels that a layer adds."""
+
+    def outputs(self, layers: int) -> tuple[int, ...]:
+        """What a block of so many layers gives."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense:
+    """x_l = H([x_0, ..., x_{l-1}])  (Huang et al. 2017, Eq. 2)."""
+
+    def sources(self, layer: int) -> tuple[int, ...]:
+        return tuple(range(layer))
+
+    def width(self, layer: int, growth: int) -> int:
+        return growth
+
+    def outputs(self, layers: int) -> tuple[int, ...]:
+        return tuple(range(layers + 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Harmonic:
+    """x_l = H([x_{l - 2^i} for every 2^i that divides l])  (Chao et al. 2019, Sec. 3).
+
+    A layer that 2 divides z times has growth * multiplier^z channels, made even as in
+    the released code; a block gives its odd layers and the last.
+    """
+
+    multiplier: float = 1.7
+
+    def __post_init__(self):
+        if self.multiplier < 1:
+            raise ConfigError(f"multiplier={self.multiplier}: must be at least 1")
+
+    def sources(self, layer: int) -> tuple[int, ...]:
+        return tuple(layer - 2**i for i in range(_twos(layer) + 1))
+
+    def width(self, layer: int, growth: int) -> int:
+        exact = math.prod([growth] + [self.multiplier] * _twos(layer))
+        return int(exact + 1) // 2 * 2
+
+    def outputs(self, layers: int) -> tuple[int, ...]:
+        return tuple(i for i in range(1, layers + 1) if i % 2 or i == layers)
+
+
+def _twos(layer: int) -> int:
+    """How often 2 divides it."""
+    return (layer & -layer).bit_length() - 1
+
+
+Halving = Literal["none", "mean", "max", "overlapping_max", "depthwise"]
+
+
+def halved(layers: Layers, x: Array, how: Halving) -> Array:
+    """Half the resolution: a pool of 2 or 3, or a depthwise convolution with norm."""
+    if how == "none":
+        return x
+    if min(x.shape[1:-1]) < 2:
+        raise ConfigError(
+            f"maps of {'x'.join(map(str, x.shape[1:-1]))} are left to halve: the net "
+            "needs larger images, or fewer blocks that halve"
+        )
+    if how == "mean":
+        return layers.avg_pool(x, window=2)
+    if how == "depthwise":
+        return layers.conv(
+            x, x.shape[-1], kernel=3, strides=2, groups=x.shape[-1], then=("norm",),
+            name="pool_conv",
+        )  # fmt: skip
+    side = int(how == "overlapping_max")
+    return layers.max_pool(x, window=2 + side, strides=2, padding=(side, side))
+
+
+@dataclasses.dataclass(frozen=True)
+class Transition:
+    """Behind a block: dropout, a 1x1 convolution of so many channels, a pool."""
+
+    features: int
+    order: Order = FULL_PRE
+    pool: Halving = "mean"
+    dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Layers of one resolution and how they are joined."""
+
+    layers: int
+    growth: int  # channels that a layer adds
+    unit: UnitSpec
+    link: Link = Dense()
+    transition: Transition | None = None
+    first: UnitSpec | None = None  # the first layer, where it is of another kind
+
+    def __post_init__(self):
+        if self.layers < 1 or self.growth < 1:
+            raise ConfigError(
+                f"layers={self.layers}, growth={self.growth}: a block has at least one "
+                "layer that adds at least one channel"
+            )
+
+    def width(self, entering: int) -> int:
+        """Channels ahead of the transition, where so many enter."""
+        widths = [self.link.width(i, self.growth) for i in range(1, self.layers + 1)]
+        return sum([entering, *widths][i] for i in self.link.outputs(self.layers))
+
+
+@dataclasses.dataclass(frozen=True)
+class HarmonicStem:
+    """3x3 at stride 2, a second convolution, a pool  (Chao et al. 2019, their code)."""
+
+    kernel: int = 3  # of the second
+    pool: Halving = "overlapping_max"
+
+    def __call__(
+        self, layers: Layers, x: Float[Array, "b *hw c"], features: int
+    ) -> Float[Array, "b *hw2 features"]:
+        layers, steps = layers.plain(), ("norm", "act")
+        x = layers.conv(
+            x, features // 2, kernel=3, strides=2, then=steps, name="stem_conv1"
+        )
+        x = layers.conv(x, features, kernel=self.kernel, then=steps, name="stem_conv2")
+        return halved(layers, x, self.pool)
+
+
+@dataclasses.dataclass(frozen=True)
+class Separable:
+    """A branch: a 1x1 convolution, then a depthwise 3x3."""
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
+        x = layers.conv(x, features, kernel=1, then=("norm", "act"), name="conv1")
+        return layers.conv(
+            x, features, kernel=3, strides=strides, groups=features, then=end,
+            name="conv2",
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Relu6:
+    """min(max(0, y), 6), flat at both ends."""
+
+    slope: float = 0.0
+
+    def __call__(self, x: Array, *, train: bool, name: str) -> Array:
+        return jnp.where(x < 6, jnp.where(x > 0, x, 0), 6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropout:
+    """An operator: a plain convolution with dropout between it and its steps."""
+
+    rate: float
+
+    def __call__(self, layers: Layers, x: Array, features: int, **conv: Any) -> Array:
+        then, name = conv.pop("then"), conv["name"]
+        x = layers.conv(x, features, **conv)
+        x = layers.dropout(x, self.rate, name=f"dropout_{name}")
+        return layers.then(x, then, name=name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DenseNetSpec:
+    """A concatenating network, as data."""
+
+    blocks: tuple[Block, ...]
+    stem: Stem | HarmonicStem
+    stem_width: int
+    layers: LayersSpec = LayersSpec()
+    head_steps: tuple[Step, ...] = ("norm", "act")
+    head: Head = Head()
+    num_classes: int = 10
+    # Behind every convolution but the stem's; the released code leaves out the layers
+    # that it rematerialises.
+    dropout: float = 0.0
+    depth_mode: DepthMode = "unroll"
+
+    def __post_init__(self):
+        if not self.blocks:
+            raise ConfigError("blocks=(): a net has at least one")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout={self.dropout}: must be at least 0 and below 1")
+        if self.dropout and self.layers.operator:
+            raise ConfigError(
+                f"dropout={self.dropout}: acts behind plain convolutions, and here "
+                f"{type(self.layers.operator).__name__} stands for them"
+            )
+
+    def build(self) -> nn.Module:
+        return DenseNet(self)
+
+
+class DenseNet(nn.Module):
+    """Stem, blocks with transitions, head  (Huang et al. 2017, Fig. 2 and Table 1)."""
+
+    spec: DenseNetSpec
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *hw c"], *, train: bool
+    ) -> Float[Array, "b n"]:
+        s, shared = self.spec, self.spec.layers
+        if s.dropout:
+            shared = dataclasses.replace(shared, operator=Dropout(s.dropout))
+        layers = Layers(shared, train)
+        x = s.stem(layers, x, s.stem_width)
+        for i, block in enumerate(s.blocks):
+            joined = DenseBlock(block, shared, s.depth_mode, name=f"block{i + 1}")
+            x = joined(x, train=train)
+        x = layers.steps(x, s.head_steps, name="head")
+        return s.head(layers, x, s.num_classes)
+
+
+class DenseBlock(nn.Module):
+    """Straight-line code in any mode: no two layers are of one width.
+
+    With "remat" or "sqrt" the backward pass computes the inside of a layer again, and
+    memory grows with the layers, not with their square (Pleiss et al. 2017). The last
+    convolution is not repeated, as its gradients do not need what it gave.
+    """
+
+    block: Block
+    layers: LayersSpec
+    mode: DepthMode
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *hw c"], *, train: bool
+    ) -> Float[Array, "b *hw2 d"]:
+        block, link, maps = self.block, self.block.link, [x]
+
+        def run(unit: ResidualUnit, *sources: Array):
+            return unit(jnp.concatenate(sources, axis=-1), None, train=train)
+
+        if self.mode in ("remat", "sqrt"):
+            run = nn.remat(run)
+        for i in range(1, block.layers + 1):
+            unit = ResidualUnit(
+                block.first or block.unit if i == 1 else block.unit,
+                self.layers,
+                link.width(i, block.growth),
+                name=f"layer{i}",
+            )
+            maps.append(run(unit, *(maps[source] for source in link.sources(i))))
+        outputs = [maps[i] for i in link.outputs(block.layers)]
+        return self._transition(jnp.concatenate(outputs, axis=-1), train)
+
+    def _transition(self, x, train):
+        way, layers = self.block.transition, Layers(self.layers, train)
+        if way is None:
+            return x
+        if way.dropout:
+            x = layers.dropout(x, way.dropout, name="dropout_transition")
+        unit = UnitSpec(B((1,)), way.order, "none")
+        unit = ResidualUnit(unit, self.layers, way.features, name="transition")
+        return halved(layers, unit(x, None, train=train), way.pool)

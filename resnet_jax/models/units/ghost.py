@@ -1,0 +1,152 @@
+"""Ghost bottlenecks, RegNetX units, and stages with ghosts of a whole stage.
+
+C-Ghost saves within a layer (Han et al. 2020), G-Ghost over a stage (Han et al. 2022).
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.layers import Layers, Step
+from resnet_jax.models.layers.operators import Ghost
+from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.stage import Stage, recomputing
+from resnet_jax.models.units.unit import SE, Order, ResidualUnit, UnitSpec
+
+LINEAR = Order(end=("norm",))  # GhostNet: nothing behind the addition
+
+
+@dataclasses.dataclass(frozen=True)
+class GhostBottleneck:
+    """Ghost module, depthwise k x k where it subsamples, gate, Ghost module.
+
+    Han et al. 2020, Fig. 3; the gate's place as in the released code.
+    """
+
+    hidden: int  # channels between the two modules
+    kernel: int = 3  # k
+    gate: SE | None = None
+    ghost: Ghost = Ghost()
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
+        spec = dataclasses.replace(layers.spec, operator=self.ghost)
+        layers, steps = Layers(spec, layers.train), ("norm", "act")
+        x = layers.conv(x, self.hidden, kernel=1, then=steps, name="conv1")
+        if strides > 1:
+            x = layers.conv(
+                x, self.hidden, kernel=self.kernel, strides=strides,
+                groups=self.hidden, then=("norm",), name="conv_depthwise",
+            )  # fmt: skip
+        x = self.gate(layers, x) if self.gate else x
+        return layers.conv(x, features, kernel=1, then=end, name="conv2")
+
+
+@dataclasses.dataclass(frozen=True)
+class XUnit:
+    """1x1, grouped 3x3, 1x1, all of one width  (RegNetX: Radosavovic et al. 2020)."""
+
+    group_width: int
+
+    def __call__(self, layers: Layers, x: Array, features: int, *how: Any) -> Array:
+        groups = max(1, features // self.group_width)
+        return B((1, 3, 1), cardinality=groups, stride_at=1)(layers, x, features, *how)
+
+
+@dataclasses.dataclass(frozen=True)
+class GGhost:
+    """How a stage of more than two units is split into intrinsic and ghost channels."""
+
+    share: float = 0.5  # lambda: ghosts / channels
+    multiple: int = 1  # which intrinsic channels are rounded down to
+    unit: UnitSpec | None = None  # of the intrinsic path; None: that of the net
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ConfigError(f"model.ghost_share={self.share}: must be in (0, 1)")
+
+    def intrinsic(self, features: int) -> int:
+        whole = int(round(features * (1 - self.share), 6))
+        raw = whole // self.multiple * self.multiple
+        if not 0 < raw < features:
+            raise ConfigError(
+                f"model.ghost_share={self.share}: leaves {raw} intrinsic of {features} "
+                "channels"
+            )
+        return raw
+
+
+class GhostStage(Stage):
+    """[intrinsic, ghosts], the ghosts from the first unit and means of all others.
+
+    Han et al. 2022 and released code (g_ghost_regnet.py): behind the first unit, n - 2
+    narrow units work on the intrinsic channels; the ghosts are a 1x1 convolution of the
+    other channels, plus two of the means of all maps; the last unit is whole again.
+    What follows an addition in the units (`order.after`) follows this one. Variables of
+    the narrow units are stacked as `rest`. Mode sqrt is remat here.
+    """
+
+    ghost: GGhost = GGhost()
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b *hw c"],
+        survival: Float[Array, " units"] | None,
+        *,
+        train: bool,
+    ) -> Float[Array, "b *hw2 features"]:
+        p = survival
+        head, inner, tail = (None,) * 3 if p is None else (p[0], p[1:-1], p[-1])
+        first = ResidualUnit(
+            self.first, self.layers, self.features, self.strides, name="first"
+        )
+        x = first(x, head, train=train)
+        raw = self.ghost.intrinsic(self.features)
+        y, means = self._intrinsic(x[..., :raw], inner, train)
+        ghosts = self._ghosts(Layers(self.layers, train).plain(), x, means, raw)
+        last = ResidualUnit(self.rest, self.layers, self.features, name="last")
+        return last(jnp.concatenate([y, ghosts], axis=-1), tail, train=train)
+
+    def _intrinsic(self, x, survival, train):
+        """The last narrow unit's map [b *hw raw], and means of all [b (n-2)*raw]."""
+        layers = Layers(self.layers, train)
+
+        def step(rest: ResidualUnit, x: Array, p: Array | None):
+            y = rest(x, p, train=train)
+            return y, layers.global_mean(y)
+
+        step = recomputing(step, self.mode)
+        loop = nn.scan(
+            step,
+            variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
+            split_rngs={"params": True, "drop_path": True, "noise": True},
+            length=self.units - 2,
+            unroll=self.units - 2 if self.mode == "unroll" else 1,
+        )
+        unit = self.ghost.unit or self.rest
+        rest = ResidualUnit(unit, self.layers, x.shape[-1], name="rest")
+        y, means = loop(rest, x, survival)
+        return y, jnp.moveaxis(means, 0, 1).reshape(len(x), -1)
+
+    def _ghosts(self, layers, x, means, raw):
+        """after( norm(W x_ghost) + mix(means) ) [b *hw c - raw]."""
+        features = x.shape[-1] - raw
+        mix = jnp.concatenate([layers.global_mean(x), means], axis=-1)
+        mix = mix.reshape(len(x), *(1,) * (x.ndim - 2), -1)
+        for name, then in (("mix_conv1", ("norm", "act")), ("mix_conv2", ("norm",))):
+            mix = layers.conv(mix, features, kernel=1, then=then, name=name)
+        ghosts = layers.conv(
+            x[..., raw:], features, kernel=1, then=("norm",), name="cheap_conv"
+        )
+        return layers.steps(ghosts + mix, self.rest.order.after, name="after")

@@ -1,0 +1,86 @@
+"""Shakes: branches weighted at random, one way forward and another way back."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.models.layers.layers import Layers, Step
+from resnet_jax.models.units.branch import BASIC, Apply, Branch
+
+
+@jax.custom_vjp
+def scaled(y: Array, forward: Array, backward: Array) -> Array:
+    """forward * y, with backward * dy as its gradient: the shakes' rule."""
+    return forward * y
+
+
+def _scaled(y, forward, backward):
+    return forward * y, (forward, backward)
+
+
+def _unscaled(factors, dy):
+    forward, backward = factors
+    return backward * dy, jnp.zeros_like(forward), jnp.zeros_like(backward)
+
+
+scaled.defvjp(_scaled, _unscaled)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShakeShake:
+    """a F1(x) + (1 - a) F2(x); backward another a; 1/2 at test (Gastaldi 2017).
+
+    Both are drawn from U(0, 1) for every image: "Shake-Shake-Image". In the paper the
+    unit's order is `relu_only_pre`.
+    """
+
+    arm: Branch = BASIC
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Those of an arm: where depth is counted, the other one adds nothing."""
+        return self.arm.kernels
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
+        f1, f2 = (
+            Apply(self.arm, layers, features, strides, end, name=f"arm{i}")(x)
+            for i in (1, 2)
+        )
+        if not layers.train:
+            return (f1 + f2) / 2
+        return ShakeModule(name="shake")(f1, f2)
+
+
+class ShakeModule(nn.Module):
+    """Draws both shares."""
+
+    @nn.compact
+    def __call__(self, f1: Array, f2: Array) -> Array:
+        shape = (2, len(f1), *(1,) * (f1.ndim - 1))
+        a, b = jax.random.uniform(self.make_rng("noise"), shape, f1.dtype)
+        return scaled(f1, a, b) + scaled(f2, 1 - a, 1 - b)
+
+
+def shake_drop(
+    key: Array, f: Float[Array, "b *hw c"], survival: Array
+) -> Float[Array, "b *hw c"]:
+    """(g + a - g a) F; backward g + b - g b  (Yamada et al. 2019, Eq. 6).
+
+    g ~ Bernoulli(survival) for the batch, a ~ U(-1, 1) and b ~ U(0, 1) an element, as
+    in the released code. The mean of the forward factor is the survival.
+    """
+    gate, alpha, beta = jax.random.split(key, 3)
+    g = jax.random.bernoulli(gate, survival).astype(f.dtype)
+    a = jax.random.uniform(alpha, f.shape, f.dtype, -1.0)
+    b = jax.random.uniform(beta, f.shape, f.dtype)
+    return scaled(f, g + a - g * a, g + b - g * b)

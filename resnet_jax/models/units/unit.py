@@ -1,0 +1,158 @@
+"""The residual unit: the field's equation, written once, and the data that fills it."""
+
+import dataclasses
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.layers import Layers, LayersSpec, Step
+from resnet_jax.models.units.branch import BASIC, Apply, Branch
+from resnet_jax.models.units.shake import shake_drop
+from resnet_jax.models.units.shortcut import (
+    Add,
+    Join,
+    Separable,
+    ShortcutType,
+    shortcut,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Where norm and activation sit around a branch (He et al. 2016b, Fig. 4)."""
+
+    before: tuple[Step, ...] = ()  # ahead of the branch
+    end: tuple[Step, ...] = ()  # behind the branch, ahead of the addition
+    after: tuple[Step, ...] = ()  # behind the addition
+
+
+ORIGINAL = Order(end=("norm",), after=("act",))  # Fig. 4a
+NORM_AFTER_ADDITION = Order(after=("norm", "act"))  # Fig. 4b
+RELU_BEFORE_ADDITION = Order(end=("norm", "act"))  # Fig. 4c
+RELU_ONLY_PRE = Order(before=("act",), end=("norm",))  # Fig. 4d
+FULL_PRE = Order(before=("norm", "act"))  # Fig. 4e
+PYRAMID = Order(before=("norm",), end=("norm",))  # Han et al. 2017: one act less
+
+
+@dataclasses.dataclass(frozen=True)
+class SE:
+    """Squeeze and excitation: F * sigmoid(W2 act(W1 mean(F)))  (Hu et al. 2018).
+
+    Where it stands is the journal's ablation: behind the branch (standard), ahead of it
+    (pre), behind the addition and its steps (post), on the shortcut (identity).
+    """
+
+    reduction: int = 16
+    place: Literal["standard", "pre", "post", "identity"] = "standard"
+    hidden: int | None = None  # None: channels // reduction
+    squash: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
+
+    def __call__(self, layers: Layers, f: Array) -> Array:
+        c = f.shape[-1]
+        hidden = self.hidden or c // self.reduction
+        if not hidden:
+            raise ConfigError(
+                f"model.unit.se_reduction={self.reduction}: leaves nothing of {c} "
+                "channels; make it smaller"
+            )
+        s = layers.dense(layers.global_mean(f), hidden, name="squeeze")
+        s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")
+        return f * getattr(nn, self.squash)(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitSpec:
+    """The slots of the equation."""
+
+    branch: Branch = BASIC
+    order: Order = ORIGINAL
+    shortcut: ShortcutType | Separable = "B"
+    gate: SE | None = None
+    join: Join = Add()
+    # What becomes of a branch that does not survive: nothing, or a random share of it
+    dropped: Literal["closed", "shaken"] = "closed"
+
+    def __post_init__(self):
+        if self.shortcut != "none":
+            return
+        if self.join != Add():
+            raise ConfigError(f"join={self.join}: shortcut 'none' joins nothing")
+        if self.gate and self.gate.place == "identity":
+            raise ConfigError(
+                "model.unit.se_place='identity': needs a shortcut to stand on, and "
+                "model.unit.shortcut is 'none'"
+            )
+
+
+class ResidualUnit(nn.Module):
+    """y = after( h(x) + gate( end( F( before(x) ) ) ) )
+
+    [b *hw c] -> [b *hw2 features].
+
+    With `survival` p, stochastic depth (Huang et al. 2016): in training the branch is
+    closed with probability 1 - p for the whole batch and computes nothing; at test it
+    is scaled by p. Where it is shaken instead, that is ShakeDrop.
+    """
+
+    unit: UnitSpec
+    layers: LayersSpec
+    features: int
+    strides: int = 1
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *hw c"], survival: Array | None, *, train: bool
+    ) -> Float[Array, "b *hw2 features"]:
+        layers, order = Layers(self.layers, train), self.unit.order
+        a = layers.steps(x, order.before, name="before")
+        h = shortcut(
+            layers,
+            x,
+            a,
+            self.features,
+            kind=self.unit.shortcut,
+            strides=self.strides,
+            norm=tuple(step for step in order.end if step == "norm"),
+        )
+        f = self._survived(layers, a, survival)
+        if h is not None:
+            f = self.unit.join(layers, self._gated(layers, h, "identity"), f)
+        y = layers.steps(f, order.after, name="after")
+        return self._gated(layers, y, "post")
+
+    def _survived(self, layers, a, survival):
+        if survival is None:
+            return self._residual(layers, a)
+        if not layers.train:
+            return survival.astype(a.dtype) * self._residual(layers, a)
+        if self.unit.dropped == "shaken":
+            key = self.make_rng("drop_path")
+            return shake_drop(key, self._residual(layers, a), survival)
+        opened = jax.random.bernoulli(self.make_rng("drop_path"), survival)
+        return nn.cond(
+            opened,
+            lambda unit, a: unit._residual(layers, a),
+            lambda unit, a: unit._closed(a),
+            self,
+            a,
+        )
+
+    def _residual(self, layers, a):
+        unit = self.unit
+        f = Apply(
+            unit.branch, layers, self.features, self.strides, unit.order.end,
+            name="branch",
+        )(self._gated(layers, a, "pre"))  # fmt: skip
+        return self._gated(layers, f, "standard")
+
+    def _gated(self, layers, x, place):
+        gate = self.unit.gate
+        return gate(layers, x) if gate and gate.place == place else x
+
+    def _closed(self, a):
+        hw = (-(-size // self.strides) for size in a.shape[1:-1])
+        return jnp.zeros((len(a), *hw, self.features), a.dtype)

@@ -1,0 +1,130 @@
+"""Networks of the Ghost papers as functions to specs; each cites its table."""
+
+import dataclasses
+from typing import Any, Literal
+
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.layers import Layers
+from resnet_jax.models.layers.operators import Ghost
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import Head, Stem
+from resnet_jax.models.units.ghost import LINEAR, GGhost, GhostBottleneck, XUnit
+from resnet_jax.models.units.shortcut import Separable
+from resnet_jax.models.units.unit import SE, UnitSpec
+
+# kernel, hidden and output channels, gate, stride: Han et al. 2020, Table 1, and
+# ghostnet.py of the released code
+# fmt: off
+GHOSTNET = (
+    (3,  16,  16, "",   1), (3,  48,  24, "",   2), (3,  72,  24, "",   1),
+    (5,  72,  40, "se", 2), (5, 120,  40, "se", 1),
+    (3, 240,  80, "",   2), (3, 200,  80, "",   1), (3, 184,  80, "",   1),
+    (3, 184,  80, "",   1), (3, 480, 112, "se", 1), (3, 672, 112, "se", 1),
+    (5, 672, 160, "se", 2), (5, 960, 160, "",   1), (5, 960, 160, "se", 1),
+    (5, 960, 160, "",   1), (5, 960, 160, "se", 1),
+)
+# fmt: on
+
+# units a stage, widths, width of a group: Radosavovic et al. 2020, as in
+# g_ghost_regnet.py of the released code
+REGNETX = {
+    "3.2GF": ((2, 6, 15, 2), (96, 192, 432, 1008), 48),
+    "4.0GF": ((2, 5, 14, 2), (80, 240, 560, 1360), 40),
+    "8.0GF": ((2, 5, 15, 1), (80, 240, 720, 1920), 120),
+    "16GF": ((2, 6, 13, 1), (256, 512, 896, 2048), 128),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Widened:
+    """The mean of each channel, behind a 1x1 convolution to more of them."""
+
+    features: int
+
+    def __call__(
+        self, layers: Layers, x: Float[Array, "b *hw c"]
+    ) -> Float[Array, "b c2"]:
+        x = layers.plain().conv(
+            x, self.features, kernel=1, then=("norm", "act"), name="pool_conv"
+        )
+        return layers.global_mean(x)
+
+
+HALF = Ghost()  # of the maps are ghosts
+# subsamplings left out, the first ones first: maps of 7, 4 and 2 pixels at the end
+SMALLER = {"imagenet": 0, "cifar": 2, "digits": 3}
+
+
+def ghostnet(
+    width: int | float = 1.0,
+    *,
+    ghost: Ghost = HALF,
+    images: Literal["imagenet", "cifar", "digits"] = "imagenet",
+    **unit: Any,
+) -> ResNetSpec:
+    """GhostNet for images of 224 pixels; ours, for 32 or 8, subsample less.
+
+    Han et al. 2020, Table 1. `unit` changes fields of all units.
+    """
+    if width <= 0:
+        raise ConfigError(f"model.width={width}: must be positive")
+    firsts, widths = [], []
+    for kernel, hidden, features, gate, _ in GHOSTNET:
+        hidden = divisible(hidden * width)
+        se = SE(hidden=divisible(hidden / 4), squash="hard_sigmoid")
+        branch = GhostBottleneck(hidden, kernel, se if gate else None, ghost)
+        slots = {"order": LINEAR, "shortcut": Separable(kernel)} | unit
+        firsts.append(UnitSpec(branch, **slots))
+        widths.append(divisible(features * width))
+    strides = [2, *(row[-1] for row in GHOSTNET)]
+    for _ in range(SMALLER[images]):
+        strides[strides.index(2)] = 1
+    return ResNetSpec(
+        depths=(1,) * len(firsts),
+        widths=tuple(widths),
+        unit=firsts[0],
+        firsts=tuple(firsts),
+        strides=tuple(strides[1:]),
+        stem=Stem(strides=strides[0]),
+        stem_width=divisible(16 * width),
+        head=Head(Widened(divisible(960 * width)), hidden=(1280,), dropout=0.2),
+        num_classes=1000,
+    )
+
+
+def divisible(channels: int | float, by: int = 4) -> int:
+    """The nearest multiple, never less than 0.9 of the channels."""
+    near = max(by, int(channels + by / 2) // by * by)
+    return near + by if near < 0.9 * channels else near
+
+
+def regnetx(variant: str = "3.2GF", **unit: Any) -> ResNetSpec:
+    """RegNetX for 224x224 images  (Radosavovic et al. 2020)."""
+    if variant not in REGNETX:
+        raise ConfigError(
+            f"model.variant={variant!r}: must be one of {', '.join(REGNETX)}"
+        )
+    depths, widths, group_width = REGNETX[variant]
+    return ResNetSpec(
+        depths=depths,
+        widths=widths,
+        unit=UnitSpec(XUnit(group_width), **unit),
+        strides=(2, 2, 2, 2),
+        stem=Stem(strides=2),
+        stem_width=32,
+        num_classes=1000,
+    )
+
+
+def gghost(variant: str = "3.2GF", **unit: Any) -> ResNetSpec:
+    """G-Ghost-RegNetX: groups of three quarters in the intrinsic path, dropout 0.2."""
+    spec = regnetx(variant, **unit)
+    narrow = int(0.75 * spec.unit.branch.group_width)
+    intrinsic = dataclasses.replace(spec.unit, branch=XUnit(narrow))
+    return dataclasses.replace(
+        spec,
+        ghosts=GGhost(multiple=narrow, unit=intrinsic),
+        head=Head(dropout=0.2),
+    )

@@ -1,0 +1,135 @@
+"""The papers' networks as functions to specs; each cites its table.
+
+`unit` fields beyond the branch (order, shortcut, gate, join) may be given by keyword.
+"""
+
+from typing import Any
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.dropout import Noise
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import CIFAR, IMAGENET, Stem
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK, B, Branch
+from resnet_jax.models.units.unit import UnitSpec
+
+# Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
+IMAGENET_DEPTHS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+}
+MIXED = B((3, 1, 1, 1))
+
+
+def units_a_stage(depth: int, *, layers: int, extra: int = 2, stages: int = 3) -> int:
+    """n of the papers' depth rules, depth = (layers x stages) n + extra."""
+    slope = layers * stages
+    n, left = divmod(depth - extra, slope)
+    if left or n < 1:
+        example = slope * 18 + extra
+        raise ConfigError(
+            f"model.depth={depth}: must be {slope}n+{extra} (e.g. {example})"
+        )
+    return n
+
+
+def scaled(widths: tuple[int, ...], k: int | float) -> tuple[int, ...]:
+    """Widths times the widening factor k; all must stay whole."""
+    wide = tuple(width * k for width in widths)
+    if k <= 0 or any(w != round(w) for w in wide):
+        raise ConfigError(f"model.width={k}: widths {wide} must be whole and positive")
+    return tuple(round(w) for w in wide)
+
+
+def cifar_resnet(
+    depth: int, *, branch: Branch = BASIC, width: int | float = 1, **unit: Any
+) -> ResNetSpec:
+    """6n+2 (basic), 9n+2 (bottleneck) or 3n+2 (single) layers for 32x32 images.
+
+    He et al. 2016a, Sec. 4.2; 2016b, Sec. 4 and appendix. Widths 16, 32, 64, times 4
+    behind bottlenecks. ResNeXt-29 is the bottleneck net of width 4 (Xie et al. 2017).
+    """
+    n = units_a_stage(depth, layers=len(branch.kernels))
+    bottleneck = branch.kernels == BOTTLENECK.kernels
+    widths = (64, 128, 256) if bottleneck else (16, 32, 64)
+    return ResNetSpec(
+        depths=(n,) * 3,
+        widths=scaled(widths, width),
+        unit=UnitSpec(branch, **unit),
+        stem_width=scaled((16,), width)[0],
+    )
+
+
+def wide_resnet(
+    depth: int,
+    *,
+    width: int | float = 1,
+    kernels: tuple[int, ...] = (3, 3),
+    noise: Noise | None = None,
+    **unit: Any,
+) -> ResNetSpec:
+    """WRN-depth-width of B(kernels): 3 l n + 4 layers, l to a branch, on 32x32 images.
+
+    Zagoruyko & Komodakis 2016, Table 1; depth counts the stem and three projections.
+    Dropout stands ahead of a branch's last convolution (Table 6). The stem has 16
+    channels whatever the width. At width 1 nothing projects in the
+    first stage, whose identity takes the stem's output without norm (released code).
+    """
+    n = units_a_stage(depth, layers=len(kernels), extra=4)
+    return ResNetSpec(
+        depths=(n,) * 3,
+        widths=scaled((16, 32, 64), width),
+        unit=UnitSpec(B(kernels, noise=noise), **unit),
+        stem=Stem(steps=()) if width == 1 else CIFAR,
+    )
+
+
+def plain(depth: int, *, width: int | float = 1, **unit: Any) -> ResNetSpec:
+    """Stem, units of one 3x3 and three 1x1 convolutions in three stages, fc: 4n+2.
+
+    For the 22 and 30 layers of He et al. 2015, Fig. 2 and 3, without norms; like their
+    nets these widen (16, 32, 64) and subsample. Zeros at the borders are no part of
+    that theory: on digits of 8x8 pixels and the stages behind, they keep of the
+    variance behind a 3x3 layer 0.84, 0.69 and 0.44. Hence the 1x1.
+    """
+    if "branch" in unit or unit.get("shortcut") != "none":
+        raise ConfigError(
+            "model.name='plain': has a branch of its own and no shortcuts; needs "
+            "model.unit.branch='auto' and model.unit.shortcut='none'"
+        )
+    n = units_a_stage(depth, layers=len(MIXED.kernels), stages=1)
+    if n < 3:
+        raise ConfigError(f"model.depth={depth}: must be at least 14 (e.g. 22)")
+    widths = scaled((16, 32, 64), width)
+    return ResNetSpec(
+        depths=(n // 3, (n + 1) // 3, (n + 2) // 3),
+        widths=widths,
+        unit=UnitSpec(MIXED, **unit),
+        stem_width=widths[0],
+    )
+
+
+def imagenet_resnet(
+    depth: int, *, branch: Branch | None = None, width: int | float = 1, **unit: Any
+) -> ResNetSpec:
+    """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1).
+
+    Wider than 1, the stem keeps its 64 channels (Zagoruyko & Komodakis 2016).
+    """
+    if depth not in IMAGENET_DEPTHS:
+        raise ConfigError(
+            f"model.depth={depth}: must be one of {tuple(IMAGENET_DEPTHS)}"
+        )
+    branch = branch or (BASIC if depth < 50 else BOTTLENECK)
+    grown = 4 if len(branch.kernels) == 3 else 1
+    return ResNetSpec(
+        depths=IMAGENET_DEPTHS[depth],
+        widths=scaled(tuple(grown * w for w in (64, 128, 256, 512)), width),
+        unit=UnitSpec(branch, **unit),
+        stem=IMAGENET,
+        stem_width=scaled((64,), min(width, 1))[0],
+        num_classes=1000,
+    )

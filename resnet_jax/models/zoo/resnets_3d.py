@@ -1,0 +1,90 @@
+"""3D ResNets as functions to specs: the same units over three axes, for clips."""
+
+import dataclasses
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.layers import Layers, LayersSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.stem_head import Stem
+from resnet_jax.models.units.branch import BASIC, BOTTLENECK_3X3, B, Branch
+from resnet_jax.models.units.preactivation import own_preact
+from resnet_jax.models.units.shortcut import Add, Join
+from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet
+
+WIDE = B((1, 3, 1), inner=1 / 2, stride_at=1)  # WRN-50, k = 2
+RESNEXT = B((1, 3, 1), inner=1 / 2, cardinality=32, stride_at=1)  # ResNeXt-101
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipStem(Stem):
+    """A stem that refuses clips so small that a stride behind it finds one point."""
+
+    least: tuple[int, int, int] = (1, 1, 1)  # frames, height, width
+
+    def __call__(
+        self, layers: Layers, x: Float[Array, "b *thw c"], features: int
+    ) -> Float[Array, "b *thw2 features"]:
+        size = x.shape[1:-1]
+        needs = "x".join(map(str, self.least))
+        if len(size) != 3:
+            raise ConfigError(f"the net takes clips [b t h w c], not images {x.shape}")
+        if any(has < least for has, least in zip(size, self.least, strict=True)):
+            raise ConfigError(
+                f"clips of {'x'.join(map(str, size))} (frames, height, width) are too "
+                f"small: the net subsamples again and again, and needs {needs}"
+            )
+        return super().__call__(layers, x, features)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normed:
+    """A join behind a norm of the shortcut."""
+
+    join: Join = Add()
+
+    def __call__(self, layers: Layers, h: Array, f: Array) -> Array:
+        return self.join(layers, layers.norm(h, name="norm_shortcut"), f)
+
+
+def resnet_3d(
+    depth: int, *, branch: Branch | None = None, width: int | float = 1, **unit: Any
+) -> ResNetSpec:
+    """3D ResNet-18 ... 200 for clips of 16 frames of 112x112  (Hara et al. 2018, code).
+
+    Released with shortcuts of type A at 18 and 34 layers, B from 50 on; `WIDE` at 50 is
+    their WRN-50, `RESNEXT` at 101 their ResNeXt-101. Their type A passes no gradient
+    (`out.data`) where a unit resizes; here it does, as everywhere in the field. Their
+    pre-activation net normalises projections of x itself, and ends without norm.
+    """
+    branch = branch or (BASIC if depth < 50 else BOTTLENECK_3X3)
+    kind = {"shortcut": "A" if depth < 50 else "B"}
+    spec = imagenet_resnet(depth, branch=branch, width=width, **kind | unit)
+    same = first = own_preact(spec.unit)
+    if same != spec.unit and same.shortcut == "B":
+        first = dataclasses.replace(same, join=Normed(same.join))
+    resized = (spec.stem_width, *spec.widths)
+    return dataclasses.replace(
+        spec,
+        unit=same,
+        firsts=tuple(
+            same if before == after else first
+            for before, after in zip(resized, spec.widths, strict=False)
+        ),
+        # four halvings of time and five of space, the last of two points or more
+        stem=ClipStem(kernel=7, strides=(1, 2, 2), pool=(3, 2), least=(9, 17, 17)),
+        layers=LayersSpec(rank=3),
+        num_classes=400,
+    )
+
+
+def small_resnet_3d(depth: int, **fields: Any) -> ResNetSpec:
+    """The 6n+2 or 9n+2 net for small clips, 8x16x16: its stem halves height and width.
+
+    Ours; no paper has it.
+    """
+    spec = cifar_resnet(depth, **fields)
+    stem = ClipStem(strides=(1, 2, 2), least=(3, 5, 5), steps=spec.stem.steps)
+    return dataclasses.replace(spec, stem=stem, layers=LayersSpec(rank=3))

@@ -1,0 +1,239 @@
+"""Huang et al. 2017, "Densely Connected Convolutional Networks": tables, nets, recipes.
+
+One run a cell: the error at the end of training, on SVHN that of the lowest validation
+error. Wide nets are from the README of the released code, two nets from that of the
+memory report (Pleiss et al. 2017).
+"""
+
+from functools import partial
+from typing import Any
+
+from resnet_jax.papers.facts import (
+    ALL_BUT_SLOPES,
+    CIFAR_DATA,
+    IMAGENET_DATA,
+    NO_WARMUP,
+    PLAIN_SGD,
+    Facts,
+    counted,
+    said,
+    silent,
+)
+from resnet_jax.papers.value import Value
+
+_CIFAR = "CIFAR-{} test, one 32x32 view, at the end of training{}"
+PROTOCOLS = {  # of the columns; "+": with augmentation
+    "C10": _CIFAR.format(10, ", no augmentation"),
+    "C10+": _CIFAR.format(10, ""),
+    "C100": _CIFAR.format(100, ", no augmentation"),
+    "C100+": _CIFAR.format(100, ""),
+    "SVHN": "SVHN test, tested at the lowest validation error (6,000 images held out)",
+}
+ONE_CROP = "ImageNet val, single crop 224, shorter side 256"
+TEN_CROP = "ImageNet val, 10-crop, shorter side 256"
+
+
+def _row(row: str, *errors: float | None, **fields: Any) -> tuple[Value, ...]:
+    """The cells of a row of Table 2; None where the paper has none."""
+    cell = partial(Value, paper="huang2017", row=row, **{"table": "T2"} | fields)
+    return tuple(
+        cell(
+            column=column,
+            top1_err=error,
+            protocol=protocol,
+            selection="best_val" if column == "SVHN" else "last",
+        )
+        for (column, protocol), error in zip(PROTOCOLS.items(), errors, strict=True)
+        if error is not None
+    )
+
+
+_quoted = partial(_row, origin="quoted")
+T2 = (
+    *_quoted("FractalNet", 10.18, 5.22, 35.34, 23.30, 2.01),
+    *_quoted("FractalNet, dropout and drop-path", 7.33, 4.60, 28.20, 23.73, 1.87),
+    *_quoted("ResNet-110", 13.63, 6.41, 44.74, 27.22, 2.01),
+    *_quoted("ResNet-110, stochastic depth", 11.66, 5.23, 37.80, 24.58, 1.75),
+    *_row("PreAct-164", 11.26, None, 35.58, None, None),
+    *_row("PreAct-1001", 10.56, None, 33.47, None, None),
+    *_row("40 k=12", 7.00, 5.24, 27.55, 24.42, 1.79, params_m=1.0),
+    *_row("100 k=12", 5.77, 4.10, 23.79, 20.20, 1.67, params_m=7.0),
+    *_row("100 k=24", 5.83, 3.74, 23.42, 19.25, 1.59, params_m=27.2),
+    *_row("BC 100 k=12", 5.92, 4.51, 24.15, 22.27, 1.76, params_m=0.8),
+    *_row("BC 250 k=24", 5.19, 3.62, 19.64, 17.60, 1.74, params_m=15.3),
+    *_row("BC 190 k=40", None, 3.46, None, 17.18, None, params_m=25.6),
+)
+_wide = partial(_row, table="README", certainty="code")
+WIDE = (
+    *_wide("BC 40 k=36", None, 4.58, None, 22.30, None, params_m=1.5),
+    *_wide("BC 40 k=48", None, 3.99, None, 20.29, None, params_m=2.7),
+    *_wide("BC 40 k=60", None, 4.01, None, 19.99, None, params_m=4.3),
+)
+
+
+def _imagenet(depth: int, *errors: float, **fields: Any) -> tuple[Value, ...]:
+    """Top-1 and top-5 error by one crop, and by ten."""
+    row = f"DenseNet-{depth}"
+    cell = partial(Value, paper="huang2017", table="T3", row=row, **fields)
+    one, five, one_of_ten, five_of_ten = errors
+    return (
+        cell(column="1-crop", top1_err=one, top5_err=five, protocol=ONE_CROP),
+        cell(
+            column="10-crop",
+            top1_err=one_of_ten,
+            top5_err=five_of_ten,
+            protocol=TEN_CROP,
+        ),
+    )
+
+
+T3 = (
+    *_imagenet(121, 25.02, 7.71, 23.61, 6.66),
+    *_imagenet(169, 23.80, 6.85, 22.08, 5.92),
+    *_imagenet(201, 22.58, 6.34, 21.46, 5.54),
+    *_imagenet(264, 22.15, 6.12, 20.80, 5.29),
+    *_imagenet(161, 22.33, 6.15, 20.85, 5.30, certainty="known"),
+)
+_memory = partial(
+    Value, paper="pleiss2017", table="README", protocol=ONE_CROP, certainty="code"
+)
+MEMORY = (
+    _memory(row="DenseNet-264", top1_err=22.1),
+    _memory(row="DenseNet-264 cosine", top1_err=21.6),
+    _memory(row="DenseNet-264 k=48 cosine", top1_err=20.4),
+)
+VALUES = (*T2, *WIDE, *T3, *MEMORY)
+
+# ---------------------------------------------------------------- what the nets are
+
+_T = "Huang et al. 2017, Table {}"
+_SAME = {"links": "dense", "order": "full_pre", "shortcut": "none"}
+_SAME |= {"rectifier": "relu", "BatchNorm": "yes"}
+
+
+def _cifar(row: str, column: str, growth: int, params: tuple, macs: Any) -> Facts:
+    """A net of three equal blocks, with dropout where nothing is augmented."""
+    *kind, depth, _ = row.split()
+    hundred = column.startswith("C100")
+    values = _SAME | {
+        "form": "densenet",
+        "depth": int(depth),
+        "weighted layers": int(depth),
+        "classes": 100 if hundred else 10,
+        "growth rate": growth,
+        "compression": 0.5 if kind else 1.0,
+        "noise": "none" if column.endswith("+") else "dropout",
+    }  # fmt: skip
+    dropout = {} if column.endswith("+") else {"dropout": 0.2}
+    counts = {"params": params[hundred], "macs": None if hundred else macs}
+    return said(_T.format(2), values | dropout) | counted(_T.format(2), **counts)
+
+
+# growth rate, parameters with 10 and with 100 classes, multiply-adds with 10
+NETS = {
+    "40 k=12": (12, (1_019_722, 1_060_132), 264_812_928),
+    "100 k=12": (12, (6_979_642, 7_084_852), 1.770),
+    "100 k=24": (24, (27_249_082, 27_457_972), 6.889),
+    "BC 100 k=12": (12, (769_162, 800_032), 0.288),
+    "BC 250 k=24": (24, (15_324_406, 15_480_556), 5.419),
+    "BC 190 k=40": (40, (25_624_430, 25_821_620), 9.302),
+}
+# depth: growth rate, parameters, multiply-adds; what they call 264 has 265 layers
+DEEP = {
+    121: (32, 7_978_856, 2.834),
+    169: (32, 14_149_480, 3.360),
+    201: (32, 20_013_928, 4.291),
+    264: (32, 33_337_704, 5.752),
+    161: (48, 28_681_000, 7.728),
+}
+
+
+def _deep(depth: int) -> Facts:
+    growth, params, macs = DEEP[depth]
+    values = _SAME | {
+        "form": "densenet_imagenet",
+        "depth": depth,
+        "weighted layers": 265 if depth == 264 else depth,
+        "classes": 1000,
+        "growth rate": growth,
+        "compression": 0.5,
+        "noise": "none",
+    }  # fmt: skip
+    return said(_T.format(1), values) | counted(_T.format(1), params=params, macs=macs)
+
+
+NETWORKS: dict[str, Facts] = {
+    cell.key: _cifar(cell.row, cell.column, *NETS[cell.row])
+    for cell in T2
+    if cell.row in NETS and cell.column != "SVHN"
+} | {
+    f"huang2017/T3/DenseNet-{depth}/{column}": net
+    for depth, net in {depth: _deep(depth) for depth in DEEP}.items()
+    for column in ("1-crop", "10-crop")
+}
+
+# ---------------------------------------------------------------- how they were trained
+
+_S = "Huang et al. 2017, Sec. 4"
+_CODE = "liuzhuang13/DenseNet, with fb.resnet.torch"
+_SGD = PLAIN_SGD | NO_WARMUP | {
+    "learning rate": 0.1,
+    "weight decay": 1e-4,
+    "Nesterov": "nesterov",
+    "dampening": 0.0,
+}  # fmt: skip
+_TORCH = {
+    "momentum dialect": "torch",
+    "decayed parameters": ALL_BUT_SLOPES,
+    "initialisation": "he_fan_out",
+    "running statistics": "torch",
+}
+_TRAINING = (
+    said(_S, _SGD)
+    | said(_CODE, _TORCH, certainty="code")
+    | said("Torch's default", {"arithmetic": "float32"}, certainty="known")
+)
+CIFAR = (
+    _TRAINING
+    | said(
+        _S,
+        CIFAR_DATA
+        | {
+            "data set": "cifar10",
+            "batch": 64,
+            "augmentation": "4-pixel zero pad, crop, flip",
+            "normalisation": "channel",
+            "evaluation": "one view of 32x32",
+        },
+    )
+    | said(_S, {"iterations": 300, "drops at": (150, 225)}, unit="epochs")
+    | said(_S + ", one GPU", {"BatchNorm group": 64}, certainty="derived")
+)
+IMAGENET = (
+    _TRAINING
+    | said(
+        _S,
+        IMAGENET_DATA
+        | {"batch": 256, "evaluation": "centre crop of 224, shorter side 256"},
+    )
+    | said(_S, {"iterations": 90, "drops at": (30, 60)}, unit="epochs")
+    | said(
+        _CODE,
+        {
+            "augmentation": "random area and aspect, crop 224, flip, "
+            "colour jitter 0.4, AlexNet colours",
+            "normalisation": "channel",
+        },
+        certainty="code",
+    )
+    | silent("BatchNorm group")
+)
+_PLAIN = said(_S, {"augmentation": "none"})
+_HUNDRED = said(_S, {"data set": "cifar100"})
+RECIPES: dict[str, Facts] = {
+    "huang2017/C10": CIFAR | _PLAIN,
+    "huang2017/C10+": CIFAR,
+    "huang2017/C100": CIFAR | _HUNDRED | _PLAIN,
+    "huang2017/C100+": CIFAR | _HUNDRED,
+    "huang2017/imagenet": IMAGENET,
+}

@@ -1,0 +1,127 @@
+"""How the plain nets were trained: All-CNN, NIN, PReLU's small nets, SPP-net, VGG."""
+
+from resnet_jax.papers.facts import (
+    ALL_BUT_SLOPES,
+    CIFAR_DATA,
+    IMAGENET_DATA,
+    NO_WARMUP,
+    PLAIN_SGD,
+    Facts,
+    said,
+    silent,
+)
+
+_CIFAR_SGD = PLAIN_SGD | CIFAR_DATA | NO_WARMUP | {"evaluation": "one view of 32x32"}
+_SPRINGENBERG = said(
+    "Springenberg et al. 2015, Sec. 3",
+    _CIFAR_SGD
+    | {
+        "data set": "cifar10",
+        "learning rate": "the best of 0.25, 0.1, 0.05, 0.01",
+        "weight decay": 1e-3,
+        "augmentation": "none",
+        "normalisation": "global contrast, ZCA",
+    },
+    certainty="known",
+) | silent("batch", "initialisation")
+_SPRINGENBERG |= said(
+    "Springenberg et al. 2015, Sec. 3",
+    {"iterations": 350, "drops at": (200, 250, 300)},
+    certainty="known",
+    unit="epochs",
+)
+_LIN = (
+    said(
+        "Lin et al. 2014, Sec. 4.1",
+        _CIFAR_SGD
+        | {
+            "data set": "cifar10",
+            "drops at": "twice, where the training error stalls",
+            "augmentation": "none",
+            "normalisation": "global contrast, ZCA",
+        },
+    )
+    | said("Lin et al. 2014", {"batch": 128}, certainty="known")
+    | said(
+        "mavenlin/cuda-convnet",
+        {"weight decay": 1e-5, "momentum": 0.9, "initialisation": "N(0, 0.05)"},
+        certainty="code",
+    )
+    | silent("iterations", "learning rate")
+)
+_E_SMALL = said(
+    "He et al. 2015, Sec. 4",
+    IMAGENET_DATA
+    | {
+        "optimizer": "sgd",
+        "augmentation": "shorter side 256, crop 224, flip",
+        "evaluation": "10 crops of 224, shorter side 256",
+        "initialisation": "he_fan_out",
+    },
+)
+_E_SMALL |= said("He et al. 2015, Sec. 4", {"iterations": 75}, unit="epochs")
+_E_SMALL |= said(
+    "He & Sun 2015, recalled",
+    {"learning rate": 0.01, "batch": 128, "weight decay": 5e-4, "momentum": 0.9},
+    certainty="unsure",
+) | said("slopes do not decay", {"decayed parameters": ALL_BUT_SLOPES})
+
+_P = "He et al. 2014, Sec. 3.1"
+_HE2014 = (
+    said(
+        _P,
+        IMAGENET_DATA
+        | {
+            "optimizer": "sgd",
+            "learning rate": 0.01,
+            "divided by": 10,
+            "drops at": "twice, where the error plateaus",
+            "augmentation": "shorter side 256, centre or corner crop 224, flip, "
+            "AlexNet colours",
+            "normalisation": "pixel_mean",
+            "evaluation": "10 crops of 224, shorter side 256",
+        },
+    )
+    | said(_P, {"iterations": 70}, unit="epochs")
+    | said("ShaoqingRen/SPP_net", {"initialisation": "N(0, 0.01)"}, certainty="code")
+    | silent("batch", "momentum", "weight decay")
+)
+_U = "Liu et al. 2017, Sec. 4.2"
+_LIU = said(
+    _U,
+    _CIFAR_SGD
+    | {
+        "data set": "cifar10",
+        "batch": 64,
+        "learning rate": 0.1,
+        "weight decay": 1e-4,
+        "Nesterov": "nesterov",
+        "dampening": 0.0,
+        "augmentation": "4-pixel zero pad, crop, flip",
+        "normalisation": "channel",
+    },
+) | said(_U, {"iterations": 160, "drops at": (80, 120)}, unit="epochs")
+_LIU |= said(
+    f"{_U}: He et al. 2015", {"initialisation": "he_fan_in"}, certainty="unsure"
+)
+
+_C100 = {"data set": "cifar100"}
+RECIPES: dict[str, Facts] = {
+    "springenberg2015/cifar": _SPRINGENBERG,
+    "springenberg2015/cifar/augmented": _SPRINGENBERG
+    | said(
+        "Springenberg et al. 2015",
+        {"augmentation": "5 pixels, flip"},
+        certainty="known",
+    ),
+    "lin2014/cifar": _LIN,
+    "lin2014/cifar/augmented": _LIN
+    | said("Lin et al. 2014, Sec. 4.2", {"augmentation": "translation, flip"}),
+    "lin2014/cifar100": _LIN
+    | said("Lin et al. 2014, Sec. 4.3", _C100)
+    | said("mavenlin/cuda-convnet", {"weight decay": 1e-3}, certainty="code"),
+    "he2014/imagenet": _HE2014,
+    "he2015/imagenet/small": _E_SMALL,
+    "liu2017/cifar": _LIU,
+    "liu2017/cifar100": _LIU | said(_U, _C100),
+}

@@ -1,0 +1,117 @@
+"""XNOR-Net (Rastegari et al. 2016), Tables 1 to 3.
+
+The paper prints accuracies; errors here are what is left to 100 %. One run a model.
+"""
+
+from functools import partial
+from typing import Any
+
+from resnet_jax.papers.facts import (
+    IMAGENET_DATA,
+    NO_WARMUP,
+    PLAIN_SGD,
+    Facts,
+    counted,
+    said,
+    silent,
+)
+from resnet_jax.papers.value import Value
+
+_R = "Rastegari et al. 2016"
+_imagenet = partial(
+    Value, paper="rastegari2016", protocol="ImageNet val, centre crop 224"
+)
+
+
+def _errors(top1: float, top5: float) -> dict[str, float]:
+    return {"top1_err": round(100 - top1, 2), "top5_err": round(100 - top5, 2)}
+
+
+# accuracies, top-1 and top-5
+T1 = {  # AlexNet
+    "full precision": (56.6, 80.2),
+    "BWN": (56.8, 79.4),
+    "XNOR-Net": (44.2, 69.2),
+    "BinaryConnect": (35.4, 61.0),
+    "BNN": (27.9, 50.42),
+}
+T2 = {
+    "ResNet-18": {
+        "full precision": (69.3, 89.2),
+        "BWN": (60.8, 83.0),
+        "XNOR-Net": (51.2, 73.2),
+    },
+    "GoogLeNet variant": {"full precision": (71.3, 90.0), "BWN": (65.5, 86.1)},
+}
+T3 = {  # AlexNet: how alpha is found (BWN), and the order of a block (XNOR-Net)
+    "alpha by Eq. 6": (56.8, 79.4),
+    "alpha learned": (46.2, 69.5),
+    "conv norm sign pool": (30.3, 57.5),
+    "norm sign conv pool": (44.2, 69.2),
+}
+_OTHERS = ("BinaryConnect", "BNN")  # methods of others, as this paper ran them
+
+VALUES = (
+    *(
+        _imagenet(
+            table="T1", row=row, column="AlexNet", **_errors(*accuracy),
+            note="another paper's method" if row in _OTHERS else "",
+        )
+        for row, accuracy in T1.items()
+    ),
+    *(
+        _imagenet(table="T2", row=row, column=net, **_errors(*accuracy))
+        for net, rows in T2.items()
+        for row, accuracy in rows.items()
+    ),
+    *(
+        _imagenet(table="T3", row=row, column="AlexNet", **_errors(*accuracy))
+        for row, accuracy in T3.items()
+    ),
+    *(
+        Value(
+            paper="rastegari2016", table="text", row=row, column="CIFAR-10",
+            top1_err=error, protocol="CIFAR-10 test, the net of BinaryConnect",
+        )
+        for row, error in {"BWN": 9.88, "XNOR-Net": 10.17}.items()
+    ),
+)  # fmt: skip
+
+
+def _resnet18(params: int | None = None, **slots: Any) -> Facts:
+    """First and last layer in full precision; of the projections nothing is said."""
+    values = {"form": "imagenet_resnet", "depth": 18, "units a stage": (2, 2, 2, 2)}
+    values |= {"branch": "basic", "shortcut": "B", "classes": 1000, "width": 1.0}
+    values |= {"weighted layers": 18, "BatchNorm": "yes"} | slots
+    source = f"{_R}, Sec. 4.1"
+    return said(source, values) | counted(source, params=params)
+
+
+NETWORKS: dict[str, Facts] = {
+    "rastegari2016/T2/full precision/ResNet-18": _resnet18(
+        11_689_512, operator="none", order="original", rectifier="relu"
+    ),
+    "rastegari2016/T2/BWN/ResNet-18": _resnet18(11_689_512, operator="binary"),
+    "rastegari2016/T2/XNOR-Net/ResNet-18": _resnet18(operator="xnor", order="full_pre"),
+}
+
+RECIPES: dict[str, Facts] = {
+    "rastegari2016/resnet": said(
+        f"{_R}, Sec. 4.1",
+        PLAIN_SGD
+        | IMAGENET_DATA
+        | NO_WARMUP
+        | {
+            "batch": 256,
+            "learning rate": 0.1,
+            "divided by": 100,
+            "augmentation": "shorter side 256 to 480, crop 224",
+            "evaluation": "centre crop of 224",
+        },
+    )
+    | said(f"{_R}, Sec. 4.1", {"iterations": 58, "drops at": (30, 40)}, unit="epochs")
+    | said("SGD for the other nets, Adam for XNOR-AlexNet",
+           {"optimizer": "sgd", "momentum": 0.9}, certainty="unsure")
+    | silent("weight decay", "initialisation", "BatchNorm group", "Nesterov",
+             "decayed parameters", "momentum dialect", "normalisation"),
+}  # fmt: skip

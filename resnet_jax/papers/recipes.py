@@ -1,0 +1,297 @@
+"""How the papers trained: every statement with its place and how sure it is.
+
+A recipe maps quantities to facts, in the words of a config; the command that compares
+configs with papers reads these quantities off a config.
+"""
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.papers import (
+    gruening2021,
+    han2020,
+    hara2018,
+    huang2017,
+    plain_recipes,
+    rastegari2016,
+    shen2016,
+    steps_and_grids,
+    wide,
+)
+from resnet_jax.papers.facts import (
+    ALL_BUT_SLOPES,
+    CIFAR_DATA,
+    IMAGENET_DATA,
+    KERNELS,
+    NO_WARMUP,
+    PLAIN_SGD,
+    WARMUP,
+    Facts,
+    said,
+    silent,
+)
+from resnet_jax.paths import did_you_mean
+
+CAFFE = "README of KaimingHe/deep-residual-networks"
+RELEASED = "KaimingHe/resnet-1k-layers"
+DECAY = "not stated; README of fb.resnet.torch says so of the original"
+FAN_OUT = "as in He et al. 2015, which trains with the fan_out form (Sec. 2.2)"
+
+_CAFFE_SGD = said(
+    CAFFE, {"momentum dialect": "caffe", "dampening": 0.0}, certainty="code"
+)
+_UNSURE = (
+    said(DECAY, {"decayed parameters": KERNELS}, certainty="unsure")
+    | said("Caffe's arithmetic", {"arithmetic": "float32"}, certainty="known")
+    | silent("running statistics")
+)
+_PAD_FLIP = "4-pixel zero pad, crop, flip"
+
+_HE2016A = _CAFFE_SGD | _UNSURE
+_A42 = "He et al. 2016a, Sec. 4.2"
+HE2016A_CIFAR = (
+    _HE2016A
+    | said(
+        _A42,
+        PLAIN_SGD
+        | CIFAR_DATA
+        | NO_WARMUP
+        | {
+            "data set": "cifar10",
+            "batch": 128,
+            "learning rate": 0.1,
+            "drops at": (32_000, 48_000),
+            "iterations": 64_000,
+            "Nesterov": "none",
+            "weight decay": 1e-4,
+            "augmentation": _PAD_FLIP,
+            "normalisation": "pixel_mean",
+            "evaluation": "one view of 32x32",
+        },
+    )
+    | said(_A42 + ", 2 GPUs", {"BatchNorm group": 64}, certainty="derived")
+    | said(f"{_A42}, {FAN_OUT}", {"initialisation": "he_fan_out"})
+)
+HE2016A_CIFAR_110 = HE2016A_CIFAR | said(
+    _A42,
+    WARMUP | {"warm-up": "until the training error is below 80 % (about 400)"},
+)
+
+_A34 = "He et al. 2016a, Sec. 3.4"
+HE2016A_IMAGENET = (
+    _HE2016A
+    | said(
+        _A34,
+        PLAIN_SGD
+        | IMAGENET_DATA
+        | NO_WARMUP
+        | {
+            "batch": 256,
+            "learning rate": 0.1,
+            "drops at": "where the error plateaus",
+            "iterations": 600_000,
+            "Nesterov": "none",
+            "weight decay": 1e-4,
+            "augmentation": "shorter side 256 to 480, crop 224, flip, AlexNet colours",
+            "normalisation": "pixel_mean",
+            "evaluation": "10 crops of 224, shorter side 256",
+        },
+    )
+    | said(CAFFE + ", 8 GPUs", {"BatchNorm group": 32}, certainty="code")
+    | said(f"{_A34}, {FAN_OUT}", {"initialisation": "he_fan_out"})
+)
+
+_B = "He et al. 2016b, appendix"
+HE2016B_CIFAR = (
+    HE2016A_CIFAR
+    | said(f"README of {RELEASED}", {"momentum dialect": "caffe"}, certainty="code")
+    | said(
+        _B,
+        WARMUP
+        | {
+            "batch": 128,
+            "learning rate": 0.1,
+            "drops at": (32_000, 48_000),
+            "BatchNorm group": 64,
+            "weight decay": 1e-4,
+            "momentum": 0.9,
+            "augmentation": _PAD_FLIP,
+        },
+    )
+    | said(_B + ", as in 2016a", {"normalisation": "pixel_mean"}, certainty="known")
+)
+HE2016B_CIFAR100 = HE2016B_CIFAR | said(_B, {"data set": "cifar100"})
+HE2016B_IMAGENET = (
+    HE2016A_IMAGENET
+    | said(_B, {"BatchNorm group": 32})
+    | said(_B, {"drops at": (30, 60)}, unit="epochs")
+    | said(
+        "He et al. 2016b, Table 5",
+        {"evaluation": "centre crop of 320, shorter side 320"},
+    )
+    | silent("iterations", source="the number of epochs is not stated")
+)
+
+_LUA = f"{RELEASED}, with fb.resnet.torch"
+_TORCH = {
+    "momentum dialect": "torch",
+    "dampening": 0.0,
+    "Nesterov": "nesterov",
+    "decayed parameters": ALL_BUT_SLOPES,
+    "weight decay": 1e-4,
+}
+HE2016B_RELEASED = (
+    _UNSURE
+    | said(
+        _LUA,
+        PLAIN_SGD
+        | CIFAR_DATA
+        | NO_WARMUP
+        | _TORCH
+        | {
+            "data set": "cifar10",
+            "batch": 64,
+            "BatchNorm group": 32,
+            "learning rate": 0.1,
+            "augmentation": _PAD_FLIP,
+            "normalisation": "channel",
+            "initialisation": "he_fan_out",
+            "running statistics": "torch",
+            "evaluation": "one view of 32x32",
+        },
+        certainty="code",
+    )
+    | said(
+        _LUA,
+        {"iterations": 200, "drops at": (80, 121)},
+        certainty="code",
+        unit="epochs",
+    )
+)
+
+_L = "He et al. 2015, Sec. 3"
+HE2015_IMAGENET = (
+    _CAFFE_SGD
+    | said(
+        _L,
+        PLAIN_SGD
+        | IMAGENET_DATA
+        | NO_WARMUP
+        | {
+            "batch": 128,
+            "learning rate": 0.01,
+            "drops at": "where the error plateaus",
+            "Nesterov": "none",
+            "weight decay": 5e-4,
+            "augmentation": "shorter side 256 to 512, crop 224, flip, AlexNet colours",
+            "normalisation": "pixel_mean",
+            "initialisation": "he_fan_out",
+            "evaluation": "10 crops of 224, shorter side 256",
+        },
+    )
+    | said("Caffe's SGD", {"momentum dialect": "caffe"}, certainty="known")
+    | said("about", {"iterations": 80}, certainty="unsure", unit="epochs")
+    | said(
+        f"{_L}: slopes do not decay; nothing else is named",
+        {"decayed parameters": ALL_BUT_SLOPES},
+        certainty="unsure",
+    )
+)
+
+_S = "Huang et al. 2016, Sec. 4"
+_SD = "yueatsprograms/Stochastic_Depth"
+HUANG2016_CIFAR = (
+    _UNSURE
+    | said(
+        _S,
+        PLAIN_SGD
+        | NO_WARMUP
+        | {
+            "data set": "cifar10",
+            "training images": 45_000,
+            "test images": 10_000,
+            "batch": 128,
+            "learning rate": 0.1,
+            "augmentation": _PAD_FLIP,
+            "evaluation": "one view of 32x32",
+        },
+    )
+    | said(_S, {"iterations": 500, "drops at": (250, 375)}, unit="epochs")
+    | said(
+        _SD,
+        _TORCH
+        | {
+            "normalisation": "pixel_mean, then one std for all",
+            "running statistics": "torch",
+        },
+        certainty="code",
+    )
+    | said(_SD, {"initialisation": "he_fan_in"}, certainty="known")
+    | silent("BatchNorm group")
+)
+HUANG2016_CIFAR100 = HUANG2016_CIFAR | said(_S, {"data set": "cifar100"})
+HUANG2016_CIFAR_1202 = (
+    HUANG2016_CIFAR
+    | said(_S, WARMUP)
+    | said(
+        _S, {"iterations": 300, "drops at": (150, 225), "warm-up": 10}, unit="epochs"
+    )
+)
+
+_H = "Hu et al. 2018, Sec. 5"
+HU2018_IMAGENET = (
+    _UNSURE
+    | said(
+        _H,
+        PLAIN_SGD
+        | IMAGENET_DATA
+        | NO_WARMUP
+        | {
+            "batch": 1024,
+            "learning rate": 0.6,
+            "Nesterov": "none",
+            "augmentation": "random area and aspect, crop 224, flip",
+            "evaluation": "centre crop of 224, shorter side 256",
+        },
+    )
+    | said(
+        f"{_H}: He et al. 2015, either form",
+        {"initialisation": "he_fan_out"},
+        certainty="unsure",
+    )
+    | said(_H, {"iterations": 100, "drops at": (30, 60, 90)}, unit="epochs")
+    | said("a mean is subtracted", {"normalisation": "channel"}, certainty="unsure")
+    | silent("weight decay", "BatchNorm group", "momentum dialect")
+)
+
+RECIPES: dict[str, Facts] = {
+    "he2015/imagenet": HE2015_IMAGENET,
+    "he2016a/cifar": HE2016A_CIFAR,
+    "he2016a/cifar/110": HE2016A_CIFAR_110,
+    "he2016a/imagenet": HE2016A_IMAGENET,
+    "he2016b/cifar": HE2016B_CIFAR,
+    "he2016b/cifar100": HE2016B_CIFAR100,
+    "he2016b/imagenet": HE2016B_IMAGENET,
+    "he2016b/released": HE2016B_RELEASED,
+    "huang2016/cifar": HUANG2016_CIFAR,
+    "huang2016/cifar100": HUANG2016_CIFAR100,
+    "huang2016/cifar/1202": HUANG2016_CIFAR_1202,
+    "hu2018/imagenet": HU2018_IMAGENET,
+    **wide.RECIPES,
+    **huang2017.RECIPES,
+    **plain_recipes.RECIPES,
+    **han2020.RECIPES,
+    **rastegari2016.RECIPES,
+    **gruening2021.RECIPES,
+    **steps_and_grids.RECIPES,
+    **hara2018.RECIPES,
+    **shen2016.RECIPES,
+}
+
+
+def recipe(key: str) -> Facts:
+    """The recipe of a key such as `he2016a/cifar`."""
+    if key in RECIPES:
+        return RECIPES[key]
+    raise ConfigError(
+        f"RECIPE={key!r}: no such published recipe; there are {', '.join(RECIPES)}"
+        f"{did_you_mean(str(key), list(RECIPES))}"
+    )

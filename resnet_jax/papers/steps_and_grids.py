@@ -1,0 +1,97 @@
+"""RKCNN (Zhu et al. 2022) and MGIC (Eliasof et al. 2023): nets and released recipes.
+
+No error of either is certain enough to be compared with.
+"""
+
+from typing import Any
+
+from resnet_jax.papers.facts import (
+    ALL_BUT_SLOPES,
+    CIFAR_DATA,
+    NO_WARMUP,
+    PLAIN_SGD,
+    Facts,
+    counted,
+    said,
+)
+
+_Z = "ZhuMai/RKCNN, released code"
+_E = "BGUCompSci/MultigridInChannelsCNNs, released code"
+
+
+def _rkcnn(variant: str, depth: int, params: int, macs: float, classes: int) -> Facts:
+    values = {"form": "rkcnn", "variant": variant, "depth": depth, "width": 1.0}
+    values |= {"classes": classes, "rectifier": "relu", "BatchNorm": "yes"}
+    net = said(_Z, values, certainty="code")
+    return net | counted(_Z, params=params, macs=macs)
+
+
+def _mgic(params: int, macs: float, **slots: Any) -> Facts:
+    values = {"form": "mgic_net", "depth": 34, "units a stage": (3, 4, 6, 3)}
+    values |= {"width": 1.0, "classes": 10, "order": "original", "rectifier": "relu"}
+    values |= {"BatchNorm": "yes"} | slots
+    return said(_E, values, certainty="code") | counted(_E, params=params, macs=macs)
+
+
+NETWORKS: dict[str, Facts] = {
+    "zhu2022/RKCNN-E-5_5_5": _rkcnn("E", 32, 1_192_810, 0.527, 10),
+    "zhu2022/RKCNN-I-5_5_5 C100": _rkcnn("I", 62, 2_572_900, 1.129, 100),
+    "zhu2022/RKCNN-R-5_5_5 C100": _rkcnn("R", 62, 2_572_900, 1.129, 100),
+    "eliasof2023/ResNet-34 MGIC": _mgic(4_414_154, 0.483),
+}
+
+_TORCH = {
+    "dampening": 0.0,
+    "momentum dialect": "torch",
+    "weight decay": 1e-4,
+    "decayed parameters": ALL_BUT_SLOPES,
+    "running statistics": "torch",
+    "augmentation": "4-pixel zero pad, crop, flip",
+    "normalisation": "channel",
+    "evaluation": "one view of 32x32",
+}
+_CIFAR = said(_Z, PLAIN_SGD | CIFAR_DATA | NO_WARMUP | _TORCH, certainty="code")
+_RKCNN = (
+    _CIFAR
+    | said(
+        _Z,
+        {
+            "data set": "cifar10",
+            "batch": 32,
+            "BatchNorm group": 32,
+            "learning rate": 0.1,
+            "Nesterov": "nesterov",
+            "initialisation": "he_fan_in",
+        },
+        certainty="code",
+    )
+    | said(
+        _Z, {"iterations": 300, "drops at": (150, 225)}, certainty="code", unit="epochs"
+    )
+)
+_MGIC = said(
+    _E,
+    PLAIN_SGD
+    | CIFAR_DATA
+    | NO_WARMUP
+    | _TORCH
+    | {
+        "data set": "cifar10",
+        "batch": 64,
+        "BatchNorm group": 64,
+        "learning rate": 0.3,
+        "Nesterov": "none",
+        "initialisation": "he_fan_out",
+    },
+    certainty="code",
+) | said(
+    _E,
+    {"iterations": 200, "drops at": (30, 60, 90, 120, 150, 180)},
+    certainty="code",
+    unit="epochs",
+)
+RECIPES: dict[str, Facts] = {
+    "zhu2022/cifar": _RKCNN,
+    "zhu2022/cifar100": _RKCNN | said(_Z, {"data set": "cifar100"}, certainty="code"),
+    "eliasof2023/cifar": _MGIC,
+}

@@ -1,0 +1,205 @@
+"""Learned slopes of rectifiers, layer by layer (He et al. 2015, Table 1), over seeds.
+
+A finished run of a net with learned slopes has a file
+
+    {"step": 448, "layers": [{"layer": "act_stem", "number": 16,
+                              "mean": .2, "std": .1, "min": -.1, "max": .4}, ...]}
+
+with the layers in the order of the net, and their slopes over the channels; a layer
+whose channels share one slope has `number` 1.
+"""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resnet_jax import papers as paper
+from resnet_jax.errors import DataError
+from resnet_jax.report.render import plain
+from resnet_jax.report.runs import Run
+from resnet_jax.report.table import Bad, Line, Report, some
+
+FILE = "slopes.json"
+NUMBERS = ("mean", "std", "min", "max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer's slopes; `means` has the mean over its channels, an entry a seed.
+
+    `std` over the channels is a mean over the seeds; `low` and `high` are of any
+    channel of any seed. `published` is the paper's mean, where the net is its net.
+    """
+
+    layer: str
+    number: int
+    means: tuple[float, ...]
+    std: float
+    low: float
+    high: float
+    published: float | None
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.means)
+
+    @property
+    def over_seeds(self) -> float | None:
+        """Standard deviation of the seeds' means; None for one seed."""
+        return statistics.stdev(self.means) if len(self.means) > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of an experiment: its layers in the order of the net."""
+
+    row: str
+    seeds: tuple[int, ...]
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slopes:
+    """The rows of a report that have learned slopes, and notes for their reader."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def slopes(report: Report, *, bad: Bad = "refuse") -> Slopes:
+    """The slopes of a report's finished runs; DataError where there are none.
+
+    `bad="skip"` goes on past files that are not what they should be, and names them.
+    """
+    faults: list[tuple[Run, str]] = []
+    found = {line.row: _of_runs(line, faults) for line in report.lines}
+    if faults and bad == "refuse":
+        complaints = [f"{run.path}/{fault}" for run, fault in faults]
+        raise DataError(f"{some(complaints)}; repair it, or pass --skip_bad to go on")
+    lines = [line for line in report.lines if found[line.row]]
+    if not lines:
+        raise DataError(
+            f"--slopes: no finished run of {report.name} has a {FILE}; those of nets "
+            "with model.act='prelu' or 'prelu_shared' leave one"
+        )
+    rows = tuple(_row(line, found[line.row]) for line in lines)
+    runs = [run for line in lines for run in found[line.row]]
+    without = [name for line in report.lines for name in _without(line, found)]
+    return Slopes(
+        name=report.name,
+        title=f"{report.title.rstrip('.')}. Learned slopes",
+        rows=rows,
+        notes=(
+            *_rules(rows),
+            f"Slopes: {len(runs)} runs, SHA-256 {_digest(runs)[:16]}.",
+            *(f"{line.row}: {'; '.join(line.marks)}." for line in lines if line.marks),
+            *([f"Without {FILE}: {', '.join(without)}."] if without else []),
+            *(f"{run.name}: {fault}" for run, fault in faults),
+        ),
+    )
+
+
+def _of_runs(
+    line: Line, faults: list[tuple[Run, str]]
+) -> dict[Run, tuple[dict[str, Any], ...]]:
+    """The layers of each finished run that has a file; wrong ones go to `faults`."""
+    found: dict[Run, tuple[dict[str, Any], ...]] = {}
+    for run in line.done:
+        try:
+            text = (run.path / FILE).read_bytes()
+            layers = read(text, step=run.final and run.final.step)
+            for other, theirs in found.items():
+                if _names(layers) != _names(theirs):
+                    raise ValueError(f"has other layers than {other.name}")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            faults.append((run, f"{FILE}: {plain(str(error))}"))
+        else:
+            found[run] = layers
+    return found
+
+
+def _names(layers: Sequence[dict[str, Any]]) -> list[str]:
+    return [layer["layer"] for layer in layers]
+
+
+def read(text: bytes, *, step: int | None) -> tuple[dict[str, Any], ...]:
+    """The layers in a run's file; ValueError says what is wrong with it."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    layers = content.get("layers") if isinstance(content, dict) else None
+    if not isinstance(layers, list) or not layers:
+        raise ValueError("has no list of layers")
+    if content.get("step") != step:
+        raise ValueError(f"is of step {content.get('step')}; the run ended at {step}")
+    for layer in layers:
+        if not isinstance(layer, dict) or not isinstance(layer.get("layer"), str):
+            raise ValueError("has a layer without a name")
+        for name in ("number", *NUMBERS):
+            if not _finite(layer.get(name)):
+                raise ValueError(f"{layer['layer']}: {name} is not a finite number")
+    return tuple(layers)
+
+
+def _finite(number: Any) -> bool:
+    fits = isinstance(number, int | float) and not isinstance(number, bool)
+    return fits and math.isfinite(number)
+
+
+def _row(line: Line, found: Mapping[Run, Sequence[dict[str, Any]]]) -> Row:
+    stacked = list(zip(*found.values(), strict=True))
+    published = line.value and paper.slopes(line.value.key)
+    if not published or len(published) != len(stacked):
+        published = [None] * len(stacked)
+    layers = tuple(
+        Layer(
+            layer=seeds[0]["layer"],
+            number=seeds[0]["number"],
+            means=tuple(float(seed["mean"]) for seed in seeds),
+            std=statistics.fmean(seed["std"] for seed in seeds),
+            low=float(min(seed["min"] for seed in seeds)),
+            high=float(max(seed["max"] for seed in seeds)),
+            published=theirs,
+        )
+        for seeds, theirs in zip(stacked, published, strict=True)
+    )
+    return Row(row=line.row, seeds=tuple(run.seed for run in found), layers=layers)
+
+
+def _without(line: Line, found: Mapping[str, Any]) -> list[str]:
+    """The finished runs of a row that have no slopes; the row, where none has."""
+    names = [run.name for run in line.done if run not in found[line.row]]
+    return names if found[line.row] else [line.row] * bool(names)
+
+
+def _rules(rows: Sequence[Row]) -> Iterator[str]:
+    """How the numbers came to be, and whose the published ones are."""
+    yield (
+        "Slope below zero of every rectifier at the last step, in the order of the "
+        "net: mean over the channels of a layer, ± the standard deviation over the "
+        "(n) seeds."
+    )
+    layers = [layer for row in rows for layer in row.layers]
+    if any(layer.number > 1 for layer in layers):
+        yield "Lowest and highest are of any channel of any seed."
+    if any(layer.published is not None for layer in layers):
+        source = f"{paper.PAPERS['he2015']}, Table 1"
+        yield f"Paper: {source}; {paper.CERTAINTY[paper.SLOPES[0].certainty]}."
+
+
+def _digest(runs: Sequence[Run]) -> str:
+    """SHA-256 over the runs' other files and their slopes."""
+    total = hashlib.sha256()
+    for run in sorted(runs, key=lambda run: run.name):
+        text = hashlib.sha256((run.path / FILE).read_bytes()).hexdigest()
+        total.update(f"{run.name} {run.digest} {text}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,113 @@
+"""Statistics over seeds: spread, the paper's own statistic, paired differences."""
+
+import functools
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from resnet_jax.papers import Value
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+# With fewer pairs the percentile interval is far too short: with 3 it is their range.
+MIN_PAIRS = 5
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Errors over n seeds; std is the sample's (n - 1), None for one seed."""
+
+    n: int
+    mean: float
+    std: float | None
+    median: float
+    best: float
+
+
+@dataclass(frozen=True)
+class AsPaper:
+    """Our counterpart of the paper's statistic: its value and the n it is over."""
+
+    value: float
+    statistic: Literal["mean", "median", "best"]
+    n: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Mean of row minus other over the seeds both have, with a bootstrap interval.
+
+    `verdict` says whether the interval excludes 0: "yes", "no", or "too few seeds".
+    """
+
+    row: str
+    other: str
+    seeds: tuple[int, ...]
+    mean: float
+    low: float | None
+    high: float | None
+    verdict: Literal["yes", "no", "too few seeds"]
+
+
+def summarise(errors: Sequence[float]) -> Summary | None:
+    """Mean, standard deviation, median and best of some errors; None for none."""
+    if not errors:
+        return None
+    return Summary(
+        n=len(errors),
+        mean=statistics.fmean(errors),
+        std=statistics.stdev(errors) if len(errors) > 1 else None,
+        median=statistics.median(errors),
+        best=min(errors),
+    )
+
+
+def as_paper(value: Value, errors: Sequence[float]) -> AsPaper | None:
+    """The paper's statistic of our errors, in the order of the seeds.
+
+    Best and median are over the paper's number of runs, the first of ours: the best of
+    ten is not the best of five. A single run is compared with our mean, which is what
+    one run is expected to give.
+    """
+    if not errors:
+        return None
+    if value.statistic in ("single", "mean"):
+        return AsPaper(statistics.fmean(errors), "mean", len(errors))
+    first = errors[: value.runs]
+    if value.statistic == "best":
+        return AsPaper(min(first), "best", len(first))
+    return AsPaper(statistics.median(first), "median", len(first))
+
+
+def pair(
+    row: str, other: str, *, errors: Mapping[str, Mapping[int, float]]
+) -> Pair | None:
+    """Row against other, seed by seed; `errors` maps row and seed to an error."""
+    seeds = tuple(sorted(errors[row].keys() & errors[other].keys()))
+    if not seeds:
+        return None
+    gaps = [errors[row][seed] - errors[other][seed] for seed in seeds]
+    low, high = bootstrap(gaps) if len(gaps) > 1 else (None, None)
+    if len(gaps) < MIN_PAIRS or low is None:
+        verdict = "too few seeds"
+    else:
+        verdict = "yes" if low > 0 or high < 0 else "no"
+    return Pair(row, other, seeds, statistics.fmean(gaps), low, high, verdict)
+
+
+def bootstrap(gaps: Sequence[float]) -> tuple[float, float]:
+    """Percentile interval of the mean (Efron 1979); the same draws every time."""
+    n = len(gaps)
+    means = sorted(math.fsum([gaps[i] for i in draw]) / n for draw in _draws(n))
+    cut = round(RESAMPLES * (1 - LEVEL) / 2)
+    return means[cut], means[-cut - 1]
+
+
+@functools.cache
+def _draws(n: int) -> tuple[tuple[int, ...], ...]:
+    """Resampled indices; only `random()` is promised to be the same in every Python."""
+    uniform = random.Random(0).random
+    return tuple(tuple(int(uniform() * n) for _ in range(n)) for _ in range(RESAMPLES))

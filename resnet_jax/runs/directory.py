@@ -1,0 +1,121 @@
+"""The folder of a run: what it holds, and whether a config may go on there."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from resnet_jax.config.schema import OPERATIONAL, Config
+from resnet_jax.errors import CheckpointError, ConfigError, StorageError
+from resnet_jax.paths import flat_as_json
+
+PACKAGES = (
+    "resnet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
+    "tensorflow-datasets", "array_record", "numpy", "ml-collections",
+)  # fmt: skip
+DATA_FIELDS = ("data.", "seed", "derived.")
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """ConfigError where a run could not be kept; creates nothing."""
+    existing = folder
+    while not os.path.exists(existing):  # False as well where it may not be asked
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ConfigError(f"workdir={folder}: {existing} is a file; name a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"workdir={folder}: {existing} cannot be written")
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error}); move the folder away"
+        ) from error
+
+
+def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
+    """All of it or nothing."""
+    new = path.with_name(f"{path.name}.tmp")
+    try:
+        new.write_text(json.dumps(tree, indent=1, allow_nan=False) + "\n")
+        os.replace(new, path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def changed_fields(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, allow_data_change: bool = False
+) -> dict[str, tuple[Any, Any]]:
+    """Fields that would change what a run computes: {path: (old, new)}.
+
+    Fields that came after the old run was begun have their defaults in it.
+    """
+    before = flat_as_json(Config().to_dict()) | flat_as_json(old)
+    after = flat_as_json(new)
+    paths = [p for p in {**before, **after} if before.get(p) != after.get(p)]
+    paths = [p for p in paths if p not in OPERATIONAL]
+    if allow_data_change:
+        paths = [p for p in paths if not p.startswith(DATA_FIELDS)]
+    return {path: (before.get(path), after.get(path)) for path in paths}
+
+
+def keep_environment(folder: pathlib.Path) -> None:
+    """env.json: the environment of the first start, and of each that resumed it."""
+    now, path = environment(), folder / "env.json"
+    kept = read_json(path)
+    if kept is None:
+        write_json(path, now | {"resumed": []})
+    else:
+        write_json(path, kept | {"resumed": [*kept["resumed"], now]})
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices, command: what one needs to run the same thing again."""
+    import jax
+
+    devices = jax.devices()
+    return {
+        "command": ["python", "-m", "resnet_jax.main", *sys.argv[1:]],
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": devices[0].platform,
+        "devices": [device.device_kind for device in devices],
+        "processes": jax.process_count(),
+        "cpu_count": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the code, marked where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    folder = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(
+            describe, cwd=folder, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,176 @@
+"""A config with its data open, and all that can be checked checked."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from resnet_jax.config import build
+from resnet_jax.config.schema import Config
+from resnet_jax.data.pipeline import Feeds, open_feeds, scaled_shape
+from resnet_jax.errors import ConfigError, DataError
+from resnet_jax.models import complexity as cost
+from resnet_jax.paths import replaced
+from resnet_jax.train import loop, peaks
+from resnet_jax.train import program as parallel
+from resnet_jax.train.optim import OptimSpec
+from resnet_jax.train.size_schedule import Turns
+from resnet_jax.train.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config with its data open and all derived values computed."""
+
+    config: Config
+    feeds: Feeds
+    net: Any  # the spec of any network
+    optim: OptimSpec
+    devices: parallel.Devices
+
+    @property
+    def loop(self) -> loop.LoopSpec:
+        train, batch = self.config.train, self.config.data.batch_size
+        sizes, examples = self.config.data.sizes, len(self.feeds.splits["train"])
+        steps_per_epoch = examples / batch
+        eval_every = train.eval_every or max(1, round(steps_per_epoch))
+        total = self.optim.total_steps
+        return loop.LoopSpec(
+            steps=min(train.steps or total, total),
+            eval_every=eval_every,
+            checkpoint_every=train.checkpoint_every or eval_every,
+            batch_size=batch,
+            steps_per_epoch=steps_per_epoch,
+            steps_per_call=train.steps_per_call or self.devices.steps_per_call,
+            max_skips=train.max_skips,
+            turns=Turns(sizes, examples, batch) if sizes else None,
+        )
+
+    @property
+    def seeds(self) -> jax.Array:
+        """The seed, or [seeds]."""
+        seeds = self.config.seeds
+        return jnp.asarray(seeds if len(seeds) > 1 else seeds[0], jnp.uint32)
+
+    def of(self, seeds: Sequence[int]) -> "Experiment":
+        """The same for these seeds alone."""
+        config = replaced(self.config, {"train.seeds": tuple(seeds)})
+        feeds = dataclasses.replace(self.feeds, config=config)
+        return dataclasses.replace(self, config=config, feeds=feeds)
+
+    def abstract_state(self, program: parallel.Program) -> TrainState:
+        """Shapes, dtypes, placement of one seed's state, for a checkpoint to fill."""
+        same, axes = self.devices.replicated, self.seeds.ndim
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape[axes:], x.dtype, sharding=same),
+            jax.eval_shape(program.init, self.seeds),
+        )
+
+    def peak(self) -> float | None:
+        """Images a second that the devices cannot exceed, where that is known."""
+        kinds = [device.device_kind for device in self.devices.mesh.devices.flat]
+        flops = peaks.peak(kinds[0], dtype=self.config.train.dtype)
+        if flops is None or self.config.data.sizes:
+            return None
+        _, multiply_adds = self.counts
+        return peaks.images_per_s(multiply_adds, flops=flops * len(kinds))
+
+    @functools.cached_property
+    def counts(self) -> tuple[cost.Parts, int]:
+        """Parameters by kind, and multiply-adds of one image."""
+        return cost.counts(self.net.build(), self.feeds.image_shape)
+
+    def derived(self) -> dict[str, Any]:
+        """What was computed from the config and the data, for config.json."""
+        parts, multiply_adds = self.counts
+        return {
+            "data": self.feeds.splits["train"].fingerprint,
+            "description": self.feeds.splits["train"].description,
+            "examples": {name: len(s) for name, s in self.feeds.splits.items()},
+            "image_shape": list(self.feeds.image_shape),
+            "num_classes": self.net.num_classes,
+            "num_params": parts.params,
+            "multiply_adds": multiply_adds,
+            "total_steps": self.optim.total_steps,
+            "boundaries": list(self.optim.boundaries),
+            "warmup_steps": self.optim.warmup_steps,
+            "eval_every": self.loop.eval_every,
+        }
+
+
+def prepare(
+    config: Config,
+    *,
+    feeds: Callable[..., Feeds] = open_feeds,
+    progress: Callable[..., Any] | None = None,
+) -> Experiment:
+    """Checks all that can be checked, and opens the data; writes nothing of the run."""
+    devices = parallel.Devices.all()
+    count = devices.mesh.size
+    check_together(config)
+    if config.data.batch_size % (count * config.train.accumulate):
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
+            f"devices times train.accumulate={config.train.accumulate}"
+        )
+    if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
+    if config.train.tensorboard == "on" and not find_spec("tensorboardX"):
+        raise ConfigError(
+            "train.tensorboard='on': tensorboardX is not installed; "
+            'pip install "resnet_jax[tensorboard]"'
+        )
+    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
+    make = functools.partial(build.network, config, devices=count, axis_name=axis_name)
+    make(num_classes=config.model.num_classes or 10)  # its errors, ahead of the data
+    opened = feeds(config, progress=progress)
+    train = opened.splits["train"]
+    classes = train.num_classes
+    if config.model.num_classes not in (None, classes):
+        raise DataError(
+            f"model.num_classes={config.model.num_classes}: {config.data.name} has "
+            f"{classes} classes; leave it out, or name another data set"
+        )
+    steps = build.schedule_steps(config, examples=len(train))
+    optim = build.optimizer(config, total_steps=steps)
+    net = make(num_classes=classes)
+    check_sizes(config, net, image_shape=opened.image_shape)
+    return Experiment(config, opened, net, optim, devices)
+
+
+def check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> None:
+    """ConfigError where the net does not take training images of all sizes."""
+
+    def params(shape):
+        return cost.shapes(net.build(), shape)["params"]
+
+    if not config.data.sizes:
+        return
+    told, whole = f"data.sizes={config.data.sizes}", params(image_shape)
+    for size in config.data.sizes:
+        try:
+            other = params(scaled_shape(image_shape, size))
+        except ConfigError as error:
+            raise ConfigError(f"{told}: at {size} pixels {error}") from None
+        if other != whole:
+            raise ConfigError(
+                f"{told}: model.name={config.model.name!r} flattens its last map, "
+                "which must be of one size; set model.levels, e.g. (1, 2)"
+            )
+
+
+def check_together(config: Config) -> None:
+    """ConfigError where one program cannot train several seeds."""
+    if len(config.seeds) > 1 and config.train.spmd == "pmap":
+        raise ConfigError(
+            f"train.seeds={config.seeds}: train.spmd='pmap' trains one; use 'jit'"
+        )
+    if len(config.seeds) > 1 and jax.process_count() > 1:
+        raise ConfigError(
+            f"train.seeds={config.seeds}: several processes train one; start a run for "
+            "each seed"
+        )
