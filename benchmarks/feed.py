@@ -53,13 +53,14 @@ class Feed:
 
 
 def ours(folder: str, batch: int, *, workers: int) -> Iterator[Any]:
-    from resnet_jax.data import decode
-    from resnet_jax.data import reader as loader
-    from resnet_jax.data.sources import tfds as sources
+    from resnet_jax.data import crops
+    from resnet_jax.data.sampler import Sampler
+    from resnet_jax.data.sources.splits import open_splits
+    from resnet_jax.data.streaming import Streaming
 
-    train = sources.open_sources("photographs", directory=folder)["train"]
-    crop = decode.preset("imagenet_aspect")
-    return loader.Streaming(train, 0, batch, crop, workers=workers).iterate(0)
+    train = open_splits("photographs", directory=folder)["train"]
+    order, crop = Sampler(0, batch, len(train)), crops.preset("imagenet_aspect")
+    return Streaming(train, order, crop, workers=workers).iterate(0)
 
 
 def torchvision(folder: str, batch: int, *, workers: int) -> Iterator[Any]:

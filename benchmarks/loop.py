@@ -117,7 +117,7 @@ class Comparison:
     def __init__(self, case: Case, directory: str):
         opening = experiment.prepare(case.config(directory))
         program, devices = experiment.make_program(opening), opening.devices
-        resident, feeds = opening.feeds.resident, opening.feeds.train()
+        resident, feeds = opening.feeds.resident, opening.feeds.train_batches()
         data = devices.copied(resident["train"]) if resident else None
         self._first = program.init(jnp.uint32(opening.config.seed))
         self._ways = {

@@ -14,14 +14,14 @@ from resnet_jax.config import configured
 
 BASE = {
     "model.name": "all_cnn",
-    "model.norm.dialect": "none",
+    "model.norm": "none",
     "data.name": "cifar10",
     "data.batch_size": 128,
     "optim.learning_rate": 0.01,
     "optim.weight_decay": 1e-3,
     "optim.decay": "kernels",
     "optim.schedule": "steps",
-    "optim.boundaries": (200 / 350, 250 / 350, 300 / 350),
+    "optim.schedule.boundaries": (200 / 350, 250 / 350, 300 / 350),
     "train.epochs": 350.0,
 }
 MODELS = [

@@ -18,15 +18,14 @@ from resnet_jax.config import configured
 BASE = {
     "model.name": "densenet",
     "model.unit.order": "full_pre",
-    "model.unit.shortcut": "none",
     "data.name": "cifar10",
     "data.batch_size": 64,
     "data.augment": "crop_flip_channel",
     "optim.learning_rate": 0.1,
-    "optim.nesterov": "nesterov",
+    "optim.nesterov": True,
     "optim.weight_decay": 1e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.5, 0.75),
+    "optim.schedule.boundaries": (0.5, 0.75),
     "train.epochs": 300.0,
 }
 BC = {"model.unit.branch": "bottleneck", "model.compression": 0.5}
@@ -41,8 +40,7 @@ NETS = {
 HUNDRED = {"data.name": "cifar100"}
 BARE = {
     "data.augment": "none",
-    "model.unit.noise": "dropout",
-    "model.unit.noise_rate": 0.2,
+    "model.unit.dropout": 0.2,
 }
 COLUMNS = {
     "C10+": ("", {}),

@@ -32,7 +32,7 @@ def wide(**fields):
 
 def dense(order="full_pre", **fields):
     links = net("densenet", depth=16, growth=8, **fields)
-    return links | unit(order=order, shortcut="none")
+    return links | unit(order=order)
 
 
 def step(**fields):
@@ -53,7 +53,9 @@ def clips(depth, **fields):
 
 
 BC = {"model.unit.branch": "bottleneck", "model.compression": 0.5}
-GROUPS = {"branch": "bottleneck", "cardinality": 4, "group_width": 32.0}
+GROUPS = {"name": "bottleneck", "cardinality": 4, "group_width": 32.0}
+MULTIGRID = {"name": "multigrid", "group": 8, "coarsest": 8}
+DROP_BLOCK = {"name": "drop_block", "rate": 0.1, "block": 3}
 
 ROWS = {
     "PreAct-20": preact(),
@@ -61,19 +63,22 @@ ROWS = {
     "PreAct-20-PReLU": preact() | {"model.act": "prelu"},
     "WRN-10-2": wide(),
     "WRN-10-2-dropout": wide(noise="dropout"),
-    "WRN-10-2-DropBlock": wide(noise="drop_block", noise_rate=0.1, noise_block=3),
-    "ResNeXt-20-4x32d": preact(stride_at="3x3", **GROUPS),
-    "SE-PreAct-20": preact(gate="se", se_reduction=8),
-    "PreAct-20-stochastic-depth": preact(survival=0.8),
-    "PreAct-20-ShakeDrop": preact(survival=0.5, dropped="shaken"),
-    "Shake-Shake-20": preact(arms=2),
-    "PreAct-20-relays": preact() | {"model.relays": ((1, 1), (2, 1), (3, 2))},
+    "WRN-10-2-DropBlock": wide(noise=DROP_BLOCK),
+    "ResNeXt-20-4x32d": preact(branch=GROUPS | {"stride_at": "3x3"}),
+    "SE-PreAct-20": preact(gate={"name": "se", "reduction": 8}),
+    "PreAct-20-stochastic-depth": preact(
+        stochastic_depth={"name": "drop", "survival_prob": 0.8}
+    ),
+    "PreAct-20-ShakeDrop": preact(stochastic_depth="shake_drop"),
+    "Shake-Shake-20": preact(num_branches=2),
+    "PreAct-20-relays": preact()
+    | {"model.auxiliary_loss": {"name": "relay", "stages": ((1, 1), (2, 1), (3, 2))}},
     "Ghost-ResNet-20": {"model.operator": "ghost", "model.unit.shortcut": "A"},
     "G-Ghost-ResNet-20": {"model.ghost_share": 0.5, "model.unit.shortcut": "A"},
     "GhostNet-0.5x": net("ghostnet", size="digits", width=0.5),
     "Min-Net-20": net("min_net", depth=20)
     | unit(order="pyramid", shortcut="avgpool-A"),
-    "MGIC-18": net("mgic_net", depth=18, width=0.25) | unit(mg_group=8, mg_coarsest=8),
+    "MGIC-18": net("mgic_net", depth=18, width=0.25) | unit(branch=MULTIGRID),
     "Euler-14": step(tableau="euler"),
     "RK4-14": step(tableau="rk4"),
     "RKCNN-E": rkcnn(32, "E"),
@@ -82,8 +87,8 @@ ROWS = {
     "XNOR-20": preact() | {"model.operator": "xnor", "model.act": "none"},
     "DenseNet-16": dense(),
     "DenseNet-BC-16": dense() | BC,
-    "harmonic-16": dense(order="original", links="harmonic"),
-    "threshold-16": dense(links="threshold"),
+    "harmonic-16": dense(order="original", connectivity="harmonic"),
+    "threshold-16": dense(connectivity="threshold"),
     "NIN": net("nin", width=0.25),
     "All-CNN-C": net("all_cnn", size="digits", variant="All-CNN-C", width=0.25),
     "VGG-7": small_vgg(variant="fc"),
@@ -92,7 +97,7 @@ ROWS = {
     | {"data.sizes": (8, 10)},
     "3D-ResNet-8-A": clips(8),
     "3D-PreAct-8": clips(8, order="full_pre"),
-    "3D-ResNeXt-11": clips(11, shortcut="B", **GROUPS),
+    "3D-ResNeXt-11": clips(11, shortcut="B", branch=GROUPS),
 }
 SEEDS = (0, 1, 2)
 PAPER = {}

@@ -22,12 +22,11 @@ from resnet_jax.config.recipes import DIGITS
 BASE = DIGITS | {
     "model.name": "plain",
     "model.width": 2.0,
-    "model.unit.shortcut": "none",
-    "model.norm.dialect": "none",
+    "model.norm": "none",
     "data.batch_size": 32,
     "data.augment": "none",
     "optim.learning_rate": 0.01,
-    "optim.nesterov": "none",
+    "optim.nesterov": False,
     "optim.decay": "kernels",
     "train.epochs": 20.0,
 }

@@ -19,9 +19,7 @@ VGG = {"model.name": "vgg", "model.depth": 16, "model.size": "cifar"}
 
 def ghost(ratio=2, kernel=3):
     return {
-        "model.operator": "ghost",
-        "model.ghost_ratio": ratio,
-        "model.ghost_kernel": kernel,
+        "model.operator": {"name": "ghost", "ratio": ratio, "kernel": kernel},
     }
 
 

@@ -19,7 +19,7 @@ BASE = {
     "optim.learning_rate": 0.1,
     "optim.weight_decay": 1e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (1 / 3, 2 / 3),
+    "optim.schedule.boundaries": (1 / 3, 2 / 3),
     "train.epochs": 90.0,
     "train.dtype": "bfloat16",
 }
@@ -36,14 +36,14 @@ GHOSTNET = {
 RESNET = {
     "model.name": "imagenet_resnet",
     "model.depth": 50,
-    "model.unit.stride_at": "3x3",
+    "model.unit.branch": {"name": "bottleneck", "stride_at": "3x3"},
 }
 GHOST = RESNET | {"model.operator": "ghost"}
 SMALL = {f"GhostNet-{k}x": GHOSTNET | {"model.width": k} for k in (0.5, 1.0, 1.3)}
 MODULES = {
     "ResNet-50": RESNET,
-    "Ghost-ResNet-50-s2": GHOST | {"model.ghost_ratio": 2},
-    "Ghost-ResNet-50-s4": GHOST | {"model.ghost_ratio": 4},
+    "Ghost-ResNet-50-s2": GHOST | {"model.operator.ratio": 2},
+    "Ghost-ResNet-50-s4": GHOST | {"model.operator.ratio": 4},
 }
 STAGES = {
     f"G-Ghost-RegNetX-{size}": {"model.name": "gghost", "model.variant": size}

@@ -18,8 +18,8 @@ BASE = HE2016_IMAGENET | {
 }
 PRE = {  # 2016b: epochs 30 and 60, stride in the 3x3 as in its released code
     "model.unit.order": "full_pre",
-    "model.unit.stride_at": "3x3",
-    "optim.boundaries": (150_136, 300_273),
+    "model.unit.branch": {"name": "bottleneck", "stride_at": "3x3"},
+    "optim.schedule.boundaries": (150_136, 300_273),
     "train.iterations": 450_409,
 }
 ROWS = {
@@ -32,7 +32,10 @@ ROWS = {
     "ResNet-34-A": {"model.depth": 34, "model.unit.shortcut": "A"},
     "ResNet-34-B": {"model.depth": 34, "model.unit.shortcut": "B"},
     "ResNet-34-C": {"model.depth": 34, "model.unit.shortcut": "C"},
-    "ResNet-50-3x3": {"model.depth": 50, "model.unit.stride_at": "3x3"},
+    "ResNet-50-3x3": {
+        "model.depth": 50,
+        "model.unit.branch": {"name": "bottleneck", "stride_at": "3x3"},
+    },
     "PreAct-152": PRE | {"model.depth": 152},
     "PreAct-200": PRE | {"model.depth": 200},
 }
@@ -56,7 +59,7 @@ RECIPE = {
     for row in ROWS
 }
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "optim.boundaries": "2016a divides where the error plateaus; here at each quarter",
+    "optim.schedule.boundaries": "2016a divides where the error plateaus; here at each quarter",
     "model.name": "max pool of the stem padded by 1, as in fb.resnet.torch; the "
     "released Caffe nets round its size up instead",
     "data.normalize": "channel mean and std, not the mean of each pixel",

@@ -20,7 +20,7 @@ BASE = {
     "optim.learning_rate": 0.3,
     "optim.weight_decay": 1e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.15, 0.3, 0.45, 0.6, 0.75, 0.9),
+    "optim.schedule.boundaries": (0.15, 0.3, 0.45, 0.6, 0.75, 0.9),
     "train.epochs": 200.0,
 }
 ROWS = {

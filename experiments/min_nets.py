@@ -21,7 +21,7 @@ BASE = {
     "optim.learning_rate": 0.1,
     "optim.weight_decay": 1e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.5, 0.75),
+    "optim.schedule.boundaries": (0.5, 0.75),
     "train.epochs": 200.0,
 }
 BRANCHES = {"Min-Net": "min", "Pyramid": "basic"}

@@ -13,13 +13,13 @@ from resnet_jax.config import configured
 
 BASE = {
     "model.name": "nin",
-    "model.norm.dialect": "none",
+    "model.norm": "none",
     "data.name": "cifar10",
     "data.batch_size": 128,
     "optim.learning_rate": 0.05,
     "optim.weight_decay": 1e-5,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.6, 0.8),
+    "optim.schedule.boundaries": (0.6, 0.8),
     "train.epochs": 200.0,
 }
 ROWS = {
@@ -39,7 +39,7 @@ RECIPE = {
     "NIN-C100": "lin2014/cifar100",
 }
 DEVIATIONS = {
-    "optim.boundaries": "the paper divides twice, where the training error stalls",
+    "optim.schedule.boundaries": "the paper divides twice, where the training error stalls",
     "optim.learning_rate": "not stated; ours",
     "train.epochs": "not stated; ours",
     "data.augment": {"*-augmented": "crops of a 4-pixel pad, for translations"},

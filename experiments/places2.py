@@ -21,11 +21,11 @@ BASE = HE2015_IMAGENET | {
     "model.name": "places2",
     "model.size": "imagenet",
     "data.name": "places2",
-    "optim.boundaries": (0.33, 0.67),
+    "optim.schedule.boundaries": (0.33, 0.67),
     "train.iterations": 600_000,
 }
 ROWS = {
-    "Model-B": {"model.relays": ((3, 1), (4, 2))},
+    "Model-B": {"model.auxiliary_loss": {"name": "relay", "stages": ((3, 1), (4, 2))}},
     "Model-B-one-loss": {},
 }
 SEEDS = (0,)

@@ -18,13 +18,13 @@ BASE = HE2015_IMAGENET
 
 def small(depth, **fields):
     net = {"model.name": "prelu_small", "model.depth": depth}
-    time = {"optim.boundaries": (0.33, 0.67), "train.epochs": 75.0}
+    time = {"optim.schedule.boundaries": (0.33, 0.67), "train.epochs": 75.0}
     return net | time | {f"model.{name}": value for name, value in fields.items()}
 
 
 def large(model, act):
     net = {"model.name": "prelu_large", "model.variant": model, "model.act": act}
-    return net | {"optim.boundaries": (0.25, 0.5, 0.75), "train.epochs": 80.0}
+    return net | {"optim.schedule.boundaries": (0.25, 0.5, 0.75), "train.epochs": 80.0}
 
 
 ROWS = {
@@ -56,7 +56,7 @@ RECIPE = {
 }
 DEVIATIONS = {
     "model.init": {"*-Xavier": "what the row compares"},
-    "optim.boundaries": "the paper divides where the error plateaus; here equal parts",
+    "optim.schedule.boundaries": "the paper divides where the error plateaus; here equal parts",
     "data.augment": "shorter side 256 to 480 for both; theirs 256 to 512, and in the "
     "small nets 256 without altered colours",
     "data.normalize": "channel mean and std, not the mean of each pixel",

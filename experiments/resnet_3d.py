@@ -16,7 +16,6 @@ from resnet_jax.config import configured
 
 BASE = {
     "model.name": "resnet_3d",
-    "model.unit.stride_at": "3x3",
     "data.name": "kinetics400",
     "data.batch_size": 128,
     "data.augment": "crop_flip_channel",
@@ -24,26 +23,32 @@ BASE = {
     "optim.dampening": 0.9,
     "optim.weight_decay": 1e-3,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.25, 0.5, 0.75),
+    "optim.schedule.boundaries": (0.25, 0.5, 0.75),
     "train.epochs": 200.0,
 }
-GROUPS = {"model.unit.cardinality": 32, "model.unit.group_width": 4.0}
+
+
+def bottleneck(depth, **groups):
+    branch = {"name": "bottleneck", "stride_at": "3x3"} | groups
+    return {"model.depth": depth, "model.unit.branch": branch}
+
+
 ROWS = {
     "ResNet-18": {"model.depth": 18, "model.unit.shortcut": "A"},
     "ResNet-34": {"model.depth": 34, "model.unit.shortcut": "A"},
-    "ResNet-50": {"model.depth": 50},
-    "ResNet-101": {"model.depth": 101},
-    "ResNet-152": {"model.depth": 152},
-    "ResNet-200": {"model.depth": 200},
-    "PreAct-200": {"model.depth": 200, "model.unit.order": "full_pre"},
-    "WRN-50": {"model.depth": 50, "model.unit.group_width": 128.0},
-    "ResNeXt-101": GROUPS | {"model.depth": 101},
+    "ResNet-50": bottleneck(50),
+    "ResNet-101": bottleneck(101),
+    "ResNet-152": bottleneck(152),
+    "ResNet-200": bottleneck(200),
+    "PreAct-200": bottleneck(200) | {"model.unit.order": "full_pre"},
+    "WRN-50": bottleneck(50, group_width=128.0),
+    "ResNeXt-101": bottleneck(101, cardinality=32, group_width=4.0),
 }
 SEEDS = (0,)
 PAPER = {row: f"hara2018/T2/{row}" for row in ROWS}
 RECIPE = "hara2018/kinetics"
 DEVIATIONS = {
-    "optim.boundaries": "they divide where the validation loss stays; here at epochs "
+    "optim.schedule.boundaries": "they divide where the validation loss stays; here at epochs "
     "50, 100 and 150, as a later branch of their code does",
     "data.augment": "shifts by 4 pixels and flips of what is stored; they take crops "
     "of five scales",

@@ -13,18 +13,20 @@ from resnet_jax.config.recipes import RESNEXT_CIFAR
 BASE = RESNEXT_CIFAR
 IMAGENET = {
     "model.name": "imagenet_resnet",
+    "model.unit.branch": {"name": "bottleneck", "stride_at": "3x3"},
     "model.norm.group": 32,
     "data.name": "imagenet2012",
     "data.batch_size": 256,
     "data.augment": "imagenet_aspect",
     "optim.weight_decay": 1e-4,
-    "optim.boundaries": (0.3, 0.6, 0.9),
+    "optim.schedule.boundaries": (0.3, 0.6, 0.9),
     "train.epochs": 100.0,
 }
 
 
 def template(groups, width):
-    return {"model.unit.cardinality": groups, "model.unit.group_width": float(width)}
+    groups = {"cardinality": groups, "group_width": float(width)}
+    return {f"model.unit.branch.{name}": value for name, value in groups.items()}
 
 
 CIFAR = {"model.depth": 29, "model.width": 4.0}

@@ -20,10 +20,10 @@ BASE = {
     "data.batch_size": 32,
     "data.augment": "crop_flip_channel",
     "optim.learning_rate": 0.1,
-    "optim.nesterov": "nesterov",
+    "optim.nesterov": True,
     "optim.weight_decay": 1e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.5, 0.75),
+    "optim.schedule.boundaries": (0.5, 0.75),
     "train.epochs": 300.0,
 }
 ROWS = {

@@ -18,7 +18,7 @@ ROWS = {
     "SE-ResNet-110": BASIC | SE,
     "SE-ResNet-164": BOTTLENECK | SE,
     **{
-        f"SE-ResNet-164-{place}": BOTTLENECK | SE | {"model.unit.se_place": place}
+        f"SE-ResNet-164-{place}": BOTTLENECK | SE | {"model.unit.gate.place": place}
         for place in ("pre", "post", "identity")
     },
     "ResNet-110": BASIC,

@@ -22,11 +22,12 @@ BASE = (
 
 
 def _scaled(shortcut, branch):
-    return {"model.unit.join": "scaled", "model.unit.scales": (shortcut, branch)}
+    scales = {"name": "scaled", "shortcut": shortcut, "branch": branch}
+    return {"model.unit.join": scales}
 
 
 def _gated(gates, bias):
-    return {"model.unit.join": f"{gates}_gating", "model.unit.gating_bias": bias}
+    return {"model.unit.join": {"name": f"{gates}_gating", "bias": bias}}
 
 
 ROWS = {
@@ -40,7 +41,7 @@ ROWS = {
     "shortcut-gating-b0": _gated("shortcut_only", 0.0),
     "shortcut-gating-b-6": _gated("shortcut_only", -6.0),
     "1x1-conv": {"model.unit.shortcut": "C"},
-    "dropout": {"model.unit.join": "dropout", "model.unit.dropout_rate": 0.5},
+    "dropout": {"model.unit.join": "dropout", "model.unit.join.rate": 0.5},
 }
 SEEDS = (0, 1, 2, 3, 4)
 PAPER = {

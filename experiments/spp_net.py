@@ -15,7 +15,7 @@ from resnet_jax.config.recipes import HE2015_IMAGENET
 
 BASE = HE2015_IMAGENET | {
     "model.name": "spp_net",
-    "optim.boundaries": (0.33, 0.67),
+    "optim.schedule.boundaries": (0.33, 0.67),
     "train.epochs": 70.0,
 }
 ROWS = {
@@ -34,7 +34,7 @@ PAPER = {
 RECIPE = "he2014/imagenet"
 DEVIATIONS = {
     "model.init": "He et al. 2015; the paper's N(0, 0.01) is one std for all layers",
-    "optim.boundaries": "the paper divides where the error plateaus; here equal parts",
+    "optim.schedule.boundaries": "the paper divides where the error plateaus; here equal parts",
     "data.augment": "shorter side 256 to 480 and crops from anywhere; theirs has 256, "
     "and its crops are from the centre and the corners",
     "data.batch_size": "not stated; that of He et al. 2015",

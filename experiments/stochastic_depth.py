@@ -19,13 +19,13 @@ BASE = {
     "data.split": "45k/5k",
     "data.augment": "crop_flip",
     "optim.learning_rate": 0.1,
-    "optim.nesterov": "nesterov",
+    "optim.nesterov": True,
     "optim.weight_decay": 1e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.5, 0.75),
+    "optim.schedule.boundaries": (0.5, 0.75),
     "train.epochs": 500.0,
 }
-HALF = {"model.unit.survival": 0.5}
+HALF = {"model.unit.stochastic_depth": {"name": "drop", "survival_prob": 0.5}}
 C100 = {"data.name": "cifar100"}
 ROWS = {
     "SD-110": HALF,

@@ -21,8 +21,8 @@ BASE = {
     "data.workers": 8,
     "optim.learning_rate": 0.1,
     "optim.schedule": "steps",
-    "optim.boundaries": (30 / 58, 40 / 58),
-    "optim.factor": 0.01,
+    "optim.schedule.boundaries": (30 / 58, 40 / 58),
+    "optim.schedule.decay_factor": 0.01,
     "train.epochs": 58.0,
     "train.dtype": "bfloat16",
 }

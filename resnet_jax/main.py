@@ -6,12 +6,13 @@
   python -m resnet_jax.main --config FILE --config.data.dir=~/tensorflow_datasets
 
   --config FILE[:ROW]      an experiment file, which is a program that will be run
-  --config.FIELD=VALUE     changes a field; resnet_jax/config.py lists and explains all
+  --config.FIELD=VALUE     changes a field; --help_fields lists and explains them
   --config.train.seeds=0,1,2   trains these seeds in one program, each as a run
   --workdir DIR            default runs/<experiment>/<row>/seed<k>; of several seeds
                            the folder of their seed<k>
   --profile                writes a trace of a few steps, once compiled, to DIR/profile
   --allow_data_change      go on although data or seed differ from the run in DIR
+  --help_fields [FIELD]    prints all fields, or those of a part (model.unit)
   --debug                  show tracebacks of errors that a user can cause
 
 In DIR: config.json, env.json, metrics.jsonl, checkpoints/, best/, result.json, DONE.
@@ -23,42 +24,43 @@ Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
 """
 
 import argparse
-import os
 import pathlib
 import sys
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from resnet_jax import cli
+from resnet_jax.config import reference
 from resnet_jax.config.schema import Config
 from resnet_jax.train.progress import Bar
+
+if TYPE_CHECKING:
+    from resnet_jax.train.seed_runs import Result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code of the command line `argv`."""
-    argv = sys.argv if argv is None else argv
-    if {"-h", "--help"} & set(argv):
-        print(__doc__.strip())
-        return 0
-    return cli.guarded(lambda: _train(argv[1:]), debug="--debug" in argv)
+    return cli.run(_train, argv, text=__doc__)
 
 
-def _train(argv: Sequence[str]) -> None:
-    chosen, fields = parse(argv)
-    config = cli.changed(chosen.config, fields)
-    folder = chosen.workdir or default_folder(chosen.config, config)
-    prepare_jax()
-    from resnet_jax.train import run as experiment  # imports jax, and everything else
+def _train(arguments: Sequence[str]) -> None:
+    options, fields = parse(arguments)
+    if options.help_fields is not None:
+        print(reference.text(options.help_fields))
+        return
+    experiment, row, config = cli.chosen(options.config, fields)
+    folder = options.workdir or default_folder(experiment.name, row, config)
+    cli.prepare_jax()
+    from resnet_jax.train import run  # imports jax, and everything else
     from resnet_jax.train.profiler import Trace
 
     folder = pathlib.Path(folder).expanduser()
-    trace = Trace(folder / "profile") if chosen.profile else None
-    results = experiment.run_all(
+    trace = Trace(folder / "profile") if options.profile else None
+    results = run.run_all(
         config,
         folder,
         bar=Bar,
-        allow_data_change=chosen.allow_data_change,
+        allow_data_change=options.allow_data_change,
         trace=trace,
     )
     if trace and not trace.complete:
@@ -67,39 +69,27 @@ def _train(argv: Sequence[str]) -> None:
         print(final_line(result, place))
 
 
-def default_folder(reference: str, config: Config) -> str:
-    """That of the run; that of the row, where it has several seeds."""
-    folder = "/".join(("runs", *cli.experiment_and_row(reference)))
+def default_folder(experiment: str, row: str, config: Config) -> str:
+    """The folder of a run; of a row where it has several seeds."""
+    folder = f"runs/{experiment}/{row}"
     return folder if config.train.seeds else f"{folder}/seed{config.seed}"
 
 
-def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and the --config.x.y=v."""
     parser = cli.Parser("resnet_jax.main")
-    parser.add_argument("--config", required=True)
+    parser.add_argument("--help_fields", nargs="?", const="")
+    parser.add_argument("--config")
     parser.add_argument("--workdir")
-    for option in ("profile", "allow_data_change", "debug"):
+    for option in ("profile", "allow_data_change"):
         parser.add_argument(f"--{option}", action="store_true")
-    return parser.parse_known_args(argv)
+    options, fields = parser.parse_known_args(arguments)
+    if options.config is None and options.help_fields is None:
+        parser.error("the following arguments are required: --config")
+    return options, fields
 
 
-def prepare_jax() -> None:
-    """Settings of the process, before jax meets a device."""
-    import jax
-
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = pathlib.Path(cache).expanduser() / "resnet_jax" / "xla"
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        named = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
-        given = {k: int(os.environ[v]) for k, v in named.items() if v in os.environ}
-        jax.distributed.initialize(**given)
-    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
-
-
-def final_line(result: dict[str, Any], folder: pathlib.Path) -> str:
+def final_line(result: "Result", folder: pathlib.Path) -> str:
     """One line: the test error, and where everything lies."""
     shown = f"test error {result['test_top1_err']:.2f} %"
     if result["test_top1_err_precise"] is not None:

@@ -57,10 +57,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def flat_as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The same with lists for tuples, as JSON gives them back."""
-    return {path: _listed(leaf) for path, leaf in flat(tree).items()}
+    return {path: listed(leaf) for path, leaf in flat(tree).items()}
 
 
-def _listed(leaf: Any) -> Any:
+def listed(leaf: Any) -> Any:
+    """A value with lists for tuples."""
     if isinstance(leaf, tuple | list):
-        return [_listed(part) for part in leaf]
+        return [listed(part) for part in leaf]
     return leaf

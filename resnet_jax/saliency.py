@@ -36,7 +36,6 @@ from jaxtyping import Array
 
 from resnet_jax import cli, evaluate
 from resnet_jax.analysis.saliency import Rule, class_maps, traced_back
-from resnet_jax.data import reader as loader
 from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.report.figure import EXTRA
 
@@ -103,9 +102,7 @@ def first_images(
             f"--workdir: {trained.experiment.config.data.name} has inputs of shape "
             f"{feeds.image_shape}; pictures are of [h w c] only"
         )
-    source = (feeds.resident or feeds.splits)["test"]
-    batches = loader.eval_batches(source, batch_size=count, crop=feeds.crop)
-    batch = next(iter(batches))
+    batch = next(feeds.examples("test", batch_size=count))
     batch = {name: value[batch["mask"] > 0] for name, value in batch.items()}
     return batch, feeds.preprocess(None, batch, train=False)
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from resnet_jax.data.sources import tfds as sources
+from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.runs.log import read
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -34,14 +34,14 @@ sys.exit(main(["main", *sys.argv[1:]]))
 # Seconds are a Python expression, of `step` perhaps: a signal may come at any step.
 PAUSED = """
 import time
-from resnet_jax import feeds
-def train(self, read=feeds.Feeds.train):
-    read = read(self)
+from resnet_jax.data.pipeline import Pipeline
+def train_batches(self, *place, read=Pipeline.train_batches):
+    read = read(self, *place)
     def paused(step, k):
         time.sleep({seconds})
         return read(step, k)
     return paused
-feeds.Feeds.train = train
+Pipeline.train_batches = train_batches
 """
 LIMIT = 300  # seconds that any run here may take
 
@@ -54,7 +54,7 @@ class Workshop:
 
     @classmethod
     def open(cls, folder: pathlib.Path) -> "Workshop":
-        sources.open_sources("digits", directory=folder / "tfds")
+        open_splits("digits", directory=folder / "tfds")
         return cls(folder)
 
     def command(self, workdir, changes=(), *, config=DIGITS) -> list[str]:

@@ -12,7 +12,7 @@ from resnet_jax.analysis.audit_values import Row
 from resnet_jax.config import families
 from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.units import branch as branches
 from resnet_jax.models.units import shortcut as shortcuts
@@ -768,14 +768,14 @@ LAYERS = {
 def test_weighted_layers_as_the_papers_count_them(depth):
     """Projections, gates and SE do not count."""
     size = 32 if LAYERS[depth].stem.pool is None else 224
-    assert cost.parts(LAYERS[depth].build(), (size, size, 3)).weighted_layers == depth
+    assert complexity.parts(LAYERS[depth].build(), (size, size, 3)).weighted_layers == depth
 
 
 def test_parameters_by_kind():
     net = resnets.cifar_resnet(20, shortcut="B", gate=SE(), branch=branches.BASIC)
     layers = net.layers.__class__(act=PRelu("layer"))
     net = net.__class__(**vars(net) | {"layers": layers}).build()
-    parts = cost.parts(net, (32, 32, 3))
+    parts = complexity.parts(net, (32, 32, 3))
     assert parts.fc == 64 * 10 + 10
     gates = sum(3 * (2 * c * c // 16 + c // 16 + c) for c in (16, 32, 64))
     assert parts.gates == gates
@@ -783,4 +783,4 @@ def test_parameters_by_kind():
     convs = 19  # of the stem and the branches
     assert parts.norm == 2 * (16 + 6 * (16 + 32 + 64) + 32 + 64)
     assert parts.weighted_layers == convs + 1
-    assert parts.params == cost.num_params(net, (32, 32, 3))
+    assert parts.params == complexity.num_params(net, (32, 32, 3))

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.units.branch import Branch
 from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, UnitSpec
@@ -111,7 +111,7 @@ def test_a_new_branch(order):
     branch = scope["Wide"]()
     assert isinstance(branch, Branch)
     net = ResNetSpec(depths=(3,), widths=(16,), unit=UnitSpec(branch, order))
-    parts = cost.parts(net.build(), (8, 8, 3))
+    parts = complexity.parts(net.build(), (8, 8, 3))
     assert parts.conv == 9 * 3 * 16 + 3 * (9 * 16 * 32 * 2)
     assert parts.weighted_layers == 1 + 3 * 2 + 1
     norms = 3 * (32 + 16) + 16  # within and behind, or ahead; and the stem's or head's

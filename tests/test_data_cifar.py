@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from resnet_jax.data.sources import archive, cifar
-from resnet_jax.data.sources import tfds as sources
+from resnet_jax.data.sources.source import to_arrays
+from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import DataError
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nobody answers
@@ -66,7 +67,7 @@ def test_pixels_and_labels_are_those_of_the_archive(small, tmp_path, monkeypatch
     name, layout = small
     files = content(layout)
     inject(monkeypatch, name, pack(files, tmp_path / f"{name}.tar.gz"))
-    found = sources.open_sources(name, directory=tmp_path)
+    found = open_splits(name, directory=tmp_path)
     assert found["train"].fingerprint == f"{name}:3.0.2:train:{4 * len(layout.train)}"
     assert found["test"].num_classes == layout.labels[-1][-1]
     # One label byte (CIFAR-100: coarse, then fine), then the planes of R, G and B.
@@ -75,14 +76,14 @@ def test_pixels_and_labels_are_those_of_the_archive(small, tmp_path, monkeypatch
     expected = {
         (tuple(record[-3072::1024][:3]), record[fine], record[-1]) for record in test
     }
-    arrays = sources.to_arrays(found["test"])
+    arrays = to_arrays(found["test"])
     got = {
         (tuple(image[0, 0]), label, image[31, 31, 2])
         for image, label in zip(arrays["image"], arrays["label"], strict=True)
     }
     assert got == expected
     (tmp_path / f"{name}.tar.gz").unlink()
-    again = sources.open_sources(name, directory=tmp_path)
+    again = open_splits(name, directory=tmp_path)
     assert len(again["train"]) == 4 * len(layout.train), "prepared once, for good"
 
 
@@ -94,7 +95,7 @@ def test_another_file_of_that_name_is_refused(small, tmp_path, monkeypatch):
     with pytest.raises(
         DataError, match=rf"{name}.tar.gz: .*must be \d+ bytes with sha"
     ):
-        sources.open_sources(name, directory=tmp_path)
+        open_splits(name, directory=tmp_path)
     assert not (tmp_path / name).exists()
 
 
@@ -117,7 +118,7 @@ def test_an_archive_with_other_members_is_refused(small, tmp_path, monkeypatch, 
         path.write_text("<html>moved</html>")
     inject(monkeypatch, name, path)
     with pytest.raises(DataError, match=r"tar.gz: (holds no|.*must be|no readable)"):
-        sources.open_sources(name, directory=tmp_path)
+        open_splits(name, directory=tmp_path)
 
 
 def test_hostile_members_are_never_written(small, tmp_path, monkeypatch):
@@ -125,7 +126,7 @@ def test_hostile_members_are_never_written(small, tmp_path, monkeypatch):
     (tmp_path / "inner").mkdir()
     files = {"../escaped.txt": b"x", "/tmp/escaped.txt": b"x", **content(layout)}
     inject(monkeypatch, name, pack(files, tmp_path / "inner" / f"{name}.tar.gz"))
-    found = sources.open_sources(name, directory=tmp_path / "inner")
+    found = open_splits(name, directory=tmp_path / "inner")
     assert len(found["test"]) == 3
     assert not list(tmp_path.rglob("escaped.txt"))
 
@@ -135,7 +136,7 @@ def test_offline_says_what_is_missing_within_seconds(small, tmp_path, monkeypatc
     inject(monkeypatch, name, pack(content(layout), tmp_path / "archive.tar.gz"))
     start = time.monotonic()
     with pytest.raises(DataError) as error:
-        sources.open_sources(name, directory=tmp_path / "empty")
+        open_splits(name, directory=tmp_path / "empty")
     assert time.monotonic() - start < 15
     line = str(error.value)
     assert "archive.tar.gz" in line and "place the archive in" in line
@@ -149,7 +150,7 @@ def test_a_silent_server_is_given_up(small, tmp_path, monkeypatch):
     stuck = mock.Mock(side_effect=lambda *_, **__: release.wait())
     monkeypatch.setattr(archive.urllib.request, "urlopen", stuck)
     with pytest.raises(DataError, match=r"cannot be read \(no answer\)"):
-        sources.open_sources(name, directory=tmp_path)
+        open_splits(name, directory=tmp_path)
     release.set()
 
 
@@ -176,7 +177,7 @@ def test_a_download_is_verified_and_kept(small, tmp_path, monkeypatch, server):
     name, layout = small
     web, url = server
     inject(monkeypatch, name, pack(content(layout), web / "archive.tar.gz"), url)
-    found = sources.open_sources(name, directory=tmp_path / "data")
+    found = open_splits(name, directory=tmp_path / "data")
     assert len(found["test"]) == 3
     downloads = [p.name for p in (tmp_path / "data" / "downloads").iterdir()]
     assert "archive.tar.gz" in downloads
@@ -192,7 +193,7 @@ def test_a_wrong_download_is_refused(small, tmp_path, monkeypatch, server, serve
     wrong = {"other": data[::-1], "longer": data + b"x", "shorter": data[:-1]}
     path.write_bytes(wrong[served])
     with pytest.raises(DataError, match=r"must be .* bytes with sha256"):
-        sources.open_sources(name, directory=tmp_path / "data")
+        open_splits(name, directory=tmp_path / "data")
     assert not list((tmp_path / "data" / "downloads").iterdir())
 
 

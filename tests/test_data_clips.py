@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from resnet_jax.data import reader as loader
+from resnet_jax.data import streaming
 from resnet_jax.data.augment import standard as augment
 from resnet_jax.data.sources import clips, digits, folders
-from resnet_jax.data.sources import tfds as sources
+from resnet_jax.data.sources.source import to_arrays
+from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import ConfigError, DataError
 
 IMAGES, LABELS = digits.arrays()
@@ -52,14 +53,14 @@ def test_clips_are_the_same_on_every_machine():
 
 
 def test_the_prepared_set(tmp_path):
-    split = sources.open_sources("moving_digits", directory=tmp_path, split="1000/100")
+    split = open_splits("moving_digits", directory=tmp_path, split="1000/100")
     assert {name: len(source) for name, source in split.items()} == {
         "train": 1000, "val": 100, "test": 360,
     }  # fmt: skip
     test = split["test"]
     assert (test.num_classes, test.image_shape) == (10, (8, 16, 16, 1))
     assert test.fingerprint == "moving_digits:1.0.0:test:360"
-    arrays = sources.to_arrays(test)
+    arrays = to_arrays(test)
     assert arrays["image"].shape == (360, 8, 16, 16, 1)
     chosen = digits.held_out(LABELS)
     expected = {
@@ -69,7 +70,7 @@ def test_the_prepared_set(tmp_path):
     pairs = zip(arrays["image"], arrays["label"], strict=True)
     assert {(clip.tobytes(), int(label)) for clip, label in pairs} == expected
     np.testing.assert_array_equal(test[5]["image"], arrays["image"][5])
-    (batch,) = loader.eval_batches(arrays, batch_size=360)
+    (batch,) = streaming.eval_batches(test, batch_size=360)
     assert batch["image"].shape == (360, 8, 16, 16, 1)
 
 
@@ -104,20 +105,17 @@ class Clips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def prepared(folder, **kwargs):
     folders.prepare(Clips(data_dir=folder, **kwargs))
-    return sources.open_sources("clips", directory=folder)["train"]
+    return open_splits("clips", directory=folder)["train"]
 
 
 def test_clips_of_other_folders(tmp_path):
     source = prepared(tmp_path, frames=(3, 3), length=3)
     assert source.image_shape == (3, 4, 4, 1)
-    assert (
-        sources.to_arrays(source)["image"].tolist()
-        == np.full((2, 3, 4, 4, 1), 9).tolist()
-    )
+    assert to_arrays(source)["image"].tolist() == np.full((2, 3, 4, 4, 1), 9).tolist()
 
 
 def test_clips_that_differ_in_length_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no image classification data set"):
+    with pytest.raises(DataError, match="is not an image classification data set"):
         prepared(tmp_path, frames=(3, 2), length=None)
 
 

@@ -1,4 +1,4 @@
-"""Bytes to pixels, and the host's crops for the ImageNet recipes."""
+"""Bytes to pixels."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ import tinyset
 from PIL import Image
 
 from resnet_jax.data import decode
-from resnet_jax.errors import ConfigError
 
 
 def ramp(height, width):
@@ -15,10 +14,6 @@ def ramp(height, width):
     image[..., 0] = np.arange(height)[:, None]
     image[..., 1] = np.arange(width)[None]
     return image
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def test_png_is_exact_and_jpeg_is_near():
@@ -40,58 +35,3 @@ def test_modes_are_converted_only_where_no_size_is_declared():
 def test_other_formats_are_not_decoded():
     with pytest.raises(Image.UnidentifiedImageError):
         decode.pixels(tinyset.encoded(ramp(4, 4), "bmp"), shape=(4, 4, 3))
-
-
-def test_scale_jitter_crops_from_every_shorter_side():
-    spec = decode.CropSpec(crop="scale", size=32, shorter=(32, 40))
-    corners, spans = set(), set()
-    for seed in range(200):
-        crop = spec.train(ramp(80, 120), rng(seed))
-        assert crop.shape == (32, 32, 3)
-        corners.add(tuple(crop[0, 0, :2] // 8))
-        spans.add(int(crop[-1, 0, 0]) - int(crop[0, 0, 0]))
-    # The shorter side 80 becomes 32..40, so 32 rows span 31 * 80 / 40 to 31 * 80 / 32.
-    assert min(spans) <= 64 and max(spans) >= 74 and len(corners) > 12
-    with pytest.raises(ConfigError, match="must be at least 32"):
-        decode.CropSpec(crop="scale", size=32, shorter=(30, 40)).train(
-            ramp(80, 80), rng()
-        )
-
-
-def test_area_jitter_covers_its_range():
-    spec = decode.CropSpec(crop="area", size=24)
-    areas, aspects = [], []
-    for seed in range(300):
-        crop = spec.train(ramp(200, 200), rng(seed)).astype(float)
-        height = np.ptp(crop[..., 0]) * 25 / 24
-        width = np.ptp(crop[..., 1]) * 25 / 24
-        areas.append(height * width / 200**2)
-        aspects.append(width / height)
-    assert min(areas) < 0.14 and max(areas) > 0.85
-    assert 0.65 < min(aspects) < 0.8 and 1.25 < max(aspects) < 1.5
-
-
-def test_area_jitter_falls_back_to_the_centre():
-    image = ramp(4, 250)  # no part of 8 % of the area with aspect 4/3 fits
-    spec = decode.CropSpec(crop="area", size=24, area=(0.9, 1.0))
-    crop = spec.train(image, rng())
-    assert crop.shape == (24, 24, 3)
-    assert abs(int(crop[12, 12, 1]) - 125) < 3
-
-
-def test_evaluation_crops_the_centre_of_the_shorter_side():
-    spec = decode.CropSpec(crop="scale", size=40, eval_shorter=50)
-    crop = spec.eval(ramp(50, 90))
-    np.testing.assert_array_equal(crop, ramp(50, 90)[5:45, 25:65])
-    crop = spec.eval(ramp(100, 200))
-    assert crop.shape == (40, 40, 3)
-    assert abs(int(crop[20, 20, 0]) - 50) <= 2 and abs(int(crop[20, 20, 1]) - 100) <= 2
-    grey = spec.eval(ramp(100, 200)[..., :1])
-    assert grey.shape == (40, 40, 1)
-
-
-def test_presets():
-    assert decode.preset("crop_flip").train(ramp(8, 8), rng()).shape == (8, 8, 3)
-    assert decode.preset("imagenet_scale").shorter == (256, 480)  # He et al. 2016a, 3.4
-    aspect = decode.preset("imagenet_aspect")
-    assert (aspect.area, aspect.interpolation) == ((0.08, 1.0), "bicubic")

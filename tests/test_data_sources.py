@@ -13,7 +13,8 @@ import tinyset
 from PIL import Image
 
 from resnet_jax.data.sources import digits
-from resnet_jax.data.sources import tfds as sources
+from resnet_jax.data.sources.source import Source, to_arrays
+from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import ConfigError, DataError, StorageError
 
 
@@ -25,13 +26,13 @@ def tiny(tmp_path):
 
 
 def opened(folder, **kwargs):
-    return sources.open_sources("tiny", directory=folder.parents[1], **kwargs)
+    return open_splits("tiny", directory=folder.parents[1], **kwargs)
 
 
 def test_examples_come_back_as_they_were_stored(tiny):
     folder, examples = tiny
     for split, source in opened(folder).items():
-        arrays = sources.to_arrays(source)
+        arrays = to_arrays(source)
         assert arrays["image"].dtype == np.uint8
         assert arrays["label"].dtype == np.int32
         assert tinyset.rows(arrays) == {(x.tobytes(), y) for x, y in examples[split]}
@@ -44,6 +45,7 @@ def test_examples_come_back_as_they_were_stored(tiny):
 
 def test_a_source_says_what_it_is_and_travels_to_workers(tiny):
     source = opened(tiny[0])["test"]
+    assert isinstance(source, Source)
     assert source.fingerprint == "tiny:1.0.0:test:12"
     assert (source.num_classes, source.image_shape) == (10, (8, 8, 3))
     again = pickle.loads(pickle.dumps(source))
@@ -53,14 +55,14 @@ def test_a_source_says_what_it_is_and_travels_to_workers(tiny):
 def test_progress_counts_to_the_end(tiny):
     seen = []
     source = opened(tiny[0])["train"]
-    sources.to_arrays(source, progress=lambda done, total: seen.append((done, total)))
+    to_arrays(source, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (40, 40)
 
 
 def test_split_takes_the_first_and_the_last_records(tiny):
-    full = sources.to_arrays(opened(tiny[0])["train"])
+    full = to_arrays(opened(tiny[0])["train"])
     parts = opened(tiny[0], split="30/8")
-    train, val = (sources.to_arrays(parts[key]) for key in ("train", "val"))
+    train, val = (to_arrays(parts[key]) for key in ("train", "val"))
     assert (train["image"] == full["image"][:30]).all()
     assert (val["image"] == full["image"][-8:]).all()
     assert parts["val"].fingerprint == "tiny:1.0.0:val:8"
@@ -105,7 +107,7 @@ def test_the_newest_version_is_read_unless_one_is_named(tiny):
     tinyset.edit(older.with_name("1.9.0"), lambda info: info.update(version="1.9.0"))
     folder.with_name("2.0.0.incomplete7A").mkdir()
     assert opened(folder)["train"].fingerprint == "tiny:1.10.0:train:40"
-    named = sources.open_sources("tiny:1.9.0", directory=folder.parents[1])
+    named = open_splits("tiny:1.9.0", directory=folder.parents[1])
     assert named["train"].fingerprint == "tiny:1.9.0:train:3"
 
 
@@ -113,14 +115,14 @@ def test_what_is_not_prepared_is_one_line(tiny, tmp_path):
     with pytest.raises(
         DataError, match=r"'mnist': not prepared in .*there: tiny.*tfds"
     ):
-        sources.open_sources("mnist", directory=tmp_path)
+        open_splits("mnist", directory=tmp_path)
     with pytest.raises(ConfigError, match="must be NAME"):
-        sources.open_sources("../tiny", directory=tmp_path)
+        open_splits("../tiny", directory=tmp_path)
 
 
 def test_the_folder_is_tfds_data_dir_by_default(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert len(sources.open_sources("tiny")["train"]) == 40
+    assert len(open_splits("tiny")["train"]) == 40
 
 
 # Damage: reliability of what lies on disk
@@ -132,7 +134,7 @@ def shard(folder, split="train"):
 
 def test_no_flipped_bit_is_silent(tiny):
     folder, _ = tiny
-    path, whole = shard(folder), sources.to_arrays(opened(folder)["train"])
+    path, whole = shard(folder), to_arrays(opened(folder)["train"])
     data = path.read_bytes()
     caught = 0
     filled = np.flatnonzero(np.frombuffer(data, np.uint8))  # the rest is padding
@@ -141,7 +143,7 @@ def test_no_flipped_bit_is_silent(tiny):
         flipped[position] ^= 1 << (position % 8)
         path.write_bytes(flipped)
         try:
-            arrays = sources.to_arrays(opened(folder)["train"])
+            arrays = to_arrays(opened(folder)["train"])
         except DataError as error:
             assert "tiny" in str(error) and "\n" not in str(error)
             caught += 1
@@ -156,10 +158,10 @@ def test_truncated_and_missing_shards(tiny):
     path = shard(folder)
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(DataError, match=r"tiny.*(damaged|cannot be read)"):
-        sources.to_arrays(opened(folder)["train"])
+        to_arrays(opened(folder)["train"])
     path.unlink()
     with pytest.raises(DataError, match=r"tiny.*(damaged|cannot be read)"):
-        sources.to_arrays(opened(folder)["train"])
+        to_arrays(opened(folder)["train"])
 
 
 @pytest.mark.parametrize("file", ["dataset_info.json", "features.json"])
@@ -192,7 +194,7 @@ def test_a_bad_example_is_named(tmp_path, image, label, message):
         tmp_path, examples={"train": train, "test": tinyset.pairs(2)}
     )
     with pytest.raises(DataError, match=message):
-        sources.to_arrays(opened(folder)["train"])
+        to_arrays(opened(folder)["train"])
 
 
 def test_a_label_equal_to_the_number_of_classes(tiny):
@@ -205,7 +207,7 @@ def test_a_label_equal_to_the_number_of_classes(tiny):
         file="features.json",
     )
     with pytest.raises(DataError, match=r"data.num_classes=9: label 9 at train\[\d+\]"):
-        sources.to_arrays(opened(folder)["train"])
+        to_arrays(opened(folder)["train"])
 
 
 def test_a_decompression_bomb_is_not_unpacked(tmp_path):
@@ -229,25 +231,25 @@ def test_without_a_declared_size_grey_becomes_colour(tmp_path):
     source = opened(folder)["train"]
     assert (source[0]["image"] == np.full((5, 6, 3), 7)).all()
     with pytest.raises(ConfigError, match=r"data.feed='resident'.*differ in size"):
-        sources.to_arrays(source)
+        to_arrays(source)
 
 
 def test_the_class_count_of_the_source_is_what_labels_are_checked_against(tiny):
     source = dataclasses.replace(opened(tiny[0])["test"], num_classes=2)
     with pytest.raises(DataError, match=r"labels must be 0..1"):
-        sources.to_arrays(source)
+        to_arrays(source)
 
 
 # Digits
 
 
 def test_digits_hold_scikit_learns_images(tmp_path):
-    found = sources.open_sources("digits", directory=tmp_path)
+    found = open_splits("digits", directory=tmp_path)
     assert {key: len(source) for key, source in found.items()} == {
         "train": 1437,
         "test": 360,
     }
-    arrays = {key: sources.to_arrays(source) for key, source in found.items()}
+    arrays = {key: to_arrays(source) for key, source in found.items()}
     assert set(np.unique(arrays["train"]["image"])) == set(
         np.rint(np.arange(17) * 255 / 16).astype(int)
     )
@@ -261,9 +263,9 @@ def test_digits_hold_scikit_learns_images(tmp_path):
 
 def test_two_processes_prepare_digits_at_once(tmp_path):
     code = (
-        "import sys; from resnet_jax.data import sources;"
-        "s = sources.open_sources('digits', directory=sys.argv[1]);"
-        "print(sources.to_arrays(s['train'])['image'].sum())"
+        "import sys; from resnet_jax.data.sources import source, splits;"
+        "s = splits.open_splits('digits', directory=sys.argv[1]);"
+        "print(source.to_arrays(s['train'])['image'].sum())"
     )
     runs = [
         subprocess.Popen(
@@ -283,7 +285,7 @@ def test_two_processes_prepare_digits_at_once(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"data.dir=.*cannot be written"):
-        sources.open_sources("digits", directory=tmp_path / "file" / "below")
+        open_splits("digits", directory=tmp_path / "file" / "below")
 
 
 def test_a_png_of_a_digit_is_lossless():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tinyset
 
-from resnet_jax.data.sources import tfds as sources
 from resnet_jax.data.sources import tfrecord
+from resnet_jax.data.sources.source import to_arrays
+from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import DataError
 
 # Two records, b"1" and b"1 1", as TensorFlow's own writer framed them.
@@ -21,7 +22,7 @@ def tiny(tmp_path):
     examples = {"train": tinyset.pairs(20), "test": tinyset.pairs(6, seed=1)}
     folder = tinyset.prepare(tmp_path, examples=examples)
     before = opened(folder)
-    arrays = {key: sources.to_arrays(source) for key, source in before.items()}
+    arrays = {key: to_arrays(source) for key, source in before.items()}
     for key, source in before.items():
         records = [source.records.read(i) for i in range(len(source))]
         cut = len(records) // 3
@@ -45,7 +46,7 @@ def write(folder, split, shards):
 
 
 def opened(folder):
-    return sources.open_sources("tiny", directory=folder.parents[1])
+    return open_splits("tiny", directory=folder.parents[1])
 
 
 def second_shard(folder):
@@ -63,7 +64,7 @@ def test_framing_is_that_of_tensorflow(tmp_path):
 def test_a_tfrecord_folder_holds_the_same_examples(tiny):
     folder, arrays = tiny
     for key, source in opened(folder).items():
-        again = sources.to_arrays(source)
+        again = to_arrays(source)
         assert (again["image"] == arrays[key]["image"]).all()
         assert (again["label"] == arrays[key]["label"]).all()
         assert source.where(len(source) - 1).endswith("00001-of-00002")
@@ -78,7 +79,7 @@ def test_no_flipped_bit_is_silent(tiny):
         flipped[position] ^= 1 << (position % 8)
         path.write_bytes(flipped)
         with pytest.raises(DataError, match=r"train\[\d+\] in .*tiny.*00001-of-00002"):
-            sources.to_arrays(opened(folder)["train"])
+            to_arrays(opened(folder)["train"])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_shards_of_the_wrong_length(tiny, damage, message):
     path = second_shard(folder)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=rf"train\[6\] in .*{message}"):
-        sources.to_arrays(opened(folder)["train"])
+        to_arrays(opened(folder)["train"])
 
 
 def test_a_missing_shard(tiny):
@@ -104,7 +105,7 @@ def test_a_missing_shard(tiny):
     with pytest.raises(
         DataError, match=r"train\[6\] in .*00001-of-00002.*No such file"
     ):
-        sources.to_arrays(opened(folder)["train"])
+        to_arrays(opened(folder)["train"])
 
 
 def test_other_formats_get_the_command_that_converts(tiny):

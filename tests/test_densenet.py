@@ -17,7 +17,7 @@ import pytest
 from reference import Place, dense, draw
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.layers.operators import Ghost
@@ -114,13 +114,13 @@ def test_parameters_and_multiply_adds(row):
     """And the weighted layers of DenseNets, which they are named after."""
     name, spec, image, params, macs = row
     net = spec.build()
-    variables = cost.shapes(net, image)
-    parts = cost.parts_of(variables["params"])
+    variables = complexity.shapes(net, image)
+    parts = complexity.parts_of(variables["params"])
     assert agrees(parts.params, params)
     if name in HUNDRED:  # ten times the last layer
         assert parts.params + 9 * parts.fc == HUNDRED[name]
     if macs:
-        assert agrees(cost.multiply_adds(net, image, variables=variables), macs)
+        assert agrees(complexity.multiply_adds(net, image, variables=variables), macs)
     if (
         "Net" not in name
     ):  # what the paper calls 264 has blocks of 2 x 130 layers, and 5
@@ -322,7 +322,7 @@ def precise(spec, **fields):
 def example(spec, image, seed=0):
     """A net, made-up variables, images."""
     net, generator = spec.build(), np.random.default_rng(seed)
-    variables = draw(cost.shapes(net, image), generator)
+    variables = draw(complexity.shapes(net, image), generator)
     return net, variables, 3 * generator.normal(size=(3, *image))
 
 
@@ -432,7 +432,7 @@ def held(layers, mode):
         return jax.vjp(forward, variables["params"])[1]
 
     images = jax.ShapeDtypeStruct((2, *image), jnp.float64)
-    leaves = jax.tree.leaves(jax.eval_shape(backward, cost.shapes(net, image), images))
+    leaves = jax.tree.leaves(jax.eval_shape(backward, complexity.shapes(net, image), images))
     maps = [leaf.shape for leaf in leaves if leaf.ndim == 4 and leaf.shape[0] == 2]
     return sum(map(math.prod, maps))
 
@@ -452,19 +452,19 @@ def test_memory_grows_with_the_layers_and_not_with_their_square(float64):
 def test_rectifiers_and_gates_hold_for_layers():
     """A slope behind every norm; squeeze and excitation on what a layer adds."""
     spec, image = densenet(10, growth=4), (8, 8, 3)
-    usual = cost.num_params(spec.build(), image)
+    usual = complexity.num_params(spec.build(), image)
     layers = LayersSpec(act=PRelu("layer"))
     sloped = dataclasses.replace(spec, layers=layers).build()
-    assert cost.num_params(sloped, image) == usual + 10 - 1  # norms: all but the stem's
+    assert complexity.num_params(sloped, image) == usual + 10 - 1  # norms: all but the stem's
     gated = densenet(10, growth=4, gate=SE(2)).build()
-    assert cost.num_params(gated, image) == usual + 6 * (4 * 2 + 2 + 2 * 4 + 4)
+    assert complexity.num_params(gated, image) == usual + 6 * (4 * 2 + 2 + 2 * 4 + 4)
 
 
 def test_first_layer_of_another_kind():
     """Min-Nets change the first layer of each block (Gruening & Barth 2021)."""
     first = UnitSpec(BOTTLENECK, FULL_PRE, "B")
     spec = own(Block(2, 4, AFTER, first=first), stem=Stem(steps=()))
-    params = cost.shapes(spec.build(), (8, 8, 3))["params"]["block1"]
+    params = complexity.shapes(spec.build(), (8, 8, 3))["params"]["block1"]
     assert "shortcut_conv" in params["layer1"] and "conv2" in params["layer1"]["branch"]
     assert params["layer2"]["branch"].keys() == {"conv1", "norm_1"}
 
@@ -496,7 +496,7 @@ REFUSED = {
         densenet(40, dropout=0.2), layers=LayersSpec(operator=Ghost())
     ),
     "multiplier=0.5: must be at least 1": lambda: Harmonic(0.5),
-    "maps of 1x1 are left to halve": lambda: cost.shapes(
+    "maps of 1x1 are left to halve": lambda: complexity.shapes(
         threshnet(79).build(), (16, 16, 3)
     ),
 }

@@ -14,7 +14,7 @@ from resnet_jax.analysis.audit_values import Row
 from resnet_jax.config import build
 from resnet_jax.config import experiment_file as claim
 from resnet_jax.config.resolve import configured, unknown, validated
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.paths import flat
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
@@ -79,7 +79,7 @@ def classes_of(config):
 
 @functools.lru_cache
 def parts(spec, channels):
-    return cost.parts(spec.build(), (32, 32, channels))
+    return complexity.parts(spec.build(), (32, 32, channels))
 
 
 def test_the_seven_are_there():

@@ -14,7 +14,7 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
@@ -62,9 +62,9 @@ ROWS = [  # name, network, parameters, multiply-adds
 def test_parameters_and_multiply_adds(row):
     _, spec, params, macs = row
     net = spec.build()
-    known = cost.shapes(net, IMAGE)
-    assert ghost_reference.same(cost.parts_of(known["params"]).params, params)
-    assert ghost_reference.same(cost.multiply_adds(net, IMAGE, variables=known), macs)
+    known = complexity.shapes(net, IMAGE)
+    assert ghost_reference.same(complexity.parts_of(known["params"]).params, params)
+    assert ghost_reference.same(complexity.multiply_adds(net, IMAGE, variables=known), macs)
 
 
 @pytest.mark.parametrize("variant", ["3.2GF", "4.0GF", "8.0GF", "16GF"])
@@ -84,7 +84,7 @@ def test_intrinsic_channels_of_regnetx_3_2():
 
 def test_only_long_stages_behind_the_first_have_ghosts():
     spec = ResNetSpec(depths=(3, 2, 3), widths=(8, 8, 8), ghosts=GGhost())
-    params = cost.shapes(spec.build(), (32, 32, 3))["params"]
+    params = complexity.shapes(spec.build(), (32, 32, 3))["params"]
     whole, ghosted = {"first", "rest"}, {
         "first", "rest", "last", "cheap_conv", "norm_cheap", "mix_conv1", "mix_conv2",
         "norm_mix_1", "norm_mix_2",

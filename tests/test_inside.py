@@ -13,7 +13,7 @@ import runs
 from resnet_jax import saliency as inside
 from resnet_jax.analysis.saliency import Switched, class_maps, traced_back
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import Elu, PRelu, Relu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.layers.pyramid import SPP
@@ -38,7 +38,7 @@ TINY = PlainSpec(
 def example(spec, size=6, images=2):
     """Made-up variables, and images; under float64."""
     generator = np.random.default_rng(3)
-    variables = reference.draw(cost.shapes(spec.build(), (size, size, 3)), generator)
+    variables = reference.draw(complexity.shapes(spec.build(), (size, size, 3)), generator)
     x = generator.normal(size=(images, size, size, 3))
     return jax.tree.map(jnp.asarray, variables), jnp.asarray(x)
 
@@ -202,7 +202,7 @@ MAPPED = {
 def test_the_mean_of_a_map_is_the_logit(name, float64):
     spec = replaced(MAPPED[name], {"layers.dtype": "float64"})
     net, size = spec.build(), (8, 14, 8)[: spec.layers.rank]
-    shapes, generator = cost.shapes(net, (*size, 3)), np.random.default_rng(2)
+    shapes, generator = complexity.shapes(net, (*size, 3)), np.random.default_rng(2)
     variables = jax.tree.map(jnp.asarray, reference.draw(shapes, generator))
     images = jnp.asarray(generator.normal(size=(2, *size, 3)))
     maps = class_maps(spec, variables, images)

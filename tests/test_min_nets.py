@@ -10,7 +10,7 @@ import pytest
 import reference_nd as nd
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import Layers, LayersSpec
 from resnet_jax.models.units.branch import BASIC
@@ -51,7 +51,7 @@ COUNTS = [
 @pytest.mark.parametrize("row", COUNTS, ids=lambda row: row[0])
 def test_published_parameters(row):
     _, spec, params = row
-    assert cost.num_params(spec.build(), (32, 32, 3)) == params
+    assert complexity.num_params(spec.build(), (32, 32, 3)) == params
 
 
 def test_published_tables_hold_the_same_nets():
@@ -211,4 +211,4 @@ def test_illegal_nets_are_refused():
     with pytest.raises(ConfigError, match=r"expansion=0.0: must be positive"):
         Min(expansion=0.0)
     with pytest.raises(ConfigError, match="instance norm of maps of one pixel"):
-        cost.num_params(min_net(8).build(), (4, 4, 3))
+        complexity.num_params(min_net(8).build(), (4, 4, 3))

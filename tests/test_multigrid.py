@@ -10,7 +10,7 @@ import pytest
 import reference_nd as nd
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.units.branch import BASIC
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("float64")
 def test_parameters_and_multiply_adds():
     """Derived from the released code: groups of 32, coarsest below 32, 10 classes."""
     net, image = mgic_net(34).build(), (32, 32, 3)
-    assert cost.num_params(net, image) == 4_414_154
-    assert f"{cost.multiply_adds(net, image) / 1e6:.1f} M" == "482.9 M"
+    assert complexity.num_params(net, image) == 4_414_154
+    assert f"{complexity.multiply_adds(net, image) / 1e6:.1f} M" == "482.9 M"
     resnet = mgic_net(34, branch=BASIC).build()
-    assert f"{cost.num_params(resnet, image) / 1e6:.1f} M" == "21.3 M"
+    assert f"{complexity.num_params(resnet, image) / 1e6:.1f} M" == "21.3 M"
 
 
 def closed_form(n, group, coarsest):
@@ -204,7 +204,7 @@ def test_cycles_mix_with_gates_and_rectifiers():
         (lambda: Multigrid().groups(33), r"group=32: 33 channels must be even"),
         (lambda: Multigrid(4).groups(14), r"group=4: 14 channels .* 3 groups"),
         (
-            lambda: cost.num_params(mgic_net(18, width=1 / 64).build(), (8, 8, 3)),
+            lambda: complexity.num_params(mgic_net(18, width=1 / 64).build(), (8, 8, 3)),
             r"group=32: 1 channels must be even",
         ),
     ],

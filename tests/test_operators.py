@@ -15,7 +15,7 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import Linear, PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.layers.operators import BWN, XNOR, Binary, Ghost, binary, sign
@@ -72,10 +72,10 @@ ROWS = [  # name, network, images, parameters, multiply-adds
 def test_parameters_and_multiply_adds(row):
     _, spec, image, params, macs = row
     net = spec.build()
-    known = cost.shapes(net, image)
-    counted = cost.parts_of(known["params"]).params
+    known = complexity.shapes(net, image)
+    counted = complexity.parts_of(known["params"]).params
     assert params is None or ghost_reference.same(counted, params)
-    counted = cost.multiply_adds(net, image, variables=known)
+    counted = complexity.multiply_adds(net, image, variables=known)
     assert ghost_reference.same(counted, macs)
 
 
@@ -85,7 +85,7 @@ def test_binary_nets_have_the_parameters_of_plain_ones(operator, depth):
     """Names and shapes too: the real-valued weights are what is trained and kept."""
     spec = cifar_resnet(depth, order=FULL_PRE)
     one, other = (
-        cost.shapes(net.build(), CIFAR) for net in (spec, having(operator, spec))
+        complexity.shapes(net.build(), CIFAR) for net in (spec, having(operator, spec))
     )
     assert jax.tree.leaves_with_path(one) == jax.tree.leaves_with_path(other)
 
@@ -94,7 +94,7 @@ def test_what_an_operator_leaves_as_it_is():
     """Stem, gates, classifier; and, for a Ghost module, depthwise convolutions."""
     unit = UnitSpec(B((1, 3), cardinality=8), join=Gated("both"), gate=SE(4))
     spec = ResNetSpec(depths=(1, 1), widths=(8, 12), stem_width=8, unit=unit)
-    params = cost.shapes(having(Ghost(), spec).build(), CIFAR)["params"]
+    params = complexity.shapes(having(Ghost(), spec).build(), CIFAR)["params"]
     assert params["stem_conv"]["kernel"].shape == (3, 3, 3, 8)
     assert params["head"]["kernel"].shape == (12, 10)
     first = params["stage2"]["first"]
@@ -104,7 +104,7 @@ def test_what_an_operator_leaves_as_it_is():
     spec = ResNetSpec(
         depths=(1,), widths=(8,), stem_width=8, unit=UnitSpec(B((1, 3, 1), 1.0, 8))
     )
-    branch = cost.shapes(having(Ghost(), spec).build(), CIFAR)["params"]["stage1"]
+    branch = complexity.shapes(having(Ghost(), spec).build(), CIFAR)["params"]["stage1"]
     branch = branch["first"]["branch"]
     assert branch["conv2"]["kernel"].shape == (3, 3, 1, 8)
     assert {name for name in branch if "conv2" in name} == {"conv2"}
@@ -124,7 +124,7 @@ SPEC = ResNetSpec(
 def compare(spec, **expected):
     """Logits and running statistics, at test and in training."""
     net, generator = spec.build(), np.random.default_rng(0)
-    variables = reference.draw(cost.shapes(net, (8, 8, 3)), generator)
+    variables = reference.draw(complexity.shapes(net, (8, 8, 3)), generator)
     images = generator.normal(size=(3, 8, 8, 3))
     for train in (False, True):
         with jax.disable_jit():
@@ -439,4 +439,4 @@ def test_groups_must_divide_the_intrinsic_maps():
     spec = ResNetSpec(depths=(1,), widths=(16,), unit=unit)
     message = r"ghost_ratio=3: leaves 3 intrinsic maps of 8 in conv2; its 4 groups"
     with pytest.raises(ConfigError, match=message):
-        cost.shapes(having(Ghost(3), spec).build(), CIFAR)
+        complexity.shapes(having(Ghost(3), spec).build(), CIFAR)

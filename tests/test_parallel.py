@@ -15,9 +15,11 @@ import pytest
 import tinytask
 
 from resnet_jax.data.sources.records import Records
-from resnet_jax.data.sources.tfds import Source
+from resnet_jax.data.sources.tfds import TfdsSource
+from resnet_jax.data.sources.tfrecord import TFRecords
 from resnet_jax.train import program as parallel
 from resnet_jax.train import run as experiment
+from resnet_jax.train.evaluate import evaluations
 from resnet_jax.train.step import StepSpec, example_sums
 
 EXACT = {"train.dtype": "float64"}
@@ -166,7 +168,7 @@ def test_order_and_augmentation_know_no_devices():
         where = opening.devices
         program = parallel.compiled(task, StepSpec(), spmd="jit", devices=where)
         data = where.copied(opening.feeds.resident["train"])
-        feeds = opening.feeds.train()(5, 3)
+        feeds = opening.feeds.train_batches()(5, 3)
         for step in range(3):
             feed = where.spread({k: x[step] for k, x in feeds.items()}, axis=0)
             pictures.append(np.asarray(program.statistics({}, data, feed, step)))
@@ -189,17 +191,17 @@ def test_initial_states_are_equal_on_one_and_two_devices():
 def test_evaluation_counts_each_example_once():
     """64 images in batches of 24: the last one is mostly padding."""
     net = tinytask.trainer(EXACT | {"data.batch_size": 24}, count=2, units=1)
-    source = Source(
+    source = TfdsSource(
         name="random", version="1", split="test", num_classes=10,
         image_shape=(8, 8, 1), description="", start=0, length=64,
-        records=Records("test", (), (), None),
+        records=Records("test", (), (), TFRecords((), ())),
     )  # fmt: skip
     feeds = dataclasses.replace(
         net.opening.feeds,
         splits={"test": source},
         resident={"test": net.opening.feeds.resident["train"]},
     )
-    evaluate = feeds.evaluations(net.program, {"test": net.data})
+    evaluate = evaluations(feeds, net.program, {"test": net.data})
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
     found = evaluate(variables)
     images = net.opening.feeds.preprocess(None, feeds.resident["test"], train=False)

@@ -12,7 +12,7 @@ import pytest
 import reference
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.layers.pyramid import SPP
@@ -112,9 +112,9 @@ def test_parameters_and_multiply_adds(row):
     _, spec, params, macs, image = row
     net = spec.build()
     if params is not None:
-        assert cost.num_params(net, image) == params
+        assert complexity.num_params(net, image) == params
     if macs is not None:
-        assert agree(cost.multiply_adds(net, image), macs)
+        assert agree(complexity.multiply_adds(net, image), macs)
 
 
 def agree(count, published):
@@ -143,14 +143,14 @@ CONVOLUTIONS = [
 def test_convolutions_alone(row):
     _, spec, params, macs = row
     net, image = spec.build(), (224, 224, 3)
-    tree = cost.shapes(net, image)["params"]
+    tree = complexity.shapes(net, image)["params"]
     fcs = [layer for name, layer in tree.items() if name in ("fc1", "fc2", "head")]
     products = sum(math.prod(layer["kernel"].shape) for layer in fcs)
     others = sum(layer["bias"].size for layer in fcs) + products
     if params is not None:
-        assert cost.num_params(net, image) - others == params
+        assert complexity.num_params(net, image) - others == params
     if macs is not None:
-        assert agree(cost.multiply_adds(net, image) - products, macs)
+        assert agree(complexity.multiply_adds(net, image) - products, macs)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_sizes_of_maps(name):
             return iter(records.items())
 
     traced = Traced(records=spec.records, layers=spec.layers)
-    cost.shapes(traced.build(), (size, size, 3))
+    complexity.shapes(traced.build(), (size, size, 3))
     assert {name: found[name] for name in expected} == expected
 
 
@@ -278,7 +278,7 @@ EVERY = PlainSpec(
 def example(spec, *size):
     generator = np.random.default_rng(0)
     image = (*size, 3)
-    variables = reference.draw(cost.shapes(spec.build(), image), generator)
+    variables = reference.draw(complexity.shapes(spec.build(), image), generator)
     variables = jax.tree.map(jnp.asarray, variables)
     return variables, generator.normal(size=(2, *image))
 
@@ -381,7 +381,7 @@ def test_an_operator_replaces_every_convolution_the_first_too():
     operator = Halved()
     spec = vgg(16, size="cifar")
     layers = dataclasses.replace(spec.layers, operator=operator)
-    params = cost.shapes(dataclasses.replace(spec, layers=layers).build(), (32, 32, 3))[
+    params = complexity.shapes(dataclasses.replace(spec, layers=layers).build(), (32, 32, 3))[
         "params"
     ]
     widths = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
@@ -394,7 +394,7 @@ def test_an_operator_replaces_every_convolution_the_first_too():
 
 
 def test_widths_and_classes():
-    params = cost.shapes(classes(nin(width=0.25), 7).build(), (32, 32, 3))["params"]
+    params = complexity.shapes(classes(nin(width=0.25), 7).build(), (32, 32, 3))["params"]
     shapes = {name: leaf["kernel"].shape for name, leaf in params.items()
               if "conv" in name}  # fmt: skip
     assert shapes["conv1"] == (5, 5, 3, 48) and shapes["conv3"] == (1, 1, 40, 24)
@@ -455,14 +455,14 @@ def test_numbers_that_are_no_net(make, complaint):
 )
 def test_images_that_are_too_small_are_refused_on_shapes(spec, image, complaint):
     with pytest.raises(ConfigError, match=complaint):
-        cost.num_params(spec.build(), (*image, 3))
+        complexity.num_params(spec.build(), (*image, 3))
 
 
 def test_a_pyramid_takes_images_of_any_size():
     """SPP-net's two sizes: equal parameters at 180 and 224 pixels; without it not."""
     counts = {
         levels: {
-            cost.num_params(spp_net(levels=levels).build(), (size, size, 3))
+            complexity.num_params(spp_net(levels=levels).build(), (size, size, 3))
             for size in (180, 224)
         }
         for levels in ((), (1, 2, 3, 6))

@@ -17,7 +17,7 @@ from resnet_jax import probe
 from resnet_jax.analysis import init_statistics as signals
 from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers import batchnorm
 from resnet_jax.models.layers.activations import PRelu, Relu
 from resnet_jax.models.layers.initializers import InitSpec
@@ -61,7 +61,7 @@ def layers(folder):
 def begun(net):
     """A start with He's variance, drawn by NumPy: nothing to compile."""
     rng = np.random.default_rng(0)
-    shapes = flatten_dict(cost.shapes(net.build(), (8, 8, 1)))
+    shapes = flatten_dict(complexity.shapes(net.build(), (8, 8, 1)))
 
     def drawn(path, leaf):
         if path[-1] == "kernel":
@@ -420,7 +420,7 @@ def test_help_explains_the_command(capsys):
 def test_depth_of_plain_nets(depth, units):
     net = resnets.plain(depth, width=2.0, shortcut="none")
     assert net.depths == units and net.widths == (32, 64, 128)
-    assert cost.parts(net.build(), (8, 8, 1)).weighted_layers == depth
+    assert complexity.parts(net.build(), (8, 8, 1)).weighted_layers == depth
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import tinytask
 
 from resnet_jax import main
 from resnet_jax.config.resolve import configured, validated
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.train import experiment as opening
 from resnet_jax.train import peaks
 from resnet_jax.train import run as experiment
@@ -101,7 +101,7 @@ def test_the_peak_of_all_devices(monkeypatch):
     made = tinytask.opened({}, count=2)
     assert made.peak() is None  # of a CPU
     monkeypatch.setattr(opening.peaks, "peak", lambda kind, *, dtype: 1e12)
-    macs = cost.multiply_adds(made.net.build(), made.feeds.image_shape)
+    macs = complexity.multiply_adds(made.net.build(), made.feeds.image_shape)
     assert made.peak() == pytest.approx(2e12 / 6 / macs)
 
 

@@ -10,7 +10,7 @@ import math
 import jax
 import pytest
 
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
@@ -214,29 +214,29 @@ ROWS += [(*row, (224, 224, 3)) for row in IMAGENET]
 def test_parameters_and_multiply_adds(row):
     _, spec, params, macs, image = row
     net = spec.build()
-    assert cost.num_params(net, image) == params
+    assert complexity.num_params(net, image) == params
     if isinstance(macs, str):
         digits = len(macs.removesuffix(" G").partition(".")[2])
-        assert f"{cost.multiply_adds(net, image) / 1e9:.{digits}f} G" == macs
+        assert f"{complexity.multiply_adds(net, image) / 1e9:.{digits}f} G" == macs
     elif macs is not None:
-        assert cost.multiply_adds(net, image) == macs
+        assert complexity.multiply_adds(net, image) == macs
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 7, 9, 18, 200])
 def test_closed_form_of_6n_plus_2(n):
     net = cifar(6 * n + 2, shortcut="A").build()
-    assert cost.num_params(net, (32, 32, 3)) == 97_216 * n - 21_926
+    assert complexity.num_params(net, (32, 32, 3)) == 97_216 * n - 21_926
 
 
 @pytest.mark.parametrize("n", [1, 3, 18, 111])
 def test_closed_form_of_9n_plus_2(n):
     net = preact(9 * n + 2).build()
-    assert cost.num_params(net, (32, 32, 3)) == 92_736 * n + 34_010
+    assert complexity.num_params(net, (32, 32, 3)) == 92_736 * n + 34_010
 
 
 def count(spec, image, names):
     """Parameters whose path ends with one of the names."""
-    params = cost.shapes(spec.build(), image)["params"]
+    params = complexity.shapes(spec.build(), image)["params"]
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return sum(
         math.prod(leaf.shape)
@@ -248,7 +248,7 @@ def count(spec, image, names):
 def test_preact_1001_without_norms_is_the_papers_10_2m():
     spec = preact(1001)
     norms = count(spec, (32, 32, 3), ("norm_",))
-    assert cost.num_params(spec.build(), (32, 32, 3)) - norms == 10_178_490
+    assert complexity.num_params(spec.build(), (32, 32, 3)) - norms == 10_178_490
 
 
 def test_squeeze_and_excitation_adds_two_over_r_sums():
@@ -272,7 +272,7 @@ ORDERS = {
 def test_orders_are_the_same_parts(order):
     """He et al. 2016b, Table 2: with shortcut A no order costs or saves a parameter."""
     net = cifar(110, shortcut="A", order=ORDERS[order]).build()
-    assert cost.num_params(net, (32, 32, 3)) == 1_727_962
+    assert complexity.num_params(net, (32, 32, 3)) == 1_727_962
 
 
 @pytest.mark.parametrize("order", [ORIGINAL, FULL_PRE], ids=["original", "pre"])
@@ -280,7 +280,7 @@ def test_single_convolution_units(order):
     """He et al. 2016b, Table 3: 108 units of one convolution."""
     spec = cifar(110, branch=SINGLE, shortcut="A", order=order)
     assert sum(spec.depths) == 108
-    assert cost.num_params(spec.build(), (32, 32, 3)) == 1_727_962
+    assert complexity.num_params(spec.build(), (32, 32, 3)) == 1_727_962
 
 
 @pytest.mark.parametrize("sharing", ["channel", "layer"])
@@ -290,4 +290,4 @@ def test_slopes_of_prelu(sharing):
     act = LayersSpec(act=PRelu(sharing))
     net = dataclasses.replace(spec, layers=act).build()
     slopes = 16 + 3 * 2 * (16 + 32 + 64) if sharing == "channel" else 19
-    assert cost.num_params(net, (32, 32, 3)) == 269_722 + slopes
+    assert complexity.num_params(net, (32, 32, 3)) == 269_722 + slopes

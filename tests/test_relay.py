@@ -14,7 +14,7 @@ import tinytask
 from resnet_jax.config import build
 from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.dropout import Dropout
 from resnet_jax.models.layers.layers import LayersSpec
@@ -203,7 +203,7 @@ def test_pools_end_the_stages_of_plain_nets(net, stages):
 def test_parameters_of_a_plain_nets_relays_by_kind():
     """fc1, its slopes and the head once more, on 5 channels, and norms nowhere."""
     net, plain = (dataclasses.replace(PLAIN, relays=r) for r in ((Relay(2),), ()))
-    more, fewer = (cost.parts(spec.build(), (8, 8, 1)) for spec in (net, plain))
+    more, fewer = (complexity.parts(spec.build(), (8, 8, 1)) for spec in (net, plain))
     assert more.fc - fewer.fc == 5 * 7 + 7 + 7 * 10 + 10
     assert more.slopes - fewer.slopes == 7
     assert dataclasses.replace(more, fc=fewer.fc, slopes=fewer.slopes) == fewer
@@ -259,10 +259,10 @@ def test_what_is_initialised_is_as_without_relays():
 def test_relays_cost_nothing_at_test():
     net, plain = (dataclasses.replace(NET, relays=r).build() for r in (CHAIN, ()))
     image = (8, 8, 1)
-    assert cost.multiply_adds(net, image) == cost.multiply_adds(plain, image)
+    assert complexity.multiply_adds(net, image) == complexity.multiply_adds(plain, image)
     # a norm, slopes and a classifier of 4 and of 6 channels
     more = 3 * 4 + 4 * 10 + 10 + 3 * 6 + 6 * 10 + 10
-    assert cost.num_params(net, image) == cost.num_params(plain, image) + more
+    assert complexity.num_params(net, image) == complexity.num_params(plain, image) + more
 
 
 def test_a_signal_that_is_cut_is_not_computed():

@@ -1,5 +1,7 @@
 """Published numbers: complete, consistent with each other, honest about certainty."""
 
+import re
+
 import pytest
 
 from resnet_jax import papers as paper
@@ -80,6 +82,26 @@ def test_every_value_says_something_and_where_it_is_from():
         assert (cell.mean is None) == (cell.std is None)
         if cell.top1_err is not None and cell.top5_err is not None:
             assert cell.top5_err < cell.top1_err
+
+
+VIEWS = {  # found in the text of a protocol; the first that fits
+    "other": "JPEG|dense|BinaryConnect|SVHN",
+    "10crop": "10-crop|10-view",
+    "dense": r"fully convolutional, \{224,256,384,480,640\}",
+    "320crop": "single crop 320",
+    "299crop": "single crop 299",
+    "clips": "over clips",
+    "ensemble": "ensemble",
+    "1crop": r"one (32x32 )?view|(single|centre) crop( 224)?|one crop",
+}
+
+
+def test_views_are_those_of_the_protocol():
+    for key, cell in paper.VALUES.items():
+        fits = (
+            views for views, text in VIEWS.items() if re.search(text, cell.protocol)
+        )
+        assert cell.views == next(fits), key
 
 
 def test_numbers_that_two_tables_share_agree():

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from test_report import EXPERIMENT, build, call, log_row, made, refused, seed, write_log
 
 from resnet_jax import papers as paper
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models import inspect as calls
 from resnet_jax.models.layers.activations import PRelu, Relu
 from resnet_jax.models.layers.layers import LayersSpec
@@ -50,7 +50,7 @@ ORDER = [
 
 def filled(spec, value):
     """Parameters of a net, every leaf made by value(path, shape)."""
-    shapes = flatten_dict(cost.shapes(spec.build(), IMAGE)["params"])
+    shapes = flatten_dict(complexity.shapes(spec.build(), IMAGE)["params"])
     return unflatten_dict({k: value(k, leaf.shape) for k, leaf in shapes.items()})
 
 

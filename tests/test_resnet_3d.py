@@ -8,7 +8,7 @@ import pytest
 import reference_nd as nd
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.units.branch import BASIC
 from resnet_jax.models.units.shortcut import Dropped
@@ -42,10 +42,10 @@ def test_parameters_and_multiply_adds(row):
     """Hara et al. 2018, on 16 frames of 112x112."""
     _, spec, params, macs = row
     net, clip = spec.build(), (16, 112, 112, 3)
-    known = cost.shapes(net, clip)
-    assert cost.parts_of(known["params"]).params == params
+    known = complexity.shapes(net, clip)
+    assert complexity.parts_of(known["params"]).params == params
     if macs is not None:
-        counted = cost.multiply_adds(net, clip, variables=known)
+        counted = complexity.multiply_adds(net, clip, variables=known)
         assert f"{counted / 1e9:.2f} G" == macs
 
 
@@ -166,7 +166,7 @@ TOO_SMALL = [
 @pytest.mark.parametrize("spec, clip, message", TOO_SMALL)
 def test_clips_shorter_than_the_net_needs(spec, clip, message):
     with pytest.raises(ConfigError, match=message):
-        cost.shapes(spec.build(), clip)
+        complexity.shapes(spec.build(), clip)
 
 
 def test_the_least_clip_is_halved_to_one_point():
@@ -175,7 +175,7 @@ def test_the_least_clip_is_halved_to_one_point():
     for frames in (9, 8):
         sizes.append([n := frames] + [n := -(-n // 2) for _ in range(4)])
     assert sizes == [[9, 5, 3, 2, 1], [8, 4, 2, 1, 1]]
-    shapes = cost.shapes(resnet_3d(18, width=1 / 16).build(), (9, 17, 17, 3))
+    shapes = complexity.shapes(resnet_3d(18, width=1 / 16).build(), (9, 17, 17, 3))
     assert set(shapes["params"]) > {"stage4", "head"}
 
 
@@ -183,7 +183,7 @@ def test_the_least_clip_is_halved_to_one_point():
 def test_images_are_no_clips(rank):
     spec = dataclasses.replace(resnet_3d(18), layers=LayersSpec(rank=rank))
     with pytest.raises(ConfigError, match=r"takes clips .* not images"):
-        cost.shapes(spec.build(), (112, 112, 3))
+        complexity.shapes(spec.build(), (112, 112, 3))
 
 
 def test_depths_are_those_of_the_paper():

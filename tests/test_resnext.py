@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.units.branch import BOTTLENECK_3X3, B
 from resnet_jax.models.units.unit import ResidualUnit, UnitSpec
@@ -90,7 +90,7 @@ def test_templates_cost_the_same(groups, width, products):
     grouped = dataclasses.replace(
         BOTTLENECK_3X3, inner=groups * width / 256, cardinality=groups
     )
-    assert cost.multiply_adds(One(grouped), (1, 1, 256)) == products
+    assert complexity.multiply_adds(One(grouped), (1, 1, 256)) == products
 
 
 class One(nn.Module):

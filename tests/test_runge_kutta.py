@@ -11,7 +11,7 @@ import pytest
 import reference_nd as nd
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.rkcnn import RKCNNSpec
@@ -47,20 +47,20 @@ def test_parameters_and_multiply_adds(row):
     """1.129 G in the notes on the released code."""
     _, spec, classes, params, macs = row
     net = dataclasses.replace(spec, num_classes=classes).build()
-    assert cost.num_params(net, (32, 32, 3)) == params
-    assert f"{cost.multiply_adds(net, (32, 32, 3)) / 1e6:.1f} M" == macs
+    assert complexity.num_params(net, (32, 32, 3)) == params
+    assert f"{complexity.multiply_adds(net, (32, 32, 3)) / 1e6:.1f} M" == macs
 
 
 def test_shared_weights_are_those_of_the_residual_net():
     image = (32, 32, 3)
     for order in (ORIGINAL, FULL_PRE):
-        resnet = cost.num_params(cifar_resnet(20, order=order).build(), image)
-        assert cost.num_params(rk_resnet(20, order=order).build(), image) == resnet
+        resnet = complexity.num_params(cifar_resnet(20, order=order).build(), image)
+        assert complexity.num_params(rk_resnet(20, order=order).build(), image) == resnet
     own = rk_resnet(20, branch=RungeKutta(weights="own"))
     # six units of two 3x3 convolutions and norms, three more times
     more = 3 * sum(2 * (18 * c * c + 4 * c) for c in (16, 32, 64))
-    resnet = cost.num_params(cifar_resnet(20).build(), image)
-    assert cost.num_params(own.build(), image) == resnet + more
+    resnet = complexity.num_params(cifar_resnet(20).build(), image)
+    assert complexity.num_params(own.build(), image) == resnet + more
 
 
 # ---------------------------------------------------------------- tableaux

@@ -17,7 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from resnet_jax import cli, evaluate
 from resnet_jax.config.resolve import configured, validated
-from resnet_jax.data import pipeline as feeds
+from resnet_jax.data.pipeline import Pipeline, open_pipeline
 from resnet_jax.errors import CheckpointError, ConfigError, DivergedError, Preempted
 from resnet_jax.main import default_folder
 from resnet_jax.paths import flat, replaced
@@ -164,11 +164,11 @@ def test_states_are_split_and_joined_unchanged(float64):
 @pytest.mark.parametrize("feed", ["resident", "streaming"])
 def test_every_seed_has_an_order_of_its_own(feed, shop):
     config = made(shop, {"data.feed": feed, "train.seeds": (4, 1)})
-    together = feeds.open_feeds(config)
-    batches = together.train()(22, 2)  # the second of them is of the next epoch
+    together = open_pipeline(config)
+    batches = together.train_batches()(22, 2)  # the second of them is of the next epoch
     for i, seed in enumerate((4, 1)):
         one = replaced(config, {"train.seeds": (), "seed": seed})
-        alone = feeds.open_feeds(one).train()(22, 2)
+        alone = open_pipeline(one).train_batches()(22, 2)
         assert batches.keys() == alone.keys()
         for name in alone:
             np.testing.assert_array_equal(batches[name][i], alone[name])
@@ -385,10 +385,10 @@ def test_the_step_that_all_have(kept, step):
 
 def test_sigterm_saves_every_run(shop, together, tmp_path, monkeypatch):
     config = made(shop, FIELDS | {"train.seeds": SEEDS})
-    read = feeds.Feeds.train
+    read = Pipeline.train_batches
 
-    def stopped(self):
-        feed = read(self)
+    def stopped(self, *place):
+        feed = read(self, *place)
 
         def told(step, k):
             if step == 3:
@@ -398,7 +398,7 @@ def test_sigterm_saves_every_run(shop, together, tmp_path, monkeypatch):
         return told
 
     with monkeypatch.context() as patch, pytest.raises(Preempted, match="step=4: "):
-        patch.setattr(feeds.Feeds, "train", stopped)
+        patch.setattr(Pipeline, "train_batches", stopped)
         train(config, tmp_path)
     for seed in SEEDS:
         assert runs.steps(tmp_path / f"seed{seed}") == [3, 4]

@@ -13,7 +13,8 @@ import runs
 import tinytask
 
 from resnet_jax.config.resolve import configured, validated
-from resnet_jax.data import pipeline as feeds
+from resnet_jax.data.pipeline import Pipeline
+from resnet_jax.data.preprocessing import scaled_shape
 from resnet_jax.errors import CheckpointError, ConfigError, Preempted
 from resnet_jax.runs.compatibility import refuse_other_config
 from resnet_jax.sweep import estimate
@@ -98,7 +99,7 @@ def test_no_call_crosses_an_epoch():
     ],
 )
 def test_the_shorter_side_is_scaled(shape, size, expected):
-    assert feeds.scaled_shape(shape, size) == expected
+    assert scaled_shape(shape, size) == expected
 
 
 # Values
@@ -150,7 +151,7 @@ def test_a_step_at_a_size_is_one_on_images_of_that_size(size, spmd):
 
 def test_images_that_are_evaluated_keep_their_size(shop):
     opened = experiment.prepare(made(shop))
-    preprocess = opened.feeds.scaled(6)
+    preprocess = opened.feeds.preprocess_at(6)
     batch = {"image": np.ones((2, 8, 8, 1), np.uint8), "row": np.arange(2)}
     key = jax.random.key(0)
     assert preprocess(key, batch, train=True).shape == (2, 6, 6, 1)
@@ -208,10 +209,10 @@ def test_a_pyramid_trains_at_two_sizes(shop, tmp_path):
 def test_a_run_stopped_within_an_epoch_ends_as_one_that_was_not(
     step, shop, whole, tmp_path, monkeypatch
 ):
-    read = feeds.Feeds.train
+    read = Pipeline.train_batches
 
-    def stopped(self):
-        feed = read(self)
+    def stopped(self, *place):
+        feed = read(self, *place)
 
         def told(at, k):
             if at == step - 1:
@@ -221,7 +222,7 @@ def test_a_run_stopped_within_an_epoch_ends_as_one_that_was_not(
         return told
 
     with monkeypatch.context() as patch, pytest.raises(Preempted, match=f"step={step}"):
-        patch.setattr(feeds.Feeds, "train", stopped)
+        patch.setattr(Pipeline, "train_batches", stopped)
         train(made(shop), tmp_path)
     assert runs.steps(tmp_path)[-1] == step
     train(made(shop), tmp_path)

@@ -15,7 +15,7 @@ from resnet_jax.config import build
 from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
 from resnet_jax.main import main
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.layers import Layers, LayersSpec
 from resnet_jax.models.layers.pyramid import SPP, on_map, regions
 from resnet_jax.models.nets.resnet import ResNetSpec
@@ -123,7 +123,7 @@ def test_a_head_of_any_net(rank):
     net = dataclasses.replace(NET, head=head, layers=LayersSpec(rank=rank)).build()
     for size in (6, 9):  # one net for images of any size
         image = (*(size, size + 1, size + 2)[:rank], 3)
-        params = cost.shapes(net, image)["params"]
+        params = complexity.shapes(net, image)["params"]
         assert params["fc1"]["kernel"].shape == (8 * (1 + 2**rank), 6)
 
 
@@ -133,8 +133,8 @@ def test_a_level_larger_than_the_map_is_refused_on_shapes():
         r"levels=\(1, 2, 4\): 4 bins an axis do not fit a map of 4x3; take smaller"
     )
     with pytest.raises(ConfigError, match=message):
-        cost.num_params(net, (8, 6, 3))
-    assert cost.num_params(net, (8, 8, 3))
+        complexity.num_params(net, (8, 6, 3))
+    assert complexity.num_params(net, (8, 8, 3))
 
 
 @pytest.mark.parametrize("levels", [(), (0, 1), (3, -1)])
@@ -202,7 +202,7 @@ def test_levels_make_a_pyramid_of_the_last_map():
     ],
 )  # fmt: skip
 def test_levels_of_any_net_that_pools(name, model, image, kernel):
-    params = cost.shapes(named(name, levels=(1, 2), **model).build(), image)["params"]
+    params = complexity.shapes(named(name, levels=(1, 2), **model).build(), image)["params"]
     first = params.get("fc1", params["head"])
     assert first["kernel"].shape == kernel
 

@@ -160,7 +160,7 @@ def test_batchnorm_sees_one_part_at_a_time(float64):
     def dealt(step, k):
         return {
             name: np.concatenate([x[:, i::4] for i in range(4)], axis=1)
-            for name, x in whole.opening.feeds.train()(step, k).items()
+            for name, x in whole.opening.feeds.train_batches()(step, k).items()
         }
 
     object.__setattr__(whole, "feeds", dealt)

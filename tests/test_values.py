@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import Elu, LeakyRelu, PRelu, RRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
@@ -60,7 +60,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def example(spec, seed=0, *, size=8):
     """A net, made-up variables, and images."""
     net, generator = spec.build(), np.random.default_rng(seed)
-    shapes = cost.shapes(net, (size, size, 3))
+    shapes = complexity.shapes(net, (size, size, 3))
     variables = reference.draw(shapes, generator)
     return net, variables, generator.normal(size=(3, size, size, 3))
 

@@ -12,7 +12,7 @@ from jax.sharding import AxisType
 from resnet_jax.config import build
 from resnet_jax.config.resolve import configured, validated
 from resnet_jax.data.augment import standard as augment
-from resnet_jax.data.pipeline import Feeds
+from resnet_jax.data.pipeline import Pipeline
 from resnet_jax.paths import replaced
 from resnet_jax.train import program as parallel
 from resnet_jax.train import run as experiment
@@ -61,7 +61,7 @@ def opened(changes, *, count=1, units=2):
     net = build.network(config, num_classes=10, devices=count, axis_name=axis_name)
     arrays = images()
     spec = augment.preset(config.data.augment)
-    feeds = Feeds(
+    feeds = Pipeline(
         config=config,
         splits={},
         resident={"train": arrays},
@@ -105,7 +105,7 @@ class Trainer:
 
     @functools.cached_property
     def feeds(self):
-        return self.opening.feeds.train()
+        return self.opening.feeds.train_batches()
 
     def run(self, steps, *, k=1, state=None):
         """(state after so many steps, k a call; what they said), as host arrays."""

@@ -7,13 +7,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from resnet_jax import cli
-from resnet_jax import papers as paper
-from resnet_jax.analysis.audit_values import UNKNOWN, Reading, Readings, Row
-from resnet_jax.errors import ConfigError
+from resnet_jax.analysis.audit_values import UNKNOWN, Resolved, Row, Values
+from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.papers import networks, recipes
 from resnet_jax.papers.facts import Fact, Facts
-from resnet_jax.paths import did_you_mean
 
 Verdict = Literal["equal", "deviates", "WRONG", "unsettled", "shown"]
 
@@ -67,110 +64,94 @@ class Audited:
         return dataclasses.asdict(self)
 
 
-def audited(reference: str, fields: Sequence[str]) -> list[Audited]:
-    """Every row of FILE, or that of FILE:ROW, with changed fields."""
-    path, _, only = reference.partition(":")
-    module = cli.definitions(path)
-    check_names(path, module)
-    if only or not module.get("ROWS"):
-        return [_audited(module, reference, only or "default", fields)]
-    return [_audited(module, f"{path}:{row}", row, fields) for row in module["ROWS"]]
-
-
-def check_names(path: str, module: Mapping[str, Any]) -> None:
-    """ConfigError for a row that is spoken of and does not exist."""
-    rows = list(module.get("ROWS", ()))
-    problems = []
-    for name in ("PAPER", "NETWORK", "RECIPE"):
-        keys = module.get(name, {})
-        for row in keys if isinstance(keys, Mapping) else ():
-            if row not in rows:
-                near = did_you_mean(str(row), rows)
-                problems.append(f"{path}: {name}[{row!r}]: no such row{near}")
-    if problems:
-        raise ConfigError("\n".join(problems))
+def audited(
+    experiment: ExperimentFile, only: str | None, fields: Sequence[str]
+) -> tuple[Audited, ...]:
+    """Every row of an experiment, or only one, with changed fields."""
+    rows = [only] if only or not experiment.rows else list(experiment.rows)
+    return tuple(_audited(experiment, row, fields) for row in rows)
 
 
 def _audited(
-    module: Mapping[str, Any], reference: str, name: str, fields: Sequence[str]
+    experiment: ExperimentFile, name: str | None, fields: Sequence[str]
 ) -> Audited:
-    row = Row(cli.changed(reference, fields))
-    readings = row.readings()
-    usual = Row(cli.changed(reference, [])).readings() if fields else readings
-    net, network = _network(module, name)
-    key = module.get("RECIPE")
+    row = Row(experiment.config(name, fields))
+    values = row.values()
+    usual = Row(experiment.config(name)).values() if fields else values
+    name = name or "default"
+    net, network = _network(experiment, name)
+    key = experiment.recipe
     key = key.get(name) if isinstance(key, Mapping) else key
     network = dict(network or {})
     training = recipes.recipe(key) if key else {}
     if network or training:
-        network |= networks.RECTIFIERS.get(row.config.model.act, {})
+        network |= networks.RECTIFIERS.get(row.config.model.act.name, {})
     reasons = {
-        quantity: _reason(module, reading.field, name)
-        if usual.get(quantity) == reading
+        quantity: _reason(experiment, value.field, name)
+        if usual.get(quantity) == value
         else ""
-        for quantity, reading in readings.items()
+        for quantity, value in values.items()
     }
-    lines = _lines(readings, network, training, reasons, epoch=row.steps_per_epoch)
-    lines = (*lines, *_seeds(module, name))
+    lines = _lines(values, network, training, reasons, epoch=row.steps_per_epoch)
+    lines = (*lines, *_seeds(experiment, name))
     return Audited(name=name, network=net, recipe=key, lines=lines)
 
 
-def _network(module: Mapping[str, Any], row: str) -> tuple[str | None, Facts | None]:
+def _network(experiment: ExperimentFile, row: str) -> tuple[str | None, Facts | None]:
     """Key and facts of the net that a row claims to be."""
-    if row in module.get("NETWORK", {}):
-        key = module["NETWORK"][row]
+    if row in experiment.network:
+        key = experiment.network[row]
         return key, networks.network(key)
-    cell = module.get("PAPER", {}).get(row)
+    cell = experiment.published.get(row)
     if cell is None:
         return None, None
-    cell = cell if isinstance(cell, paper.Value) else paper.value(cell)
     known = cell.key in networks.NETWORKS
     return (cell.key, networks.network(cell.key)) if known else (None, None)
 
 
-def _reason(module: Mapping[str, Any], field: str, row: str) -> str:
+def _reason(experiment: ExperimentFile, field: str, row: str) -> str:
     """What DEVIATIONS says of a field in a row."""
-    entry = module.get("DEVIATIONS", {}).get(field, "")
+    entry = experiment.deviations.get(field, "")
     if isinstance(entry, str):
         return entry
     return next((r for p, r in entry.items() if fnmatch.fnmatchcase(row, p)), "")
 
 
 def _lines(
-    readings: Readings,
+    values: Values,
     network: Facts,
     training: Facts,
     reasons: Mapping[str, str],
     *,
     epoch: float | None,
 ) -> Iterator[Line]:
-    """Lines in the order of the readings; `reasons` by quantity, `epoch` in steps.
+    """Lines in the order of the values; `reasons` by quantity, `epoch` in steps.
 
     What only nets of another form have is not compared: their form is.
     """
     # Fields that make a net another one, and whether that is wrong.
     differs = {
-        readings[quantity].field: fact.settled and not reasons[quantity]
+        values[quantity].field: fact.settled and not reasons[quantity]
         for quantity, fact in network.items()
         if quantity in COUNTED
-        and quantity in readings
+        and quantity in values
         and fact.value is not None
-        and not same(fact, readings[quantity].value, epoch=epoch)
+        and not same(fact, values[quantity].value, epoch=epoch)
     }
     facts = {**network, **training}
-    for quantity, reading in readings.items():
+    for quantity, value in values.items():
         fact = facts.get(quantity)
         if fact is None:
             if quantity in SHOWN:
-                yield _line(quantity, reading, None, "shown", "", epoch)
+                yield _line(quantity, value, None, "shown", "", epoch)
             continue
         reason = reasons[quantity]
-        verdict = judged(fact, reading.value, reason=reason, epoch=epoch)
+        verdict = judged(fact, value.value, reason=reason, epoch=epoch)
         if verdict == "WRONG" and quantity in COUNTS and differs:
             reason = f"follows from {', '.join(differs)}"
             verdict = "WRONG" if any(differs.values()) else "deviates"
         kept = reason if verdict != "equal" else ""
-        yield _line(quantity, reading, fact, verdict, kept, epoch)
+        yield _line(quantity, value, fact, verdict, kept, epoch)
 
 
 def judged(fact: Fact, value: Any, *, reason: str, epoch: float | None) -> Verdict:
@@ -204,7 +185,7 @@ def _several(value: Any) -> tuple[Any, ...]:
 
 def _line(
     quantity: str,
-    reading: Reading,
+    value: Resolved,
     fact: Fact | None,
     verdict: Verdict,
     reason: str,
@@ -213,15 +194,15 @@ def _line(
     source = "" if fact is None else fact.source
     if fact is not None and fact.certainty not in ("text", "silent"):
         source += f" [{fact.certainty}]"
-    ours = shown(reading.value)
-    if quantity in IN_ITERATIONS and reading.value and epoch:
-        epochs = ", ".join(f"{v / epoch:.1f}" for v in _several(reading.value))
+    ours = shown(value.value)
+    if quantity in IN_ITERATIONS and value.value and epoch:
+        epochs = ", ".join(f"{v / epoch:.1f}" for v in _several(value.value))
         ours += f" (epoch {epochs})"
     theirs = "-" if fact is None or fact.value is None else shown(fact.value)
     if fact is not None and fact.unit:
         theirs += f" {fact.unit}"
     return Line(
-        quantity=quantity, field=reading.field, paper=theirs, config=ours,
+        quantity=quantity, field=value.field, paper=theirs, config=ours,
         verdict=verdict, source=source, reason=reason,
     )  # fmt: skip
 
@@ -234,13 +215,12 @@ def shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _seeds(module: Mapping[str, Any], row: str) -> Iterator[Line]:
+def _seeds(experiment: ExperimentFile, row: str) -> Iterator[Line]:
     """Whether there are as many seeds as the paper has runs."""
-    cell = module.get("PAPER", {}).get(row)
+    cell = experiment.published.get(row)
     if cell is None:
         return
-    cell = cell if isinstance(cell, paper.Value) else paper.value(cell)
-    count, reason = len(module.get("SEEDS", ())), _reason(module, "SEEDS", row)
+    count, reason = len(experiment.seeds), _reason(experiment, "SEEDS", row)
     enough = count >= cell.runs
     yield Line(
         quantity="seeds",
@@ -271,9 +251,9 @@ def wrong(rows: Sequence[Audited]) -> list[str]:
     ]
 
 
-def stale(path: str, rows: Sequence[Audited]) -> list[str]:
+def stale(experiment: ExperimentFile, rows: Sequence[Audited]) -> list[str]:
     """A line for every reason in DEVIATIONS that no row needs."""
-    reasons = cli.definitions(path).get("DEVIATIONS", {})
+    path, reasons = experiment.path, experiment.deviations
     needed = {
         (line.field, row.name) for row in rows for line in row.lines if line.reason
     }

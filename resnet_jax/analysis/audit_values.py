@@ -1,60 +1,45 @@
-"""What a config comes to, quantity by quantity, in the words that papers' facts use."""
+"""Quantities of a config, in the words that facts of papers use."""
 
 import dataclasses
 import functools
 from typing import Any
 
-from resnet_jax.config import build, slots
-from resnet_jax.config.families import FAMILIES
+from resnet_jax.config.datasets import Dataset, dataset, train_images
+from resnet_jax.config.family import Relayed
+from resnet_jax.config.layers import Ghost
+from resnet_jax.config.residual_nets import GhostNet
+from resnet_jax.config.rules import norm_group, part_size, relay_weight, schedule_steps
 from resnet_jax.config.schema import Config
-from resnet_jax.data import decode
-from resnet_jax.data.augment import standard as augment
-from resnet_jax.data.pipeline import augmentation
-from resnet_jax.errors import ConfigError
-from resnet_jax.models import complexity as cost
+from resnet_jax.config.units import Scaled, Shortcut, Unit
+from resnet_jax.data import crops
+from resnet_jax.data.augment.standard import AugmentSpec
+from resnet_jax.data.preprocessing import augmentation
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.initializers import InitSpec
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.network import network
+from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.unit import ORIGINAL
 from resnet_jax.papers import recipes
 from resnet_jax.paths import replaced_where_known
+from resnet_jax.train.optim import optimizer
 
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Sizes that need no look at the data; None where they are not known here."""
-
-    train: int | None
-    test: int | None
-    classes: int
-    image: tuple[int, ...]
-
-
-DATASETS = {
-    "cifar10": Dataset(50_000, 10_000, 10, (32, 32, 3)),
-    "cifar100": Dataset(50_000, 10_000, 100, (32, 32, 3)),
-    "imagenet2012": Dataset(1_281_167, 50_000, 1000, (224, 224, 3)),
-    "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
-    "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
-}
-# Every copy of Kinetics lacks other videos; of Places2 no size is known here.
-UNCOUNTED = {
-    "kinetics400": Dataset(None, None, 400, (16, 112, 112, 3)),
-    "places2": Dataset(None, None, 401, (224, 224, 3)),
-}
 UNKNOWN = "unknown"
 UNENDING = 10**12  # iterations of a run whose length is not known
 DECAYED = {"kernels": recipes.KERNELS, "all": recipes.ALL_BUT_SLOPES}
+BRANCHES = {(3, 3): "basic", (1, 3, 1): "bottleneck", (3,): "single"}  # by kernels
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class Resolved:
     """The value of a quantity, and the field of the config that decides it."""
 
     field: str
     value: Any
 
 
-Readings = dict[str, Reading]
+Values = dict[str, Resolved]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,27 +50,11 @@ class Row:
 
     @property
     def data(self) -> Dataset:
-        name, known = self.config.data.name.partition(":")[0], DATASETS | UNCOUNTED
-        if name not in known:
-            raise ConfigError(
-                f"data.name={name!r}: its size is not known here; known are "
-                f"{', '.join(known)}"
-            )
-        return known[name]
+        return dataset(self.config.data)
 
     @property
     def train_images(self) -> int | None:
-        """N of a split N/M, or the whole training split; None: not known."""
-        if self.config.data.split == "full":
-            return self.data.train
-        first = self.config.data.split.split("/")[0]
-        count = int(first.removesuffix("k")) * (1000 if first.endswith("k") else 1)
-        if count > (self.data.train or count):
-            raise ConfigError(
-                f"data.split={self.config.data.split!r}: {self.config.data.name} has "
-                f"{self.data.train} training images"
-            )
-        return count
+        return train_images(self.config.data)
 
     @property
     def steps_per_epoch(self) -> float | None:
@@ -93,7 +62,8 @@ class Row:
 
     @property
     def image(self) -> tuple[int, ...]:
-        crop, shape = decode.preset(self.config.data.augment), self.data.image
+        """[*frames height width channels] of an image at the network's input."""
+        crop, shape = crops.preset(self.config.data.augment), self.data.image
         if crop.crop == "none":
             return shape
         return *shape[:-3], crop.size, crop.size, shape[-1]
@@ -101,13 +71,13 @@ class Row:
     @functools.cached_property
     def net(self) -> Any:
         classes = self.config.model.num_classes or self.data.classes
-        return build.network(self.config, num_classes=classes, devices=1)
+        return network(self.config, num_classes=classes, devices=1)
 
-    def readings(self) -> Readings:
-        """All quantities: of the net, of the data, of the training."""
+    def values(self) -> Values:
+        """All quantities: of the network, of the data, of the training."""
         return self._net() | self.counts() | self._data() | self._optim() | self._rest()
 
-    def counts(self) -> Readings:
+    def counts(self) -> Values:
         """Weighted layers, parameters and multiply-adds, counted on shapes."""
         parts, macs = _counted(_bare(self.net), self.image)
         kinds = {
@@ -119,136 +89,183 @@ class Row:
             "in the last layer": parts.fc,
             "multiply-adds": macs,
         }
-        return {"weighted layers": Reading("model.depth", parts.weighted_layers)} | {
-            name: Reading(name, value) for name, value in kinds.items()
+        return {"weighted layers": Resolved("model.depth", parts.weighted_layers)} | {
+            name: Resolved(name, value) for name, value in kinds.items()
         }
 
-    def _net(self) -> Readings:
-        """The words of the model; of its units where it has residual ones."""
+    def _net(self) -> Values:
+        """The fields of the model; of its units where it has residual ones."""
         model, spec = self.config.model, self.net
-        words = {
-            "form": ("name", model.name),
-            "depth": ("depth", model.depth),
-            "width": ("width", model.width),
-            "variant": ("variant", model.variant),
-            "size": ("size", model.size),
-            "growth rate": ("growth", model.growth),
-            "compression": ("compression", model.compression),
-            "links": ("links", model.links),
-            "levels of the pyramid": ("levels", model.levels),
-            "losses inside": ("relays", model.relays),
-            "operator": ("operator", model.operator),
-            "ratio of the ghosts": ("ghost_ratio", model.ghost_ratio),
-            "kernel of the ghosts": ("ghost_kernel", model.ghost_kernel),
-            "classes": ("num_classes", spec.num_classes),
-            "rectifier": ("act", model.act),
-            "slope": ("slope", spec.layers.act.slope),
-            "BatchNorm": ("norm.dialect", "yes" if spec.layers.norm else "no"),
+        operator = model.operator
+        told = {
+            "form": ("model.name", model.name),
+            "operator": ("model.operator", operator.name if operator else "none"),
+            "classes": ("model.num_classes", spec.num_classes),
+            "rectifier": ("model.act", model.act.name),
+            "slope": ("model.act.slope", spec.layers.act.slope),
+            "BatchNorm": ("model.norm", "yes" if spec.layers.norm else "no"),
         }
-        found = {n: Reading(f"model.{field}", v) for n, (field, v) in words.items()}
+        for quantity, field in FAMILY.items():
+            if hasattr(model, field):
+                told[quantity] = (f"model.{field}", getattr(model, field))
+        ghost, place = operator, "model.operator"
+        if isinstance(model, GhostNet):
+            ghost, place = model.ghost, "model.ghost"
+        if isinstance(ghost, Ghost):
+            told["ratio of the ghosts"] = (f"{place}.ratio", ghost.ratio)
+            told["kernel of the ghosts"] = (f"{place}.kernel", ghost.kernel)
+        if isinstance(model, Relayed):
+            losses = model.auxiliary_loss.stages if model.auxiliary_loss else ()
+            told["losses inside"] = ("model.auxiliary_loss.stages", losses)
+        found = {name: Resolved(*pair) for name, pair in told.items()}
         return found | self._residual() | self._units()
 
-    def _residual(self) -> Readings:
+    def _residual(self) -> Values:
         """What the slots of a residual net come to."""
-        unit, spec = self.config.model.unit, self.net
+        unit, spec = getattr(self.config.model, "unit", None), self.net
         if not isinstance(spec, ResNetSpec):
             return {}
-        normed = unit.shortcut in ("B", "C") and "norm" in spec.unit.order.end
-        projects = "yes" if normed else "no"
-        return {
-            "branch": Reading("model.unit.branch", _branch(spec, unit.branch)),
-            "norm on projections": Reading("model.unit.shortcut", projects),
-            "units a stage": Reading("model.depth", spec.depths),
-            "pool of the stem": Reading("model.name", _pool(spec)),
+        shortcut = unit.shortcut if isinstance(unit, Shortcut) else "none"
+        normed = shortcut in ("B", "C") and "norm" in spec.unit.order.end
+        branch = first_branch(spec)
+        word = getattr(getattr(unit, "branch", None), "name", "auto")
+        told = {
+            "branch": ("model.unit.branch", BRANCHES.get(_kernels(branch), word)),
+            "norm on projections": ("model.unit.shortcut", "yes" if normed else "no"),
+            "units a stage": ("model.depth", spec.depths),
+            "pool of the stem": ("model.name", _pool(spec)),
         }
+        if _kernels(branch) == (1, 3, 1) and isinstance(branch, B):
+            strides = "3x3" if branch.stride_at == 1 else "1x1"
+            told["stride of a bottleneck"] = ("model.unit.branch.stride_at", strides)
+        if unit is None and spec.unit.order == ORIGINAL:
+            told["order"] = ("model.name", "original")
+        return {name: Resolved(*pair) for name, pair in told.items()}
 
-    def _units(self) -> Readings:
-        """The words of the units: all of a residual net, else those that it has."""
-        unit, reads = self.config.model.unit, FAMILIES[self.config.model.name].reads
-        words = {
-            "stride of a bottleneck": ("stride_at", unit.stride_at),
-            "groups": ("cardinality", unit.cardinality),
-            "width of a group": ("group_width", unit.group_width),
-            "kernels": ("kernels", unit.kernels),
-            "order": ("order", unit.order),
-            "shortcut": ("shortcut", unit.shortcut),
-            "join": ("join", unit.join),
-            "scales": ("scales", unit.scales),
-            "gate bias": ("gating_bias", unit.gating_bias),
-            "what gates see": ("join", "the resized shortcut"),
-            "dropout of the shortcut": ("dropout_rate", unit.dropout_rate),
-            "gate": ("gate", unit.gate),
-            "reduction of the gate": ("se_reduction", unit.se_reduction),
-            "survival of the last unit": ("survival", unit.survival),
-            "noise": ("noise", unit.noise),
-            "dropout": ("noise_rate", unit.noise_rate),
+    def _units(self) -> Values:
+        """Fields of the unit, with those of the members of its slots."""
+        unit = getattr(self.config.model, "unit", None)
+        if unit is None:
+            return {}
+        tree = dataclasses.asdict(unit)
+        told = {
+            name: (f"model.unit.{path}", value)
+            for name, path in UNIT.items()
+            if (value := _at(tree, path)) is not None
         }
-        return {
-            name: Reading(f"model.unit.{field}", value)
-            for name, (field, value) in words.items()
-            if isinstance(self.net, ResNetSpec) or f"unit.{field}".startswith(reads)
-        }
+        told |= _noise(unit)
+        if not isinstance(unit, Shortcut):
+            told["shortcut"] = ("model.name", "none")
+        elif isinstance(unit.join, Scaled):
+            scales = (unit.join.shortcut, unit.join.branch)
+            told["scales"] = ("model.unit.join", scales)
+        if isinstance(unit, Shortcut):
+            told["what gates see"] = ("model.unit.join", "the resized shortcut")
+        if isinstance(unit, Unit):
+            gate, drop = unit.gate, unit.stochastic_depth
+            survival = drop.survival_prob if drop else 1.0
+            told["gate"] = ("model.unit.gate", gate.name if gate else "none")
+            place = "model.unit.stochastic_depth"
+            told["survival of the last unit"] = (place, survival)
+        return {name: Resolved(*pair) for name, pair in told.items()}
 
-    def _data(self) -> Readings:
+    def _data(self) -> Values:
         data = self.config.data
-        spec, crop = augmentation(data), decode.preset(data.augment)
+        spec, crop = augmentation(data), crops.preset(data.augment)
         view = "one view of " + "x".join(map(str, self.image[:-1]))
         if crop.crop != "none":
             view = f"centre crop of {crop.size}, shorter side {crop.eval_shorter}"
-        return {
-            "data set": Reading("data.name", data.name.partition(":")[0]),
-            "training images": Reading("data.split", self.train_images or UNKNOWN),
-            "test images": Reading("data.name", self.data.test or UNKNOWN),
-            "batch": Reading("data.batch_size", data.batch_size),
-            "augmentation": Reading("data.augment", _augmentation(spec, crop)),
-            "training sizes": Reading("data.sizes", data.sizes or (self.image[-2],)),
-            "normalisation": Reading("data.normalize", spec.normalize),
-            "mixing": Reading("data.mix", data.mix),
-            "evaluation": Reading("evaluation", view),
+        told = {
+            "data set": ("data.name", data.name.partition(":")[0]),
+            "training images": ("data.split", self.train_images or UNKNOWN),
+            "test images": ("data.name", self.data.test or UNKNOWN),
+            "batch": ("data.batch_size", data.batch_size),
+            "augmentation": ("data.augment", _augmentation(spec, crop)),
+            "training sizes": ("data.sizes", data.sizes or (self.image[-2],)),
+            "normalisation": ("data.normalize", spec.normalize),
+            "mixing": ("data.mix", data.mix.name if data.mix else "none"),
+            "evaluation": ("evaluation", view),
         }
+        return {name: Resolved(*pair) for name, pair in told.items()}
 
-    def _optim(self) -> Readings:
+    def _optim(self) -> Values:
         config, optim = self.config, self.config.optim
         total = UNENDING
         if known := config.train.epochs is None or self.train_images is not None:
-            total = build.schedule_steps(config, examples=self.train_images or 0)
-        spec = build.optimizer(config, total_steps=total)
+            total = schedule_steps(config, examples=self.train_images or 0)
+        spec = optimizer(config, total_steps=total)
         drops = spec.boundaries if known else UNKNOWN
         length = "train.iterations" if config.train.epochs is None else "train.epochs"
         if config.train.steps is not None and config.train.steps < total:
             total, length = config.train.steps, "train.steps"
-        return {
-            "optimizer": Reading("optim.name", spec.name),
-            "learning rate": Reading("optim.learning_rate", spec.learning_rate),
-            "schedule": Reading("optim.schedule", spec.schedule),
-            "drops at": Reading("optim.boundaries", drops),
-            "divided by": Reading("optim.factor", round(1 / spec.factor, 6)),
-            "iterations": Reading(length, total if total < UNENDING else UNKNOWN),
-            "warm-up": Reading("optim.warmup", spec.warmup_steps),
-            "warm-up rate": Reading("optim.warmup_rate", spec.warmup_rate),
-            "warm-up kind": Reading("optim.warmup_kind", spec.warmup),
-            "momentum": Reading("optim.momentum", spec.momentum),
-            "momentum dialect": Reading("optim.dialect", spec.dialect),
-            "dampening": Reading("optim.dampening", spec.dampening),
-            "Nesterov": Reading("optim.nesterov", spec.nesterov),
-            "weight decay": Reading("optim.weight_decay", spec.weight_decay),
-            "decayed parameters": Reading("optim.decay", DECAYED[optim.decay]),
+        nesterov = "nesterov" if spec.nesterov else "none"
+        told = {
+            "optimizer": ("optim.name", spec.name),
+            "learning rate": ("optim.learning_rate", spec.learning_rate),
+            "schedule": ("optim.schedule", spec.schedule),
+            "drops at": ("optim.schedule.boundaries", drops),
+            "divided by": (
+                "optim.schedule.decay_factor",
+                round(1 / spec.decay_factor, 6),
+            ),
+            "iterations": (length, total if total < UNENDING else UNKNOWN),
+            "warm-up": ("optim.warmup", spec.warmup_steps),
+            "warm-up rate": ("optim.warmup.learning_rate", spec.warmup_rate),
+            "warm-up kind": ("optim.warmup", spec.warmup),
+            "momentum": ("optim.momentum", spec.momentum),
+            "momentum dialect": ("optim.dialect", spec.dialect),
+            "dampening": ("optim.dampening", spec.dampening),
+            "Nesterov": ("optim.nesterov", nesterov),
+            "weight decay": ("optim.weight_decay", spec.weight_decay),
+            "decayed parameters": ("optim.decay", DECAYED[optim.decay]),
         }
+        return {name: Resolved(*pair) for name, pair in told.items()}
 
-    def _rest(self) -> Readings:
+    def _rest(self) -> Values:
         config, norm, train = self.config, self.config.model.norm, self.config.train
-        group = build.norm_group(config, devices=1)
-        part = config.data.batch_size // train.accumulate
-        group = "of a device" if norm.group == "device" else group or part
-        return {
-            "initialisation": Reading("model.init", config.model.init),
-            "BatchNorm group": Reading("model.norm.group", group),
-            "running statistics": Reading("model.norm.dialect", norm.dialect),
-            "weight of those inside": Reading("train.relay_weight", train.relay_weight),
-            "label smoothing": Reading("train.label_smoothing", train.label_smoothing),
-            "parameter average": Reading("train.ema", train.ema),
-            "arithmetic": Reading("train.dtype", train.dtype),
+        group: Any = norm_group(config, devices=1) or part_size(config)
+        if norm and norm.group == "device":
+            group = "of a device"
+        told = {
+            "initialisation": ("model.init", config.model.init),
+            "BatchNorm group": ("model.norm.group", group),
+            "running statistics": (
+                "model.norm.dialect",
+                norm.dialect if norm else "none",
+            ),
+            "weight of those inside": (
+                "model.auxiliary_loss.weight",
+                relay_weight(config),
+            ),
+            "label smoothing": ("train.label_smoothing", train.label_smoothing),
+            "parameter average": ("train.ema", train.ema),
+            "arithmetic": ("train.dtype", train.dtype),
         }
+        return {name: Resolved(*pair) for name, pair in told.items()}
+
+
+# Quantities that are fields of a family, or of its units, as they are.
+FAMILY = {
+    "depth": "depth",
+    "width": "width",
+    "variant": "variant",
+    "size": "size",
+    "growth rate": "growth",
+    "compression": "compression",
+    "links": "connectivity",
+    "levels of the pyramid": "levels",
+}
+UNIT = {
+    "groups": "branch.cardinality",
+    "width of a group": "branch.group_width",
+    "kernels": "kernels",
+    "order": "order",
+    "shortcut": "shortcut",
+    "join": "join",
+    "gate bias": "join.bias",
+    "dropout of the shortcut": "join.rate",
+    "reduction of the gate": "gate.reduction",
+}
 
 
 def _bare(spec: Any) -> Any:
@@ -261,23 +278,45 @@ def _bare(spec: Any) -> Any:
 
 
 @functools.cache
-def _counted(spec: Any, image: tuple[int, ...]) -> tuple[cost.Parts, int]:
-    return cost.counts(spec.build(), image)
+def _counted(spec: Any, image: tuple[int, ...]) -> tuple[complexity.Parts, int]:
+    return complexity.counts(spec.build(), image)
 
 
-def _branch(spec: ResNetSpec, chosen: str) -> str:
-    """The field's word for the first branch, which may have come with the depth."""
+def _at(tree: Any, path: str) -> Any:
+    """The value at a dotted path, the word of a member; None where there is none."""
+    for name in path.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree["name"] if isinstance(tree, dict) else tree
+
+
+def first_branch(spec: ResNetSpec) -> Any:
+    """The branch of the first unit, behind a pre-activation of its own."""
     (first, *_) = *spec.firsts, spec.unit
-    inner = getattr(first.branch, "branch", first.branch)  # behind a pre-activation
-    known = {branch.kernels: name for name, branch in slots.BRANCHES.items()}
-    return known.get(getattr(inner, "kernels", None), chosen)
+    return getattr(first.branch, "branch", first.branch)
+
+
+def _kernels(branch: Any) -> tuple[int, ...] | None:
+    return getattr(branch, "kernels", None)
+
+
+def _noise(unit: Any) -> dict[str, tuple[str, Any]]:
+    """Noise of a unit that has a place for it, and its rate where there is any."""
+    if hasattr(unit, "dropout"):
+        place, word = "model.unit.dropout", "dropout" if unit.dropout else "none"
+        rate = unit.dropout
+    elif hasattr(unit, "noise"):
+        place, word = "model.unit.noise", unit.noise.name if unit.noise else "none"
+        rate = unit.noise and unit.noise.rate
+    else:
+        return {}
+    return {"noise": (place, word)} | ({"dropout": (place, rate)} if rate else {})
 
 
 def _pool(spec: ResNetSpec) -> str:
     return "3x3, stride 2, padding 1" if spec.stem.pool else "none"
 
 
-def _augmentation(spec: augment.AugmentSpec, crop: decode.CropSpec) -> str:
+def _augmentation(spec: AugmentSpec, crop: crops.CropSpec) -> str:
     """What is done to a training image, in the order in which it is done."""
     done = []
     if crop.crop == "scale":

@@ -28,14 +28,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
 from resnet_jax.config.schema import Config
-from resnet_jax.models import inspect as calls
+from resnet_jax.models import inspect
 from resnet_jax.models.inspect import Path
 from resnet_jax.models.layers.layers import Convolution
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.paths import replaced, replaced_where_known
-from resnet_jax.train import program as parallel
+from resnet_jax.train import program as programs
 from resnet_jax.train.experiment import Experiment, prepare
-from resnet_jax.train.run import make_task, scaled_by_data
+from resnet_jax.train.task import make_task, scaled_by_data
 from resnet_jax.train.step import StepSpec
 
 
@@ -90,7 +90,7 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
     experiment = prepare(replaced(config, changes))
     net = still(experiment.net)
     experiment = dataclasses.replace(experiment, net=net)
-    program = parallel.compiled(
+    program = programs.compiled(
         make_task(experiment), StepSpec(), spmd="jit", devices=experiment.devices
     )
     numbers = range(config.seed, config.seed + seeds)
@@ -105,7 +105,7 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
     known = {place.path: place for place in found}
     layers = [
         _layer(known[path], unit, slope, results)
-        for path, unit in calls.unrolled({p.path: p.units for p in found})
+        for path, unit in inspect.unrolled({p.path: p.units for p in found})
     ]
     if not is_chain(net) or config.model.init == "lsuv":
         return layers
@@ -121,26 +121,24 @@ def still(net: Any) -> Any:
     return replaced_where_known(net, changes)
 
 
-def _start(experiment: Experiment, program: parallel.Program) -> Start:
+def _start(experiment: Experiment, program: programs.Program) -> Start:
     """What the first update of a run sees; keys as in `train.step`."""
     state = program.init(experiment.seeds)
     if experiment.config.model.init == "lsuv":
         state = state.replace(params=scaled_by_data(experiment, state))
-    feed = jax.tree.map(lambda x: x[0], experiment.feeds.train()(0, 1))
-    data = experiment.feeds.resident
-    batch = parallel.gathered(data and data["train"], feed)
+    batch = experiment.pipeline.first_batch()
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     augment, drop_path, noise = (jax.random.fold_in(key, i) for i in range(3))
-    images = experiment.feeds.preprocess(augment, batch, train=True)
+    images = experiment.pipeline.preprocess(augment, batch, train=True)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     rngs = {"drop_path": drop_path, "noise": jax.random.fold_in(noise, 0)}
     return Start(variables, images, jnp.asarray(batch["label"]), rngs)
 
 
 def places(net: Any, start: Start) -> list[Place]:
-    """The layers of a spec's net that hold a kernel, in the order of their calls."""
+    """The layers of a spec's net that hold a kernel, in the order of their inspect."""
     apply = functools.partial(net.build().apply, train=False)
-    called = calls.listed(
+    called = inspect.listed(
         lambda: jax.eval_shape(apply, start.variables, start.images),
         wanted=lambda module: isinstance(module, Convolution | nn.Dense),
     )
@@ -236,7 +234,7 @@ def _layer(
     signals, gradients = zip(*(seed[place.path] for seed in results), strict=True)
     factor = place.drawn and place.drawn * (1 + slope**2) / 2
     return Layer(
-        name=calls.named(place.path, unit),
+        name=inspect.named(place.path, unit),
         fan_in=place.fan_in,
         fan_out=place.fan_out,
         forward_factor=factor and factor * place.fan_in,

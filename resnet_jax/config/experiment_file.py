@@ -1,133 +1,160 @@
 """An experiment file: one claim of one paper, as rows, seeds and published values.
 
-The file is a program that the user typed; it is loaded by its path and nothing else is.
+The file is a program that the user typed: `load` executes it, once a command.
 """
 
-import importlib.util
+import contextlib
+import dataclasses
+import inspect
 import re
+import runpy
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from resnet_jax import papers as paper
-from resnet_jax.errors import ConfigError
-from resnet_jax.paths import did_you_mean, flat_as_json
+from ml_collections import ConfigDict
 
-# Fields that say how a run is carried out, not what is claimed of it.
-OPERATIONAL = (
-    "data.dir",
-    "data.feed",
-    "data.workers",
-    "model.depth_mode",
-    "train.steps_per_call",
-    "train.checkpoint_every",
-    "train.tensorboard",
-    "seed",
-)
-# Row names are folder names: no separators, no leading dot.
-ROW_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+from resnet_jax import papers
+from resnet_jax.config.overrides import overrides
+from resnet_jax.config.resolve import Tree, changed, validated
+from resnet_jax.config.schema import Config
+from resnet_jax.errors import ConfigError, UserError
+from resnet_jax.paths import did_you_mean
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """`rows` maps a row to the fields it changes, `configs` to its config of today."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentFile:
+    """What an experiment file defines.
 
-    name: str
+    rows: fields that each row changes; published: by row; network: key of
+    `papers.networks` by row, where `published` does not name it; recipe: key of
+    `papers.recipes`, or one by row; deviations: reasons by field.
+    """
+
+    path: str
     title: str
     rows: Mapping[str, Mapping[str, Any]]
     seeds: tuple[int, ...]
-    published: Mapping[str, paper.Value]
-    configs: Mapping[str, Mapping[str, Any]]
+    published: Mapping[str, papers.Value]
+    network: Mapping[str, str]
+    recipe: Mapping[str, str] | str | None
+    deviations: Mapping[str, str | Mapping[str, str]]
+    get_config: Callable[..., Any]
 
+    @property
+    def name(self) -> str:
+        """The folder of its runs."""
+        return folder_name(Path(self.path).stem)
 
-def load(path: Path) -> Claim:
-    """The claim of an experiment file; ConfigError names what the file lacks."""
-    module = _module(path)
-    rows = _attribute(module, path, "ROWS", Mapping)
-    for row in rows:
-        if not isinstance(row, str) or not ROW_NAME.fullmatch(row):
+    @property
+    def usual_row(self) -> str:
+        """The row that is trained where none is named."""
+        parameters = inspect.signature(self.get_config).parameters.values()
+        names = [p.default for p in parameters if isinstance(p.default, str)]
+        return folder_name(names[0] if names else "default")
+
+    def tree(self, row: str | None = None) -> Tree:
+        """A row's config as nested plain values, not yet validated."""
+        with _its_errors(self.path):
+            config = self.get_config(row) if row else self.get_config()
+        if not isinstance(config, ConfigDict):
             raise ConfigError(
-                f"{path}: ROWS[{row!r}]: a row's name is a folder's name: letters, "
-                "digits, '.', '_' and '-', at most 64, and no '.' first"
+                f"{self.path}: get_config gives {type(config).__name__}, must give "
+                "what resnet_jax.config.configured returns"
             )
-    published = getattr(module, "PAPER", {})
-    for row in published:
-        if row not in rows:
-            hint = did_you_mean(str(row), list(rows))
-            raise ConfigError(f"{path}: PAPER[{row!r}]: no such row{hint}")
-    seeds = _attribute(module, path, "SEEDS", list | tuple | range)
-    return Claim(
-        name=path.stem,
-        title=(module.__doc__ or path.stem).strip().split("\n")[0],
-        rows=rows,
-        seeds=tuple(seeds),
-        published={row: _value(published[row]) for row in published},
-        configs={row: _config(module, path, row) for row in rows},
-    )
+        return config.to_dict()
+
+    def config(self, row: str | None = None, fields: Sequence[str] = ()) -> Config:
+        """A row's valid config after --config.x.y=v; ConfigError with all problems."""
+        tree, problems = changed(self.tree(row), overrides(fields))
+        return validated(tree, problems)
+
+    def require_rows(self) -> "ExperimentFile":
+        """The same; ConfigError where there are no rows or seeds."""
+        for name, found in {"ROWS": self.rows, "SEEDS": self.seeds}.items():
+            if not found:
+                raise ConfigError(f"{self.path}: has no {name}, or an empty one")
+        return self
 
 
-def differences(config: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:
-    """Fields that both configs have and that differ, each as `path old, today new`."""
-    old, new = flat_as_json(config), flat_as_json(today)
-    return tuple(
-        f"{name} {old[name]!r}, today {new[name]!r}"
-        for name in sorted(old.keys() & new.keys())
-        if name not in OPERATIONAL and not _same(old[name], new[name])
-    )
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Equal values; True is not 1, but 64 may be text until a config is validated."""
-    if isinstance(old, str) != isinstance(new, str):
-        return str(old) == str(new)
-    return old == new and isinstance(old, bool) == isinstance(new, bool)
-
-
-def _module(path: Path) -> ModuleType:
-    if not path.is_file():
+def load(path: str | Path) -> ExperimentFile:
+    """Execute an experiment file; ConfigError names what is wrong in it, and where."""
+    path = str(path)
+    if not Path(path).is_file():
         raise ConfigError(f"{path}: no such experiment file")
-    spec = importlib.util.spec_from_file_location(f"_claim_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path}: an experiment file is a Python file, name.py")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise _fault(path, error) from error
-    return module
-
-
-def _config(module: ModuleType, path: Path, row: str) -> Mapping[str, Any]:
-    """Today's config of a row as nested plain values."""
-    get_config = getattr(module, "get_config", None)
-    if get_config is None:
+    with _its_errors(path):
+        found = runpy.run_path(path)
+    if "get_config" not in found:
         raise ConfigError(f"{path}: has no get_config(row)")
+    rows = found.get("ROWS", {})
+    keys = {name: found.get(name, {}) for name in ("PAPER", "NETWORK", "RECIPE")}
+    _check_rows(path, rows, keys)
+    published = {
+        row: cell if isinstance(cell, papers.Value) else papers.value(str(cell))
+        for row, cell in keys["PAPER"].items()
+    }
+    return ExperimentFile(
+        path=path,
+        title=(found["__doc__"] or Path(path).stem).strip().split("\n")[0],
+        rows=rows,
+        seeds=tuple(dict.fromkeys(found.get("SEEDS", ()))),
+        published=published,
+        network=keys["NETWORK"],
+        recipe=keys["RECIPE"] or None,
+        deviations=found.get("DEVIATIONS", {}),
+        get_config=found["get_config"],
+    )
+
+
+def parts(reference: str) -> tuple[str, str | None]:
+    """(FILE, ROW) of FILE or FILE:ROW."""
+    path, _, row = reference.partition(":")
+    return path, row or None
+
+
+def folder_name(name: str) -> str:
+    """The name of an experiment or row; ConfigError where it is no folder's."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r}: names of experiments and rows are up to 64 letters, "
+            "digits, '.', '_', '+', '-'"
+        )
+    return name
+
+
+def _check_rows(path: str, rows: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
+    """ConfigError for a row that is spoken of and does not exist, or has a bad name."""
+    problems = []
+    for row in rows:
+        if not isinstance(row, str) or not NAME.fullmatch(row):
+            problems.append(
+                f"{path}: ROWS[{row!r}]: a row's name is a folder's name: letters, "
+                "digits, '.', '_', '+', '-', at most 64"
+            )
+    for name, named in keys.items():
+        for row in named if isinstance(named, Mapping) else ():
+            if row not in rows:
+                near = did_you_mean(str(row), list(rows))
+                problems.append(f"{path}: {name}[{row!r}]: no such row{near}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+@contextlib.contextmanager
+def _its_errors(path: str) -> Iterator[None]:
+    """Tells what goes wrong in an experiment file, and where."""
     try:
-        config = get_config(row)
+        yield
+    except UserError:
+        raise
+    except SyntaxError as error:
+        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from error
     except Exception as error:
-        raise _fault(path, error) from error
-    return config if isinstance(config, Mapping) else config.to_dict()
-
-
-def _fault(path: Path, error: Exception) -> ConfigError:
-    """An error inside the experiment file, with the deepest of its lines."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.lineno for frame in frames if frame.filename == str(path)]
-    place = f"{path}:{own[-1]}" if own else f"{path}"
-    text = " ".join(str(error).split())
-    return ConfigError(f"{place}: {type(error).__name__}: {text}")
-
-
-def _attribute(module: ModuleType, path: Path, name: str, kind: Any) -> Any:
-    value = getattr(module, name, None)
-    if not isinstance(value, kind) or not len(value):
-        raise ConfigError(f"{path}: has no {name}, or an empty one")
-    return value
-
-
-def _value(entry: Any) -> paper.Value:
-    """A published value, or the one that a key names."""
-    return entry if isinstance(entry, paper.Value) else paper.value(str(entry))
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == path]
+        place = ":".join([path, *map(str, lines[-1:])])
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{place}: {type(error).__name__}: {text}") from error

@@ -16,16 +16,14 @@ HE2016_CIFAR = {
     "optim.weight_decay": 1e-4,
     "optim.decay": "kernels",
     "optim.schedule": "steps",
-    "optim.boundaries": (0.5, 0.75),
-    "optim.factor": 0.1,
+    "optim.schedule.boundaries": (0.5, 0.75),
+    "optim.schedule.decay_factor": 0.1,
     "train.iterations": 64_000,
 }
 
 # 2016b: all CIFAR runs; 2016a: ResNet-110, until its training error is below 80 %.
 HE2016_WARMUP = {
-    "optim.warmup": 400,
-    "optim.warmup_kind": "constant",
-    "optim.warmup_rate": 0.01,
+    "optim.warmup": {"name": "constant", "steps": 400, "learning_rate": 0.01},
 }
 
 # He et al. 2016a, Sec. 3.4: batches of 256 over 8 GPUs, up to 60e4 iterations; the rate
@@ -43,8 +41,8 @@ HE2016_IMAGENET = {
     "optim.weight_decay": 1e-4,
     "optim.decay": "kernels",
     "optim.schedule": "steps",
-    "optim.boundaries": (0.25, 0.5, 0.75),
-    "optim.factor": 0.1,
+    "optim.schedule.boundaries": (0.25, 0.5, 0.75),
+    "optim.schedule.decay_factor": 0.1,
     "train.iterations": 600_000,
 }
 
@@ -58,11 +56,11 @@ WRN_CIFAR = {
     "data.batch_size": 128,
     "data.augment": "crop_flip_reflect",
     "optim.learning_rate": 0.1,
-    "optim.nesterov": "nesterov",
+    "optim.nesterov": True,
     "optim.weight_decay": 5e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.3, 0.6, 0.8),
-    "optim.factor": 0.2,
+    "optim.schedule.boundaries": (0.3, 0.6, 0.8),
+    "optim.schedule.decay_factor": 0.2,
     "train.epochs": 200.0,
 }
 
@@ -70,24 +68,23 @@ WRN_CIFAR = {
 # at 150 and 225.
 RESNEXT_CIFAR = {
     "model.name": "cifar_resnet",
-    "model.unit.branch": "bottleneck",
-    "model.unit.stride_at": "3x3",
+    "model.unit.branch": {"name": "bottleneck", "stride_at": "3x3"},
     "model.norm.group": 16,
     "data.name": "cifar10",
     "data.batch_size": 128,
     "data.augment": "crop_flip_channel",
     "optim.learning_rate": 0.1,
-    "optim.nesterov": "nesterov",
+    "optim.nesterov": True,
     "optim.weight_decay": 5e-4,
     "optim.schedule": "steps",
-    "optim.boundaries": (0.5, 0.75),
+    "optim.schedule.boundaries": (0.5, 0.75),
     "train.epochs": 300.0,
 }
 
 # He et al. 2015, Sec. 3: batches of 128, rate 0.01, Caffe's momentum, nets without
 # norms. Where the rate falls, and when it ends, is for each experiment to say.
 HE2015_IMAGENET = {
-    "model.norm.dialect": "none",
+    "model.norm": "none",
     "data.name": "imagenet2012",
     "data.batch_size": 128,
     "data.augment": "imagenet_scale",
@@ -106,7 +103,7 @@ DIGITS = {
     "data.batch_size": 64,
     "data.augment": "crop",
     "optim.learning_rate": 0.1,
-    "optim.nesterov": "nesterov",
+    "optim.nesterov": True,
     "optim.weight_decay": 5e-4,
     "optim.schedule": "cosine",
     "train.epochs": 20.0,

@@ -1,21 +1,19 @@
-"""From an experiment file and a command line to valid fields; no jax is needed.
+"""From changes to a valid config.
 
-An experiment file names changes to the defaults of `fields.py` (`configured`); the
-command line changes more; `validated` turns the result into frozen dataclasses or says
-everything that is wrong with it. Past this point nobody sees a ConfigDict.
+`configured` is what experiment files call; `changed` applies a command line;
+`validated` makes frozen data or says everything that is wrong. Past this point nobody
+sees a ConfigDict.
 """
 
-import dataclasses
+import functools
 import re
-import types
-import typing
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ml_collections
 import pydantic
-from ml_collections import config_dict
 
+from resnet_jax.config.merge import Merge, Tree, nested
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import did_you_mean
@@ -26,104 +24,81 @@ def configured(
 ) -> ml_collections.ConfigDict:
     """The defaults with the changes of an experiment and of one of its rows.
 
-    `base` and each row map dotted paths to values.
+    `base` and each row map dotted paths to values. ConfigError with all problems.
     """
     if row not in rows:
         raise ConfigError(
             f"row {row!r}: this experiment has {', '.join(rows)}"
             f"{did_you_mean(row, list(rows))}"
         )
-    config = _defaults(Config)
-    for path, value in (dict(base) | dict(rows[row])).items():
-        if problem := unknown(config, path):
-            raise ConfigError(problem)
-        owner, _, name = path.rpartition(".")
-        section = config[owner] if owner else config
-        # An int where "global" may stand stays text until it is validated.
-        kind = section.get_type(name)
-        section[name] = (
-            kind(value) if kind in (float, str) and value is not None else value
-        )
+    tree, problems = changed(Config().to_dict(), base)
+    tree, more = changed(tree, rows[row])
+    if problems or more:
+        raise ConfigError("\n".join(problems + more))
+    # No type safety of its own: `validated` knows the types.
+    return ml_collections.ConfigDict(tree, type_safe=False)
+
+
+def changed(tree: Tree, changes: Mapping[str, Any]) -> tuple[Tree, list[str]]:
+    """A tree with one layer of changes, and what is wrong with them."""
+    merge = Merge()
+    return merge.section(Config, tree, nested(changes)), merge.problems
+
+
+def validated(tree: Mapping[str, Any], problems: Sequence[str] = ()) -> Config:
+    """A Config of nested plain values; ConfigError with a line per problem."""
+    problems = list(problems)
+    try:
+        config = _adapter().validate_python(tree)
+    except pydantic.ValidationError as error:
+        raise ConfigError("\n".join(problems + _told(error, tree))) from None
+    problems += _contradictions(config)
+    if problems:
+        raise ConfigError("\n".join(problems))
     return config
 
 
-def unknown(config: ml_collections.ConfigDict, path: str) -> str | None:
-    """What is wrong with a dotted path, or nothing."""
-    section: Any = config
-    for i, name in enumerate(path.split(".")):
-        fields = list(section) if isinstance(section, ml_collections.ConfigDict) else []
-        if name not in fields:
-            where = ".".join(["config", *path.split(".")[:i]])
-            return (
-                f"{path}: {where} has no field {name!r}; it has "
-                f"{', '.join(fields) or 'none'}{did_you_mean(name, fields)}"
-            )
-        section = section[name]
-    return None
-
-
-def validated(config: Mapping[str, Any]) -> Config:
-    """A Config of nested plain values, or a ConfigError with a line a problem."""
-    try:
-        checked = _ADAPTER.validate_python(config)
-    except pydantic.ValidationError as error:
-        raise ConfigError("\n".join(_problems(error, config))) from None
-    epochs, iterations = checked.train.epochs, checked.train.iterations
+def _contradictions(config: Config) -> list[str]:
+    """Fields that contradict another one."""
+    found = []
+    epochs, iterations = config.train.epochs, config.train.iterations
     if epochs is None and iterations is None:
-        raise ConfigError("train.epochs=None: set it, or train.iterations")
+        found.append("train.epochs=None: set it, or train.iterations")
     if epochs is not None and iterations is not None:
-        raise ConfigError(
+        found.append(
             f"train.epochs={epochs}: train.iterations={iterations} is set as well; "
             "make one of them None"
         )
-    seeds = checked.train.seeds
+    seeds = config.train.seeds
     if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
-        raise ConfigError(f"train.seeds={seeds}: names {twice[0]} twice")
-    return checked
+        found.append(f"train.seeds={seeds}: names {twice[0]} twice")
+    return found
 
 
-def _defaults(schema: type) -> ml_collections.ConfigDict:
-    """A ConfigDict of all fields; those that may be None keep their type."""
-    config = ml_collections.ConfigDict()
-    hints = typing.get_type_hints(schema)
-    for field in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(hints[field.name]):
-            config[field.name] = _defaults(hints[field.name])
-        elif field.default is None:
-            config[field.name] = config_dict.placeholder(_plain(hints[field.name]))
-        else:
-            config[field.name] = field.default
-    return config
+@functools.cache
+def _adapter() -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(Config)
 
 
-def _plain(hint: Any) -> type:
-    """int, float or str of `int | None` and the like."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return _plain(next(a for a in typing.get_args(hint) if a is not type(None)))
-    if typing.get_origin(hint) is Literal:
-        return type(typing.get_args(hint)[0])
-    return hint
-
-
-def _problems(error: pydantic.ValidationError, config: Mapping[str, Any]) -> list[str]:
-    """`model.depth=0: must be greater than or equal to 1`, a line a field."""
+def _told(error: pydantic.ValidationError, tree: Mapping[str, Any]) -> list[str]:
+    """`model.depth=0: must be greater than or equal to 1`, a line per field."""
     rules: dict[str, list[str]] = {}
     for problem in error.errors():
-        path, value = _field(problem["loc"], config)
+        path, value = _field(problem["loc"], tree)
         rule = re.sub(r"^(Input|String) should", "must", problem["msg"])
         rules.setdefault(f"{path}={value!r}", []).append(rule)
     return [f"{field}: {' or '.join(rule)}" for field, rule in rules.items()]
 
 
-def _field(loc: tuple[Any, ...], config: Any) -> tuple[str, Any]:
-    """The path of a field, without what pydantic appends for unions and tuples."""
-    names = []
+def _field(loc: tuple[Any, ...], tree: Any) -> tuple[str, Any]:
+    """The path of a field, without the words of members and what tuples append."""
+    names: list[str] = []
     for name in loc:
-        if not isinstance(config, Mapping) or name not in config:
+        if not isinstance(tree, Mapping):
             break
-        names.append(str(name))
-        config = config[name]
-    return ".".join(names or map(str, loc)), config
-
-
-_ADAPTER = pydantic.TypeAdapter(Config)
+        if name in tree:
+            names.append(str(name))
+            tree = tree[name]
+        elif name != tree.get("name"):
+            break
+    return ".".join(names or map(str, loc)), tree

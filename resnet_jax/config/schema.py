@@ -1,207 +1,107 @@
-"""The fields of a config, their types, their defaults and their rules."""
+"""All fields of a config: types, ranges, defaults and a line that explains each."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-import pydantic
-import pydantic.dataclasses
-from pydantic import Field
+from pydantic import StringConstraints
 
-STRICT = pydantic.ConfigDict(extra="forbid")
+from resnet_jax.config.augmentation import Mix, Policy
+from resnet_jax.config.models import Model
+from resnet_jax.config.optimizers import Optim, Sgd
+from resnet_jax.config.protocols import EvalProtocol, OneCrop
+from resnet_jax.config.residual_nets import CifarResNet
+from resnet_jax.config.types import Count, Number, Positive, Seed, Share, part
 
-Count = Annotated[int, Field(ge=1)]
-Number = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+VERSION = 2  # of config.json; older ones are read by `migrate`
 
-
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
-class UnitConfig:
-    """What fills the slots of the residual unit."""
-
-    branch: Literal["auto", "basic", "bottleneck", "single", "min", "multigrid"] = (
-        "auto"
-    )
-    stride_at: Literal["1x1", "3x3"] = "1x1"  # of a bottleneck: paper, or torchvision
-    cardinality: Count = 1  # C of ResNeXt's CxDd: groups of a bottleneck,
-    group_width: Positive = 64.0  # D: their width, where the template has 64 channels
-    kernels: tuple[Count, ...] = (3, 3)  # B(M) of a wide net
-    tableau: Literal[
-        "euler", "midpoint", "heun", "kutta3", "rk4", "implicit_euler",
-        "implicit_midpoint",
-    ] = "rk4"  # fmt: skip
-    sweeps: Count = 1  # over the slopes of a Runge-Kutta step
-    mg_group: Count = 32  # channels of a group, and the coarsest level, of a V-cycle
-    mg_coarsest: Annotated[int, Field(ge=2)] = 32
-    order: Literal[
-        "original",
-        "norm_after_addition",
-        "relu_before_addition",
-        "relu_only_pre",
-        "full_pre",
-        "pyramid",
-    ] = "original"
-    shortcut: Literal["A", "B", "C", "avgpool-A", "none"] = "B"
-    join: Literal[
-        "add", "scaled", "exclusive_gating", "shortcut_only_gating", "dropout"
-    ] = "add"
-    scales: tuple[Finite, Finite] = (0.5, 0.5)  # of shortcut and branch, for "scaled"
-    gating_bias: Finite = -6.0  # b_g, for the two gatings
-    dropout_rate: Share = 0.5  # for "dropout"
-    gate: Literal["none", "se"] = "none"
-    se_reduction: Count = 16
-    se_place: Literal["standard", "pre", "post", "identity"] = "standard"
-    # p_L of stochastic depth: that of the last unit
-    survival: Annotated[float, Field(gt=0, le=1)] = 1.0
-    dropped: Literal["closed", "shaken"] = "closed"  # stochastic depth, or ShakeDrop
-    arms: Literal[1, 2] = 1  # 2: Shake-Shake
-    noise: Literal["none", "dropout", "spatial_dropout", "drop_block"] = "none"
-    noise_rate: Share = 0.3  # ahead of a branch's last convolution
-    noise_block: Count = 7  # pixels on a side, for "drop_block"
+Augment: TypeAlias = Literal[
+    "none", "crop", "crop_flip", "crop_flip_channel", "crop_flip_reflect",
+    "imagenet_scale", "imagenet_aspect",
+]  # fmt: skip
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
-class NormConfig:
-    """BatchNorm: whose conventions, and which examples share statistics."""
-
-    # "none": no norm, biases in its place
-    dialect: Literal["torch", "caffe", "tensorflow", "none"] = "torch"
-    group: Literal["global", "device"] | Count = "global"
-    momentum: Share | None = None  # None: the dialect's
-    epsilon: Positive | None = None
-    precise: Number = 0  # training batches to recompute statistics over, at the end
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
-class ModelConfig:
-    """The network."""
-
-    name: Literal[
-        "cifar_resnet", "imagenet_resnet", "wide_resnet", "plain",
-        "resnet_3d", "small_resnet_3d", "min_net", "mgic_net", "rk_resnet", "rkcnn",
-        "ghostnet", "regnetx", "gghost",
-        "densenet", "densenet_imagenet", "hardnet", "threshnet",
-        "nin", "all_cnn", "vgg", "prelu_small", "prelu_large", "spp_net",
-        "places2",
-    ] = "cifar_resnet"  # fmt: skip
-    depth: Count = 20  # weighted layers, as the papers count them
-    width: Positive = 1.0  # factor on all widths
-    variant: Annotated[str, Field(pattern=r"^[\w.-]*$")] = ""  # "All-CNN-C", "3.2GF"
-    # the images that a plain net or a GhostNet is for
-    size: Literal["cifar", "imagenet", "digits"] = "cifar"
-    growth: Count | None = None  # k of DenseNets; None: the paper's
-    compression: Annotated[float, Field(gt=0, le=1)] = 1.0  # of their transitions
-    links: Literal["dense", "harmonic", "threshold"] = "dense"  # between their layers
-    levels: tuple[Count, ...] = ()  # of a pyramid for the head's pool; (): none
-    # (stage, first stage that its loss reaches) of each head inside a net
-    relays: tuple[tuple[Count, Count], ...] = ()
-    # what stands for every convolution behind the stem, and the Ghost module's s and d
-    operator: Literal["none", "ghost", "binary", "xnor", "xnor_signs"] = "none"
-    ghost_ratio: Annotated[int, Field(ge=2)] = 2
-    ghost_kernel: Count = 3
-    ghost_share: Share = 0.0  # lambda of G-Ghost stages in a residual net; 0: none
-    num_classes: Count | None = None  # None: as many as the data has
-    act: Literal[
-        "relu", "relu6", "leaky_relu", "prelu", "prelu_shared", "rrelu", "elu", "none"
-    ] = "relu"
-    slope: Finite | None = None  # of the negative part, at first; None: the paper's
-    init: Literal["he_fan_out", "he_fan_in", "xavier", "orthogonal", "lsuv"] = (
-        "he_fan_out"
-    )
-    unit: UnitConfig = UnitConfig()
-    norm: NormConfig = NormConfig()
-    # how depth is run: a mode, or one for each stage ("remat,scan,scan")
-    depth_mode: Annotated[
-        str, Field(pattern=r"^(scan|unroll|remat|sqrt)(,(scan|unroll|remat|sqrt))*$")
-    ] = "scan"
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+@part
 class DataConfig:
-    """The data set, by its tfds name, and how it is fed."""
+    """The data set and its input pipeline."""
 
-    name: Annotated[str, Field(pattern=r"^[\w./:-]+$")] = "digits"
-    dir: str | None = None  # None: $TFDS_DATA_DIR or ~/tensorflow_datasets
-    batch_size: Count = 128  # of one update, over all devices
-    split: Annotated[str, Field(pattern=r"^(full|\d+k?/\d+k?)$")] = "full"
+    name: Annotated[str, StringConstraints(pattern=r"^[\w./:-]+$")] = "digits"
+    """Data set: NAME[/CONFIG][:VERSION] of a tfds image classification set."""
+    dir: str | None = None
+    """Folder of prepared data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    batch_size: Count = 128
+    """Images of one update, over all devices."""
+    split: Annotated[str, StringConstraints(pattern=r"^(full|\d+k?/\d+k?)$")] = "full"
+    """Training images: all, or N/M: the first N to train, the last M to validate."""
     feed: Literal["auto", "resident", "streaming"] = "auto"
-    augment: Literal[
-        "none",
-        "crop",
-        "crop_flip",
-        "crop_flip_channel",
-        "crop_flip_reflect",
-        "imagenet_scale",
-        "imagenet_aspect",
-    ] = "none"
-    # None: as the augmentation's paper does
+    """Images in device memory or streamed; auto: by the size of the set."""
+    workers: Number = 0
+    """Processes that decode streamed images; 0: threads."""
+    augment: Augment = "none"
+    """Augmentation of training images."""
     normalize: Literal["none", "pixel_mean", "channel"] | None = None
-    # pixels on a side of training images, an epoch each in turn; (): as they are
+    """Normalisation; None: that of the augmentation's paper."""
     sizes: tuple[Count, ...] = ()
-    workers: Number = 0  # processes that decode, where streaming; 0: threads
-    policy: Literal["none", "randaugment", "augmix"] = "none"
-    policy_operations: Count = 2  # of randaugment, one after the other
-    policy_magnitude: Annotated[float, Field(ge=1, le=10)] = 9.0
-    cutout: Number = 0  # pixels on a side; 0: none
-    erasing: Share = 0.0  # probability that a random box is erased
-    mix: Literal["none", "mixup", "cutmix"] = "none"
-    mix_alpha: Positive = 1.0  # of the Beta distribution of shares
-    mix_probability: Annotated[float, Field(gt=0, le=1)] = 1.0  # of a batch
+    """Sides of training images in pixels, an epoch each in turn; (): as they are."""
+    policy: Policy | None = None
+    """Random policy on top of the augmentation."""
+    cutout: Number = 0
+    """Side of a square of zeros in pixels (DeVries & Taylor 2017); 0: none."""
+    erasing: Share = 0.0
+    """Probability that a random box is erased (Zhong et al. 2020)."""
+    mix: Mix | None = None
+    """Mixing of the images of a batch."""
+    protocol: EvalProtocol = OneCrop()
+    """Views by which an example is scored."""
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
-class OptimConfig:
-    """The optimizer and its schedule, in iterations (updates)."""
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Positive = 0.1
-    momentum: Share = 0.9
-    dampening: Share = 0.0
-    dialect: Literal["torch", "caffe"] = "torch"
-    nesterov: Literal["none", "nesterov"] = "none"
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
-    decay: Literal["all", "kernels"] = "all"  # slopes never decay
-    schedule: Literal["steps", "cosine", "linear", "constant"] = "steps"
-    # where the rate drops: iterations, or shares of the run where below 1
-    boundaries: tuple[Positive, ...] = (0.5, 0.75)
-    factor: Positive = 0.1
-    warmup: Number = 0  # iterations; at most a tenth of the run
-    warmup_kind: Literal["linear", "constant"] = "constant"
-    warmup_rate: Positive = 0.01
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+@part
 class TrainConfig:
-    """How long, how precise, how spread, and how often to look and to save."""
+    """Length, precision and spread of a run, and how often it looks and saves."""
 
-    epochs: Positive | None = None  # either this or
-    iterations: Count | None = None  # this is the length of the schedule
-    steps: Count | None = None  # ends a run early, whatever the schedule
+    epochs: Positive | None = None
+    """Length of the schedule in epochs; either this or iterations."""
+    iterations: Count | None = None
+    """Length of the schedule in iterations (updates)."""
+    steps: Count | None = None
+    """Iteration at which a run ends early, whatever its schedule."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Arithmetic of the network."""
     spmd: Literal["jit", "pmap"] = "jit"
-    steps_per_call: Count | None = None  # None: 8 on a CPU, 1 elsewhere
-    eval_every: Count | None = None  # steps; None: about once an epoch
-    checkpoint_every: Count | None = None  # steps; None: as eval_every
-    accumulate: Count = 1  # parts a batch is cut into
+    """Program over several devices."""
+    steps_per_call: Count | None = None
+    """Updates per call of the compiled step; None: 8 on a CPU, 1 elsewhere."""
+    eval_every: Count | None = None
+    """Iterations between evaluations; None: about an epoch."""
+    checkpoint_every: Count | None = None
+    """Iterations between checkpoints; None: as eval_every."""
+    accumulate: Count = 1
+    """Parts of a batch whose gradients are accumulated."""
     label_smoothing: Share = 0.0
-    relay_weight: Positive = 1.0  # of the loss behind each of model.relays
-    ema: Share = 0.0  # decay of a moving average of parameters; 0: none
-    max_skips: Number = 0  # non-finite updates to leave out before stopping
-    tensorboard: Literal["off", "on"] = "off"
-    seeds: tuple[Seed, ...] = ()  # trained by one program, each as a run; (): `seed`
+    """Share of the label that is spread over all classes."""
+    ema: Share = 0.0
+    """Decay of a moving average of the parameters; 0: none."""
+    max_nonfinite_updates: Number = 0
+    """Non-finite updates that are left out before a run stops."""
+    tensorboard: bool = False
+    """TensorBoard event files beside the log."""
+    seeds: tuple[Seed, ...] = ()
+    """Seeds trained by one program, each as a run; (): the one of `seed`."""
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+@part
 class Config:
-    """One row of one experiment, resolved and valid."""
+    """One row of one experiment."""
 
-    model: ModelConfig = ModelConfig()
+    model: Model = CifarResNet()
+    """Network."""
     data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig()
+    """Data set."""
+    optim: Optim = Sgd()
+    """Optimizer."""
     train: TrainConfig = TrainConfig()
+    """Training."""
     seed: Seed = 0
+    """Seed of initialisation, data order, augmentation and noise."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -209,18 +109,26 @@ class Config:
         return self.train.seeds or (self.seed,)
 
     def to_dict(self) -> dict[str, Any]:
+        """Nested plain values; a member of a slot has its word under `name`."""
         return dataclasses.asdict(self)
 
 
-# Changing these does not change what a run computes, so it may resume.
-OPERATIONAL = (
-    "data.dir",
-    "data.feed",
-    "data.workers",
-    "model.depth_mode",
-    "train.checkpoint_every",
-    "train.seeds",
-    "train.steps",
-    "train.steps_per_call",
-    "train.tensorboard",
-)
+class MayDiffer(NamedTuple):
+    """Where a field may differ, as it does not change what a run computes."""
+
+    on_resume: bool
+    between_runs: bool  # of one row of a table
+
+
+OPERATIONAL = {
+    "data.dir": MayDiffer(on_resume=True, between_runs=True),
+    "data.feed": MayDiffer(on_resume=True, between_runs=True),
+    "data.workers": MayDiffer(on_resume=True, between_runs=True),
+    "model.depth_mode": MayDiffer(on_resume=True, between_runs=True),
+    "seed": MayDiffer(on_resume=False, between_runs=True),
+    "train.checkpoint_every": MayDiffer(on_resume=True, between_runs=True),
+    "train.seeds": MayDiffer(on_resume=True, between_runs=False),
+    "train.steps": MayDiffer(on_resume=True, between_runs=False),
+    "train.steps_per_call": MayDiffer(on_resume=True, between_runs=True),
+    "train.tensorboard": MayDiffer(on_resume=True, between_runs=True),
+}

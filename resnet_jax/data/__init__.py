@@ -1,1 +1,1 @@
-"""A tfds split as a random-access source, and batches as functions of the step."""
+"""Data: sources, sampler, decoding, crops, augmentation, and the input pipeline."""

@@ -1,52 +1,113 @@
-"""Sample order: the examples of a step, as a pure function of (seed, step)."""
+"""Sampler: the example indices of a batch, as a pure function of (seed, step)."""
 
+import dataclasses
 import functools
+from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int32, Int64
 
-# One Philox key (seed, n) serves several purposes; the top word of its counter keeps
-# their streams apart.
-ORDER_STREAM, DECODE_STREAM = 0, 1
+from resnet_jax.data.batch import Batch
+from resnet_jax.errors import ConfigError
+
+# Purposes that draw with the same Philox key (seed, n); the top word of the counter
+# keeps their streams apart.
+ORDER_STREAM, CROP_STREAM = 0, 1
 
 
-def bits(seed: int, n: int, *, stream: int) -> np.random.Philox:
+def random_bits(seed: int, n: int, *, stream: int) -> np.random.Philox:
     """Counter-based random bits: equal arguments give equal bits on every machine."""
     return np.random.Philox(key=[seed, n], counter=[0, 0, 0, stream])
 
 
-@functools.lru_cache(maxsize=2)  # a batch touches two epochs at most times
-def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
-    """The order of one epoch.
+@functools.lru_cache(maxsize=2)  # a batch rarely spans more than two epochs
+def permutation(seed: int, epoch: int, length: int) -> Int32[np.ndarray, " n"]:
+    """Shuffled indices of one epoch, read-only.
 
-    Sorting raw bits, not `Generator.permutation`: NumPy freezes the bits of Philox for
-    ever, but not the streams of its Generator methods (NEP 19).
+    Sorts raw bits in place of `Generator.permutation`: NumPy guarantees the bits of
+    Philox across versions, but not the streams of Generator's methods (NEP 19).
     """
-    raw = bits(seed, epoch, stream=ORDER_STREAM).random_raw(length)
-    order = np.argsort(raw, kind="stable").astype(np.int32)
+    bits = random_bits(seed, epoch, stream=ORDER_STREAM).random_raw(length)
+    order = np.argsort(bits, kind="stable").astype(np.int32)
     order.flags.writeable = False
     return order
 
 
-def at(seed: int, positions: np.ndarray, *, length: int) -> np.ndarray:
-    """Example indices at positions of the stream of epochs laid end to end."""
-    epochs, offsets = np.divmod(np.asarray(positions, np.int64), length)
-    out = np.empty(len(offsets), np.int32)
+def indices_at(
+    seed: int, positions: Int64[np.ndarray, " b"], *, length: int
+) -> Int32[np.ndarray, " b"]:
+    """Example indices at positions in the sequence of shuffled epochs."""
+    epochs, offsets = np.divmod(positions, length)
+    indices = np.empty(len(offsets), np.int32)
     for epoch in np.unique(epochs):
         inside = epochs == epoch
-        out[inside] = permutation(seed, int(epoch), length)[offsets[inside]]
-    return out
+        indices[inside] = permutation(seed, int(epoch), length)[offsets[inside]]
+    return indices
 
 
-def indices(seed: int, step: int, *, batch_size: int, length: int) -> np.ndarray:
-    """Example indices int32 [batch_size] of the global batch of `step`.
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of every global batch that one process holds.
 
-    Row i sits at position p = step * batch_size + i of the stream, in epoch
-    p // length: an epoch shows each example once, and no example is dropped.
+    Process k of n holds rows k B/n to (k + 1) B/n of a batch of B, so that the union
+    over processes is the same batch for every n.
     """
-    start = int(step) * batch_size
-    return at(seed, np.arange(start, start + batch_size), length=length)
+
+    process_index: int = 0
+    process_count: int = 1
+
+    def rows(self, batch_size: int) -> Int32[np.ndarray, " b"]:
+        """Rows of the global batch; ConfigError where it does not divide evenly."""
+        size, left = divmod(batch_size, self.process_count)
+        if left or not size:
+            raise ConfigError(
+                f"data.batch_size={batch_size}: is not divisible by"
+                f" {self.process_count} processes"
+            )
+        return np.arange(size, dtype=np.int32) + np.int32(self.process_index * size)
 
 
-def epoch_of(step: int, *, batch_size: int, length: int) -> float:
-    """Epochs seen after `step` updates."""
-    return step * batch_size / length
+WHOLE = Share()  # all rows in one process
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """Training batches as example indices.
+
+    Row i of the batch of `step` is at position p = step * batch_size + i of the
+    sequence of shuffled epochs, in epoch p // length: an epoch holds each example
+    once, and a batch may span two epochs.
+    """
+
+    seed: int
+    batch_size: int
+    length: int  # examples of the split
+    share: Share = WHOLE
+
+    def __post_init__(self):
+        self.share.rows(self.batch_size)  # raises ahead of the first batch
+
+    def positions(self, step: int) -> Int64[np.ndarray, " b"]:
+        """Positions of this process's rows in the sequence of shuffled epochs."""
+        rows = self.share.rows(self.batch_size)
+        return int(step) * self.batch_size + rows.astype(np.int64)
+
+    def batch(self, step: int) -> Batch:
+        """Compute "index" and "row" of this process's part of the batch of `step`."""
+        index = indices_at(self.seed, self.positions(step), length=self.length)
+        return {"index": index, "row": self.share.rows(self.batch_size)}
+
+
+def eval_batches(
+    length: int, *, batch_size: int, share: Share = WHOLE
+) -> Iterator[Batch]:
+    """Yield "index", "row" and "mask" of batches that hold 0..length-1 exactly once.
+
+    Every process gets equally many batches; rows past the end repeat the last example
+    under mask 0.
+    """
+    rows = share.rows(batch_size)
+    for start in range(0, length, batch_size):
+        positions = start + rows
+        mask = (positions < length).astype(np.float32)
+        yield {"index": np.minimum(positions, length - 1), "row": rows, "mask": mask}

@@ -33,7 +33,7 @@ VALUES = {cell.key: cell for table in TABLES for cell in table.VALUES}
 
 
 def value(key: str) -> Value:
-    """The published value of a key such as `he2016a/T6/ResNet-110`."""
+    """Published value of a key such as `he2016a/T6/ResNet-110`."""
     if key in VALUES:
         return VALUES[key]
     near = difflib.get_close_matches(key, VALUES, n=3, cutoff=0.4)
@@ -42,5 +42,5 @@ def value(key: str) -> Value:
 
 
 def slopes(key: str) -> tuple[float, ...]:
-    """The learned slopes of a published value's net, layer by layer; () if unknown."""
+    """Learned slopes of a published net, layer by layer; () if not published."""
     return he2015.SLOPES_OF.get(key, ())

@@ -1,56 +1,71 @@
-"""A statement of a paper about a net or its training: value, place, certainty."""
+"""Facts of papers about nets and training: value, source and certainty of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from resnet_jax.papers.value import Certainty
 
 # Beyond the certainty of a table's numbers: the paper does not say, or sources differ.
-Sureness = Certainty | Literal["silent", "unsure"]
+FactCertainty = Certainty | Literal["silent", "unsure"]
 SETTLED = ("text", "code", "derived")
 Unit = Literal["", "epochs", "G"]
+FactValue = int | float | str | tuple[int, ...] | tuple[float, ...] | None
+Quantities = Mapping[str, FactValue]  # values by quantity
+NO_SLOTS: Quantities = {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """What a paper says of one quantity, and where.
+    """Published value of one quantity, and its source.
 
     `value` is None where the paper is silent, and a sentence where it states a rule
-    that no field holds. Schedules may be in epochs, multiply-adds in thousands of
-    millions (`unit`).
+    that no field holds. Schedules may be in epochs, multiply-adds in 10^9 (`unit`).
     """
 
-    value: Any
+    value: FactValue
     source: str
-    certainty: Sureness = "text"
+    certainty: FactCertainty = "text"
     unit: Unit = ""
 
     @property
     def settled(self) -> bool:
-        """Whether a config that differs is wrong, unless it says why it does."""
+        """True if a config that differs has to name its reason."""
         return self.value is not None and self.certainty in SETTLED
 
 
-Facts = Mapping[str, Fact]  # by quantity
+Facts = dict[str, Fact]  # by quantity
 
 
 def said(
     source: str,
-    values: Mapping[str, Any],
+    values: Quantities,
     *,
-    certainty: Sureness = "text",
+    certainty: FactCertainty = "text",
     unit: Unit = "",
-) -> dict[str, Fact]:
-    """Facts that one place states with one certainty."""
+) -> Facts:
+    """Facts from one source with one certainty."""
     return {
         quantity: Fact(value=value, source=source, certainty=certainty, unit=unit)
         for quantity, value in values.items()
     }
 
 
-def silent(*quantities: str, source: str = "not stated") -> dict[str, Fact]:
+def silent(*quantities: str, source: str = "not stated") -> Facts:
+    """Facts without a value: quantities on which the paper is silent."""
     return said(source, dict.fromkeys(quantities), certainty="silent")
+
+
+def epochs(
+    source: str,
+    total: int,
+    drops: tuple[int, ...] = (),
+    *,
+    certainty: FactCertainty = "text",
+) -> Facts:
+    """Length of training and drops of the learning rate, in epochs."""
+    values = {"iterations": total} | ({"drops at": drops} if drops else {})
+    return said(source, values, certainty=certainty, unit="epochs")
 
 
 def counted(
@@ -59,13 +74,13 @@ def counted(
     params: int | None = None,
     macs: int | float | None = None,
     printed: str = "",
-    certainty: Sureness = "derived",
-) -> dict[str, Fact]:
-    """Exact parameters, with what the paper prints of them, and multiply-adds.
+    certainty: FactCertainty = "derived",
+) -> Facts:
+    """Exact parameters, with the paper's rounded count, and multiply-adds.
 
-    Multiply-adds that are not whole are in thousands of millions, to three digits.
+    Multiply-adds given as a float are in 10^9, to three digits.
     """
-    facts: dict[str, Fact] = {}
+    facts: Facts = {}
     if params is not None:
         place = f"{source} prints {printed}" if printed else source
         facts |= said(place, {"parameters": params}, certainty=certainty)
@@ -75,7 +90,7 @@ def counted(
     return facts
 
 
-# A residual net in which nothing is varied.
+# The original residual net, which other nets vary.
 ORIGINAL = {
     "order": "original",
     "join": "add",
@@ -91,7 +106,7 @@ BOTTLENECK = {"branch": "bottleneck", "stride of a bottleneck": "1x1"}
 KERNELS = "kernels; not norms, biases, slopes"
 ALL_BUT_SLOPES = "all but slopes"
 
-# What nearly every recipe has in common, none naming any of it but the optimizer.
+# Common to nearly every recipe; the papers name the optimizer, rarely the rest.
 PLAIN_SGD = {
     "optimizer": "sgd",
     "schedule": "steps",
@@ -99,6 +114,7 @@ PLAIN_SGD = {
     "parameter average": 0.0,
     "momentum": 0.9,
     "divided by": 10,
+    "warm-up": 0,
 }
 CIFAR_DATA = {"training images": 50_000, "test images": 10_000}
 IMAGENET_DATA = {
@@ -106,5 +122,6 @@ IMAGENET_DATA = {
     "training images": 1_281_167,
     "test images": 50_000,
 }
-NO_WARMUP = {"warm-up": 0}
+CIFAR_SGD = PLAIN_SGD | CIFAR_DATA
+IMAGENET_SGD = PLAIN_SGD | IMAGENET_DATA
 WARMUP = {"warm-up": 400, "warm-up rate": 0.01, "warm-up kind": "constant"}

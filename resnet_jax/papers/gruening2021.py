@@ -1,37 +1,34 @@
 """Min-Nets (Gruening & Barth 2021): the released code's results, nets and recipe.
 
-Errors of the last epoch on CIFAR-10, mean and std over seeds; and what is left of them
-where the test images are compressed as JPEG.
+Errors of the last epoch on CIFAR-10, mean and std over seeds; and errors on test images
+compressed as JPEG.
 """
 
 from functools import partial
 
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
-    CIFAR_DATA,
-    NO_WARMUP,
-    PLAIN_SGD,
+    CIFAR_SGD,
     Facts,
     counted,
+    epochs,
     said,
 )
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Table
 
 _G = "Gruening & Barth 2021"
 _CODE = f"{_G}, released code"
-_cell = partial(
-    Value, paper="gruening2021", table="results", statistic="mean", certainty="code"
-)
+_table = partial(Table, paper="gruening2021", statistic="mean", certainty="code")
 _C10 = "CIFAR-10 test, one 32x32 view"
 
-# N units a stage: error and std of the Min-Net, parameters; the same of its baseline
+# N units per stage: error, std and parameters of the Min-Net, then of its baseline
 RESNETS = {
     3: ((8.05, 0.22, 217_082), (8.32, 0.38, 270_298)),
     5: ((6.86, 0.23, 411_962), (7.20, 0.06, 465_178)),
     7: ((6.19, 0.10, 606_842), (6.78, 0.14, 660_058)),
     9: ((5.99, 0.11, 801_722), (6.27, 0.13, 854_938)),
 }
-# depth, at growth 12: the same of Min-DenseNets and DenseNet-BC
+# depth, at growth 12: error, std and parameters of Min-DenseNet, then of DenseNet-BC
 DENSENETS = {
     22: ((9.22, 0.17, 57_040), (9.76, 0.19, 71_686)),
     58: ((5.67, 0.07, 298_564), (5.90, 0.30, 314_470)),
@@ -46,28 +43,26 @@ JPEG = {
 }
 
 
-def _row(name, error, std, *, runs):
-    return _cell(
-        row=name, top1_err=error, mean=error, std=std, runs=runs, protocol=_C10
-    )
-
-
+_results = partial(_table, table="results", protocol=_C10)
 VALUES = (
     *(
-        _row(f"{name} N={n}", *cells[:2], runs=5)
+        _results(runs=5).cell(f"{name} N={n}", error, mean=error, std=std)
         for n, pair in RESNETS.items()
-        for name, cells in zip(("Min-Net", "Pyramid"), pair, strict=True)
+        for name, (error, std, _) in zip(("Min-Net", "Pyramid"), pair, strict=True)
     ),
     *(
-        _row(f"{name} {depth}", *cells[:2], runs=3)
+        _results(runs=3).cell(f"{name} {depth}", error, mean=error, std=std)
         for depth, pair in DENSENETS.items()
-        for name, cells in zip(("Min-DenseNet", "DenseNet-BC"), pair, strict=True)
+        for name, (error, std, _) in zip(
+            ("Min-DenseNet", "DenseNet-BC"), pair, strict=True
+        )
     ),
     *(
-        _cell(
-            table="jpeg", row=row, column=f"quality {quality}", top1_err=error,
+        _table(
+            table="jpeg", column=f"quality {quality}",
             runs=3 if "Dense" in row else 5, protocol=f"{_C10}, JPEG {quality}",
-        )
+            views="other",
+        ).cell(row, error)
         for row, errors in JPEG.items()
         for quality, error in zip((90, 50, 10), errors, strict=True)
     ),
@@ -92,9 +87,7 @@ NETWORKS: dict[str, Facts] = {
 _CIFAR = (
     said(
         _CODE,
-        PLAIN_SGD
-        | CIFAR_DATA
-        | NO_WARMUP
+        CIFAR_SGD
         | {
             "data set": "cifar10",
             "batch": 128,
@@ -112,10 +105,7 @@ _CIFAR = (
         },
         certainty="code",
     )
-    | said(
-        _CODE, {"iterations": 200, "drops at": (100, 150)}, certainty="code",
-        unit="epochs",
-    )
+    | epochs(_CODE, 200, (100, 150), certainty="code")
 )  # fmt: skip
 _DRAWN = "Torch's default, U(-1/sqrt(n), 1/sqrt(n))"
 RECIPES: dict[str, Facts] = {

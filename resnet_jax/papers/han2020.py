@@ -1,29 +1,25 @@
 """GhostNet (Han et al. 2020), and ghosts of whole stages (Han et al. 2022).
 
-The papers print accuracies; errors here are what is left to 100 %. One run a model.
+The papers print accuracies; errors here are 100 % minus accuracy. One run per model.
 """
-
-from functools import partial
-from typing import Any
 
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
     IMAGENET_DATA,
-    NO_WARMUP,
+    IMAGENET_SGD,
     ORIGINAL,
-    PLAIN_SGD,
     Facts,
+    Quantities,
     counted,
+    epochs,
     said,
     silent,
 )
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Table
 
 _H = "Han et al. 2020"
-_cifar = partial(Value, paper="han2020", protocol="CIFAR-10 test, one 32x32 view")
-_imagenet = partial(
-    Value, paper="han2020", protocol="ImageNet val, single crop 224, shorter side 256"
-)
+_CIFAR = "CIFAR-10 test, one 32x32 view"
+_IMAGENET = "ImageNet val, single crop 224, shorter side 256"
 
 
 def _err(accuracy: float) -> float:
@@ -53,34 +49,35 @@ T7 = {
 _README = "README of g_ghost_pytorch, released code"
 G_GHOST = {"3.2GF": 77.8, "4.0GF": 78.6, "8.0GF": 79.0, "16GF": 79.9}
 
+
+def _table(table: str, protocol: str = _CIFAR) -> Table:
+    return Table(paper="han2020", table=table, protocol=protocol)
+
+
 VALUES = (
-    *(_cifar(table="T3", row=f"d={d}", top1_err=_err(a)) for d, a in T3.items()),
-    *(_cifar(table="T4", row=f"s={s}", top1_err=_err(a)) for s, a in T4.items()),
+    *_table("T3").cells({f"d={d}": _err(accuracy) for d, accuracy in T3.items()}),
+    *_table("T4").cells({f"s={s}": _err(accuracy) for s, accuracy in T4.items()}),
     *(
-        _cifar(table="T5", row=row, top1_err=_err(accuracy), params_m=params)
+        _table("T5").cell(row, _err(accuracy), params_m=params)
         for row, (accuracy, params) in T5.items()
     ),
     *(
-        _imagenet(
-            table=table, row=row, top1_err=_err(top1), top5_err=_err(top5),
-            params_m=params,
-        )
+        _table(table, _IMAGENET).cell(row, (_err(top1), _err(top5)), params_m=params)
         for table, rows in {"T6": T6, "T7": T7}.items()
         for row, (top1, top5, params) in rows.items()
     ),
     *(
-        _imagenet(
-            paper="han2022", table="README", row=f"G-Ghost-RegNetX-{variant}",
-            top1_err=_err(top1), certainty="code", note=_README,
-        )
+        Table(
+            paper="han2022", table="README", protocol=_IMAGENET, certainty="code"
+        ).cell(f"G-Ghost-RegNetX-{variant}", _err(top1), note=_README)
         for variant, top1 in G_GHOST.items()
     ),
-)  # fmt: skip
+)
 
 _PLAIN = {"operator": "none"}
 
 
-def _ghost(ratio: int = 2, kernel: int = 3) -> dict[str, Any]:
+def _ghost(ratio: int = 2, kernel: int = 3) -> Quantities:
     return {
         "operator": "ghost",
         "ratio of the ghosts": ratio,
@@ -88,35 +85,34 @@ def _ghost(ratio: int = 2, kernel: int = 3) -> dict[str, Any]:
     }
 
 
-def _resnet56(params: int, macs: int | float, **slots: Any) -> Facts:
+def _resnet56(params: int, macs: int | float, slots: Quantities) -> Facts:
     values = ORIGINAL | {"form": "cifar_resnet", "depth": 56, "shortcut": "A"}
-    values |= {"units a stage": (9, 9, 9), "branch": "basic", "classes": 10} | slots
-    return said(f"{_H}, Table 5", values) | counted(
-        f"{_H}, Table 5", params=params, macs=macs
-    )
+    values |= {"units a stage": (9, 9, 9), "branch": "basic", "classes": 10}
+    source = f"{_H}, Table 5"
+    return said(source, {**values, **slots}) | counted(source, params=params, macs=macs)
 
 
-def _vgg16(table: str, params: int | None, macs: float, **slots: Any) -> Facts:
-    """13 convolutions, the first one replaced as well, and one hidden layer of 512."""
+def _vgg16(table: str, params: int | None, macs: float, slots: Quantities) -> Facts:
+    """VGG-16 with a hidden layer of 512; all 13 convolutions have the operator."""
     values = {"form": "vgg", "depth": 16, "weighted layers": 15, "size": "cifar"}
-    values |= {"width": 1.0, "classes": 10} | slots
+    values |= {"width": 1.0, "classes": 10, **slots}
     values |= {"rectifier": "relu", "BatchNorm": "yes"}
     source = f"{_H}, {table}"
     return said(source, values) | counted(source, params=params, macs=macs)
 
 
-def _resnet50(macs: float, **slots: Any) -> Facts:
-    """Printed parameters fit no reading of the paper: only multiply-adds are known."""
+def _resnet50(macs: float, slots: Quantities) -> Facts:
+    """ResNet-50; no reading of the paper gives the printed parameters."""
     values = ORIGINAL | {"form": "imagenet_resnet", "depth": 50, "shortcut": "B"}
     values |= {"units a stage": (3, 4, 6, 3), "branch": "bottleneck", "classes": 1000}
-    values |= {"stride of a bottleneck": "3x3"} | slots
+    values |= {"stride of a bottleneck": "3x3", **slots}
     return said(f"{_H}, Table 6", values) | counted(f"{_H}, Table 6", macs=macs)
 
 
 def _ghostnet(width: float, params: int, macs: float) -> Facts:
     source = f"{_H}, Table 7, and ghostnet.py"
     values = {"form": "ghostnet", "width": width, "classes": 1000, "rectifier": "relu"}
-    values |= {"BatchNorm": "yes"} | _ghost() | {"operator": "none"}
+    values |= {"BatchNorm": "yes", **_ghost(), "operator": "none"}
     return said(source, values) | counted(source, params=params, macs=macs)
 
 
@@ -128,23 +124,23 @@ def _g_ghost(variant: str, params: int, macs: float) -> Facts:
     )
 
 
-GHOST_VGG = _vgg16("Table 5", 7_650_474, 0.158, **_ghost())
+GHOST_VGG = _vgg16("Table 5", 7_650_474, 0.158, _ghost())
 NETWORKS: dict[str, Facts] = {
-    "han2020/T5/ResNet-56": _resnet56(853_018, 125_485_696, **_PLAIN),
-    "han2020/T5/Ghost-ResNet-56": _resnet56(438_154, 0.065, **_ghost()),
-    "han2020/T5/VGG-16": _vgg16("Table 5", 14_986_698, 0.313, **_PLAIN),
+    "han2020/T5/ResNet-56": _resnet56(853_018, 125_485_696, _PLAIN),
+    "han2020/T5/Ghost-ResNet-56": _resnet56(438_154, 0.065, _ghost()),
+    "han2020/T5/VGG-16": _vgg16("Table 5", 14_986_698, 0.313, _PLAIN),
     "han2020/T5/Ghost-VGG-16": GHOST_VGG,
-    "han2020/T3/d=1": _vgg16("Table 3", None, 0.157, **_ghost(2, 1)),
+    "han2020/T3/d=1": _vgg16("Table 3", None, 0.157, _ghost(2, 1)),
     "han2020/T3/d=3": GHOST_VGG,
-    "han2020/T3/d=5": _vgg16("Table 3", None, 0.160, **_ghost(2, 5)),
-    "han2020/T3/d=7": _vgg16("Table 3", None, 0.164, **_ghost(2, 7)),
+    "han2020/T3/d=5": _vgg16("Table 3", None, 0.160, _ghost(2, 5)),
+    "han2020/T3/d=7": _vgg16("Table 3", None, 0.164, _ghost(2, 7)),
     "han2020/T4/s=2": GHOST_VGG,
-    "han2020/T4/s=3": _vgg16("Table 4", 5_218_476, 0.107, **_ghost(3)),
-    "han2020/T4/s=4": _vgg16("Table 4", 3_982_362, 0.080, **_ghost(4)),
-    "han2020/T4/s=5": _vgg16("Table 4", 3_269_697, 0.066, **_ghost(5)),
-    "han2020/T6/ResNet-50": _resnet50(4.089, **_PLAIN),
-    "han2020/T6/Ghost-ResNet-50 s=2": _resnet50(2.151, **_ghost()),
-    "han2020/T6/Ghost-ResNet-50 s=4": _resnet50(1.182, **_ghost(4)),
+    "han2020/T4/s=3": _vgg16("Table 4", 5_218_476, 0.107, _ghost(3)),
+    "han2020/T4/s=4": _vgg16("Table 4", 3_982_362, 0.080, _ghost(4)),
+    "han2020/T4/s=5": _vgg16("Table 4", 3_269_697, 0.066, _ghost(5)),
+    "han2020/T6/ResNet-50": _resnet50(4.089, _PLAIN),
+    "han2020/T6/Ghost-ResNet-50 s=2": _resnet50(2.151, _ghost()),
+    "han2020/T6/Ghost-ResNet-50 s=4": _resnet50(1.182, _ghost(4)),
     "han2020/T7/GhostNet 0.5x": _ghostnet(0.5, 2_587_292, 0.042),
     "han2020/T7/GhostNet 1.0x": _ghostnet(1.0, 5_182_508, 0.141),
     "han2020/T7/GhostNet 1.3x": _ghostnet(1.3, 7_358_820, 0.227),
@@ -169,7 +165,7 @@ _GHOSTNET = (
         },
         certainty="code",
     )
-    | said(_TF, {"iterations": 400}, certainty="code", unit="epochs")
+    | epochs(_TF, 400, certainty="code")
     | said(f"{_H}, Sec. 4", {"learning rate": 0.4}, certainty="known")
     | silent("schedule", "momentum dialect", "BatchNorm group")
 )
@@ -177,9 +173,7 @@ _EXAMPLE = "README of g_ghost_pytorch: as the ImageNet example of PyTorch"
 _GGHOST = (
     said(
         _EXAMPLE,
-        PLAIN_SGD
-        | IMAGENET_DATA
-        | NO_WARMUP
+        IMAGENET_SGD
         | {
             "batch": 256,
             "learning rate": 0.1,
@@ -193,8 +187,7 @@ _GGHOST = (
         },
         certainty="known",
     )
-    | said(_EXAMPLE, {"iterations": 90, "drops at": (30, 60)}, certainty="known",
-           unit="epochs")
+    | epochs(_EXAMPLE, 90, (30, 60), certainty="known")
     | said("g_ghost_regnet.py", {"initialisation": "he_fan_out"}, certainty="code")
 )  # fmt: skip
 RECIPES: dict[str, Facts] = {

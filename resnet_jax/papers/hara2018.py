@@ -1,27 +1,26 @@
 """3D ResNets (Hara et al. 2018): Kinetics, the nets and the recipe of the release."""
 
-from functools import partial
-from typing import Any
-
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
-    NO_WARMUP,
+    NO_SLOTS,
     ORIGINAL,
     PLAIN_SGD,
     Facts,
+    Quantities,
     counted,
+    epochs,
     said,
 )
 from resnet_jax.papers.imagenet_nets import UNITS
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Table
 
 _H = "Hara et al. 2018"
 _CODE = "kenshohara/3D-ResNets-PyTorch, branch CVPR2018"
-_kinetics = partial(
-    Value,
+_T2 = Table(
     paper="hara2018",
     table="T2",
     protocol="Kinetics-400 val, scores averaged over clips of 16 frames of 112x112",
+    views="clips",
     certainty="known",
 )
 
@@ -40,17 +39,16 @@ KINETICS = {
     "DenseNet-201": (61.3, 83.3, 72.3),
 }
 VALUES = tuple(
-    _kinetics(
-        row=row,
-        top1_err=round(100 - top1, 1),
-        top5_err=round(100 - top5, 1),
+    _T2.cell(
+        row,
+        (round(100 - top1, 1), round(100 - top5, 1)),
         note=f"accuracies; their mean, {mean} %, is in the released README",
     )
     for row, (top1, top5, mean) in KINETICS.items()
 )
 
 
-def _net(depth: int, params: int, macs: float, **slots: Any) -> Facts:
+def _net(depth: int, params: int, macs: float, slots: Quantities = NO_SLOTS) -> Facts:
     values = ORIGINAL | {"form": "resnet_3d", "depth": depth, "classes": 400}
     values |= {"units a stage": UNITS[depth], "branch": "basic", "shortcut": "A"}
     if depth >= 50:
@@ -58,7 +56,7 @@ def _net(depth: int, params: int, macs: float, **slots: Any) -> Facts:
         values |= {"stride of a bottleneck": "3x3", "width of a group": 64.0}
     counts = counted(_CODE, params=params, certainty="code")
     counts |= counted(f"{_CODE}, 16 frames of 112x112", macs=macs)
-    return said(_CODE, values | slots, certainty="code") | counts
+    return said(_CODE, {**values, **slots}, certainty="code") | counts
 
 
 _GROUPS = {"groups": 32, "width of a group": 4.0}
@@ -71,9 +69,9 @@ NETWORKS: dict[str, Facts] = {
         "ResNet-101": _net(101, 86_064_720, 13.891),
         "ResNet-152": _net(152, 118_223_440, 18.611),
         "ResNet-200": _net(200, 127_423_056, 25.805),
-        "PreAct-200": _net(200, 127_419_088, 25.805, order="full_pre"),
-        "WRN-50": _net(50, 158_248_272, 26.240, **{"width of a group": 128.0}),
-        "ResNeXt-101": _net(101, 48_340_816, 9.568, **_GROUPS),
+        "PreAct-200": _net(200, 127_419_088, 25.805, {"order": "full_pre"}),
+        "WRN-50": _net(50, 158_248_272, 26.240, {"width of a group": 128.0}),
+        "ResNeXt-101": _net(101, 48_340_816, 9.568, _GROUPS),
     }.items()
 }
 
@@ -81,7 +79,6 @@ RECIPES: dict[str, Facts] = {
     "hara2018/kinetics": said(
         _CODE,
         PLAIN_SGD
-        | NO_WARMUP
         | {
             "data set": "kinetics400",
             "batch": 128,
@@ -101,5 +98,5 @@ RECIPES: dict[str, Facts] = {
         },
         certainty="code",
     )
-    | said(_CODE, {"iterations": 200}, certainty="code", unit="epochs")
+    | epochs(_CODE, 200, certainty="code")
 }

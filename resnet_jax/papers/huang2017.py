@@ -1,25 +1,24 @@
 """Huang et al. 2017, "Densely Connected Convolutional Networks": tables, nets, recipes.
 
-One run a cell: the error at the end of training, on SVHN that of the lowest validation
-error. Wide nets are from the README of the released code, two nets from that of the
-memory report (Pleiss et al. 2017).
+One run per cell: the error at the end of training, on SVHN at the lowest validation
+error. Wide nets are from the README of the released code, two nets from the README of
+the memory report (Pleiss et al. 2017).
 """
 
 from functools import partial
-from typing import Any
 
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
     CIFAR_DATA,
     IMAGENET_DATA,
-    NO_WARMUP,
     PLAIN_SGD,
     Facts,
     counted,
+    epochs,
     said,
     silent,
 )
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Certainty, Errors, Origin, Table, Value
 
 _CIFAR = "CIFAR-{} test, one 32x32 view, at the end of training{}"
 PROTOCOLS = {  # of the columns; "+": with augmentation
@@ -33,19 +32,25 @@ ONE_CROP = "ImageNet val, single crop 224, shorter side 256"
 TEN_CROP = "ImageNet val, 10-crop, shorter side 256"
 
 
-def _row(row: str, *errors: float | None, **fields: Any) -> tuple[Value, ...]:
-    """The cells of a row of Table 2; None where the paper has none."""
-    cell = partial(Value, paper="huang2017", row=row, **{"table": "T2"} | fields)
+def _row(
+    row: str,
+    *errors: float | None,
+    params_m: float | None = None,
+    table: str = "T2",
+    certainty: Certainty = "text",
+    origin: Origin = "own",
+) -> tuple[Value, ...]:
+    """A row of Table 2; None where the paper has no number."""
     return tuple(
-        cell(
-            column=column,
-            top1_err=error,
-            protocol=protocol,
+        Table(
+            paper="huang2017", table=table, column=column, protocol=protocol,
             selection="best_val" if column == "SVHN" else "last",
-        )
+            views="other" if column == "SVHN" else "1crop",
+            certainty=certainty, origin=origin,
+        ).cell(row, error, params_m=params_m)
         for (column, protocol), error in zip(PROTOCOLS.items(), errors, strict=True)
         if error is not None
-    )
+    )  # fmt: skip
 
 
 _quoted = partial(_row, origin="quoted")
@@ -71,51 +76,50 @@ WIDE = (
 )
 
 
-def _imagenet(depth: int, *errors: float, **fields: Any) -> tuple[Value, ...]:
-    """Top-1 and top-5 error by one crop, and by ten."""
+def _imagenet(
+    depth: int, one_crop: Errors, ten_crop: Errors, *, certainty: Certainty = "text"
+) -> tuple[Value, ...]:
+    """A row of Table 3: top-1 and top-5 error by one crop, and by ten."""
+    table = partial(Table, paper="huang2017", table="T3", certainty=certainty)
     row = f"DenseNet-{depth}"
-    cell = partial(Value, paper="huang2017", table="T3", row=row, **fields)
-    one, five, one_of_ten, five_of_ten = errors
     return (
-        cell(column="1-crop", top1_err=one, top5_err=five, protocol=ONE_CROP),
-        cell(
-            column="10-crop",
-            top1_err=one_of_ten,
-            top5_err=five_of_ten,
-            protocol=TEN_CROP,
-        ),
+        table(column="1-crop", protocol=ONE_CROP).cell(row, one_crop),
+        table(column="10-crop", protocol=TEN_CROP, views="10crop").cell(row, ten_crop),
     )
 
 
 T3 = (
-    *_imagenet(121, 25.02, 7.71, 23.61, 6.66),
-    *_imagenet(169, 23.80, 6.85, 22.08, 5.92),
-    *_imagenet(201, 22.58, 6.34, 21.46, 5.54),
-    *_imagenet(264, 22.15, 6.12, 20.80, 5.29),
-    *_imagenet(161, 22.33, 6.15, 20.85, 5.30, certainty="known"),
+    *_imagenet(121, (25.02, 7.71), (23.61, 6.66)),
+    *_imagenet(169, (23.80, 6.85), (22.08, 5.92)),
+    *_imagenet(201, (22.58, 6.34), (21.46, 5.54)),
+    *_imagenet(264, (22.15, 6.12), (20.80, 5.29)),
+    *_imagenet(161, (22.33, 6.15), (20.85, 5.30), certainty="known"),
 )
-_memory = partial(
-    Value, paper="pleiss2017", table="README", protocol=ONE_CROP, certainty="code"
-)
-MEMORY = (
-    _memory(row="DenseNet-264", top1_err=22.1),
-    _memory(row="DenseNet-264 cosine", top1_err=21.6),
-    _memory(row="DenseNet-264 k=48 cosine", top1_err=20.4),
+MEMORY = Table(
+    paper="pleiss2017", table="README", protocol=ONE_CROP, certainty="code"
+).cells(
+    {
+        "DenseNet-264": 22.1,
+        "DenseNet-264 cosine": 21.6,
+        "DenseNet-264 k=48 cosine": 20.4,
+    }
 )
 VALUES = (*T2, *WIDE, *T3, *MEMORY)
 
-# ---------------------------------------------------------------- what the nets are
+# ---------------------------------------------------------------- nets
 
 _T = "Huang et al. 2017, Table {}"
-_SAME = {"links": "dense", "order": "full_pre", "shortcut": "none"}
-_SAME |= {"rectifier": "relu", "BatchNorm": "yes"}
+_DENSE = {"links": "dense", "order": "full_pre", "shortcut": "none"}
+_DENSE |= {"rectifier": "relu", "BatchNorm": "yes"}
 
 
-def _cifar(row: str, column: str, growth: int, params: tuple, macs: Any) -> Facts:
-    """A net of three equal blocks, with dropout where nothing is augmented."""
+def _cifar(
+    row: str, column: str, growth: int, params: tuple[int, int], macs: int | float
+) -> Facts:
+    """Net of three equal blocks, with dropout if images are not augmented."""
     *kind, depth, _ = row.split()
     hundred = column.startswith("C100")
-    values = _SAME | {
+    values = _DENSE | {
         "form": "densenet",
         "depth": int(depth),
         "weighted layers": int(depth),
@@ -125,8 +129,9 @@ def _cifar(row: str, column: str, growth: int, params: tuple, macs: Any) -> Fact
         "noise": "none" if column.endswith("+") else "dropout",
     }  # fmt: skip
     dropout = {} if column.endswith("+") else {"dropout": 0.2}
-    counts = {"params": params[hundred], "macs": None if hundred else macs}
-    return said(_T.format(2), values | dropout) | counted(_T.format(2), **counts)
+    return said(_T.format(2), values | dropout) | counted(
+        _T.format(2), params=params[hundred], macs=None if hundred else macs
+    )
 
 
 # growth rate, parameters with 10 and with 100 classes, multiply-adds with 10
@@ -138,7 +143,7 @@ NETS = {
     "BC 250 k=24": (24, (15_324_406, 15_480_556), 5.419),
     "BC 190 k=40": (40, (25_624_430, 25_821_620), 9.302),
 }
-# depth: growth rate, parameters, multiply-adds; what they call 264 has 265 layers
+# depth: growth rate, parameters, multiply-adds; "264" has 265 layers
 DEEP = {
     121: (32, 7_978_856, 2.834),
     169: (32, 14_149_480, 3.360),
@@ -150,7 +155,7 @@ DEEP = {
 
 def _deep(depth: int) -> Facts:
     growth, params, macs = DEEP[depth]
-    values = _SAME | {
+    values = _DENSE | {
         "form": "densenet_imagenet",
         "depth": depth,
         "weighted layers": 265 if depth == 264 else depth,
@@ -172,11 +177,11 @@ NETWORKS: dict[str, Facts] = {
     for column in ("1-crop", "10-crop")
 }
 
-# ---------------------------------------------------------------- how they were trained
+# ---------------------------------------------------------------- recipes
 
 _S = "Huang et al. 2017, Sec. 4"
 _CODE = "liuzhuang13/DenseNet, with fb.resnet.torch"
-_SGD = PLAIN_SGD | NO_WARMUP | {
+_SGD = PLAIN_SGD | {
     "learning rate": 0.1,
     "weight decay": 1e-4,
     "Nesterov": "nesterov",
@@ -206,7 +211,7 @@ CIFAR = (
             "evaluation": "one view of 32x32",
         },
     )
-    | said(_S, {"iterations": 300, "drops at": (150, 225)}, unit="epochs")
+    | epochs(_S, 300, (150, 225))
     | said(_S + ", one GPU", {"BatchNorm group": 64}, certainty="derived")
 )
 IMAGENET = (
@@ -216,7 +221,7 @@ IMAGENET = (
         IMAGENET_DATA
         | {"batch": 256, "evaluation": "centre crop of 224, shorter side 256"},
     )
-    | said(_S, {"iterations": 90, "drops at": (30, 60)}, unit="epochs")
+    | epochs(_S, 90, (30, 60))
     | said(
         _CODE,
         {

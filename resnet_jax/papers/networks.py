@@ -1,7 +1,7 @@
-"""What the papers' networks are made of, keyed as the cells of their tables are.
+"""Facts of the papers' networks, by the keys of their values.
 
-Nets without a cell have a place instead (`he2016a/Fig6/plain-20`), or a name of their
-own (`zhu2022/RKCNN-E-5_5_5`). Counts are exact and derived from the papers' tables
+Nets without a value are keyed by their place (`he2016a/Fig6/plain-20`) or their name
+(`zhu2022/RKCNN-E-5_5_5`). Counts are exact and derived from the papers' tables
 and released code: convolutions without bias, BatchNorm with scale and offset, the last
 layer with bias; biases everywhere in nets without norms. A paper rounds them; its own
 figure is in the source.
@@ -38,7 +38,7 @@ NETWORKS: dict[str, Facts] = {
     **shen2016.NETWORKS,
 }
 
-# Rectifiers, in any net: the slope of the negative part, at first.
+# Initial slope of the negative part, by rectifier.
 _PRELU = said("He et al. 2015, Sec. 2.1", {"slope": 0.25})
 RECTIFIERS: dict[str, Facts] = {
     "prelu": _PRELU,
@@ -48,7 +48,7 @@ RECTIFIERS: dict[str, Facts] = {
 
 
 def network(key: str) -> Facts:
-    """The net of a key such as `he2016a/T6/ResNet-110`."""
+    """Facts of the net of a key such as `he2016a/T6/ResNet-110`."""
     if key in NETWORKS:
         return NETWORKS[key]
     near = did_you_mean(str(key), list(NETWORKS))

@@ -5,10 +5,16 @@ them), He et al. 2015, Liu et al. 2017.
 """
 
 from functools import partial
-from typing import Any
 
-from resnet_jax.papers.facts import Facts, Sureness, counted, said
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.facts import (
+    NO_SLOTS,
+    FactCertainty,
+    Facts,
+    Quantities,
+    counted,
+    said,
+)
+from resnet_jax.papers.value import Table
 
 # ---------------------------------------------------------------- errors
 
@@ -19,42 +25,33 @@ _T3 = {
     "B": (10.20, 10.98, 9.33, 9.10),
     "C": (9.74, 10.19, 9.31, 9.08),
 }
-_cifar = partial(Value, protocol="CIFAR-10 test, no augmentation, one view")
-_augmented = partial(Value, protocol="CIFAR-10 test, one view")
-
+_ONE_VIEW = "CIFAR-10 test, one view"
+_PLAIN_VIEW = "CIFAR-10 test, no augmentation, one view"
+_known = partial(Table, paper="springenberg2015", certainty="known")
 ALL_CNN = (
-    *(
-        _cifar(
-            paper="springenberg2015",
-            table="T3",
-            row=f"{form}-{letter}".strip("-"),
-            top1_err=error,
-            certainty="known",
-        )
-        for letter, errors in _T3.items()
-        for form, error in zip(FORMS, errors, strict=True)
+    *_known(table="T3", protocol=_PLAIN_VIEW).cells(
+        {
+            f"{form}-{letter}".strip("-"): error
+            for letter, errors in _T3.items()
+            for form, error in zip(FORMS, errors, strict=True)
+        }
     ),
-    _augmented(
-        paper="springenberg2015", table="text", row="All-CNN-C with augmentation",
-        top1_err=7.25, certainty="known",
-    ),
-    Value(
-        paper="springenberg2015", table="text", row="All-CNN-C", column="CIFAR-100",
-        top1_err=33.71, certainty="known", protocol="CIFAR-100 test, one view",
-    ),
-    Value(
-        paper="springenberg2015", table="text", row="All-CNN-B", column="ImageNet",
-        top1_err=41.2, certainty="known", protocol="ImageNet val, centre crop",
-    ),
+    _known(table="text", protocol=_ONE_VIEW).cell("All-CNN-C with augmentation", 7.25),
+    _known(
+        table="text", column="CIFAR-100", protocol="CIFAR-100 test, one view"
+    ).cell("All-CNN-C", 33.71),
+    _known(
+        table="text", column="ImageNet", protocol="ImageNet val, centre crop"
+    ).cell("All-CNN-B", 41.2),
 )  # fmt: skip
 
+_nin = partial(Table, paper="lin2014")
 NIN = (
-    _cifar(paper="lin2014", table="T1", row="NIN", top1_err=10.41),
-    _augmented(paper="lin2014", table="T1", row="NIN with augmentation", top1_err=8.81),
-    Value(
-        paper="lin2014", table="T2", row="NIN", top1_err=35.68,
-        protocol="CIFAR-100 test, no augmentation, one view",
-    ),
+    _nin(table="T1", protocol=_PLAIN_VIEW).cell("NIN", 10.41),
+    _nin(table="T1", protocol=_ONE_VIEW).cell("NIN with augmentation", 8.81),
+    _nin(
+        table="T2", protocol="CIFAR-100 test, no augmentation, one view"
+    ).cell("NIN", 35.68),
 )  # fmt: skip
 
 # He et al. 2014, Table 2: no pyramid, trained at one size, at two; [known] but where
@@ -67,30 +64,29 @@ _T2 = {
     "Overfeat-7": ((32.01, 11.97), (30.36, 11.12), (29.68, 10.95)),
 }
 _READ = {("ZF-5", "no SPP"), ("ZF-5", "single-size"), ("Overfeat-7", "multi-size")}
-_TEN_VIEW = "ImageNet val, 10-view, shorter side 256, 224 crops"
+_spp_net = partial(
+    Table,
+    paper="he2014",
+    protocol="ImageNet val, 10-view, shorter side 256, 224 crops",
+    views="10crop",
+)
 SPP_NET = (
     *(
-        Value(
-            paper="he2014", table="T2", row=row, column=column, top1_err=top1,
-            top5_err=top5, protocol=_TEN_VIEW,
-            certainty="text" if (row, column) in _READ else "known",
-        )
+        _spp_net(
+            table="T2", certainty="text" if (row, column) in _READ else "known"
+        ).cell(row, errors, column=column)
         for row, cells in _T2.items()
-        for column, (top1, top5) in zip(SIZES, cells, strict=True)
+        for column, errors in zip(SIZES, cells, strict=True)
     ),
-    Value(
-        paper="he2014", table="text", row="ZF-5", column="30 bins", top1_err=35.06,
-        top5_err=14.04, protocol=_TEN_VIEW,
-    ),
-)  # fmt: skip
+    _spp_net(table="text").cell("ZF-5", (35.06, 14.04), column="30 bins"),
+)
 
 VGG = tuple(
-    Value(
-        paper="liu2017", table="T1", row="VGG-19", column=data, top1_err=error,
-        protocol=f"{data} test, one view",
-    )
+    Table(
+        paper="liu2017", table="T1", column=data, protocol=f"{data} test, one view"
+    ).cell("VGG-19", error)
     for data, error in (("CIFAR-10", 6.34), ("CIFAR-100", 26.74))
-)  # fmt: skip
+)
 
 VALUES = (*ALL_CNN, *NIN, *SPP_NET, *VGG)
 
@@ -101,15 +97,16 @@ def _net(
     source: str,
     form: str,
     layers: int,
-    counts: Any = (),
-    certainty: Sureness = "text",
-    **values: Any,
+    slots: Quantities = NO_SLOTS,
+    *,
+    params: int | None = None,
+    macs: int | float | None = None,
+    certainty: FactCertainty = "text",
 ) -> Facts:
-    """A net without norms, unless said otherwise; `counts` are parameters, MACs."""
-    known = {"form": form, "weighted layers": layers, "classes": 10, "width": 1.0}
-    known |= {"rectifier": "relu", "BatchNorm": "no"} | values
-    params, macs = (*counts, None, None)[:2]
-    net = said(source, known, certainty=certainty)
+    """Net without norms, unless `slots` has them."""
+    values = {"form": form, "weighted layers": layers, "classes": 10, "width": 1.0}
+    values |= {"rectifier": "relu", "BatchNorm": "no", **slots}
+    net = said(source, values, certainty=certainty)
     return net | counted(source, params=params, macs=macs)
 
 
@@ -124,9 +121,9 @@ NETWORKS: dict[str, Facts] = {
         _S,
         "all_cnn",
         _DEPTH[cell.row[-1]] + 2 * (table is _LONGER),
-        [table[cell.row[-1]]],
+        {"variant": cell.row},
+        params=table[cell.row[-1]],
         certainty="known",
-        variant=cell.row,
     )
     for cell in ALL_CNN
     if cell.table == "T3"
@@ -136,32 +133,46 @@ NETWORKS |= {
     "springenberg2015/text/All-CNN-C with augmentation": NETWORKS[
         "springenberg2015/T3/All-CNN-C"
     ],
-    "lin2014/T1/NIN": _net(_L, "nin", 9, [966_986]),
-    "lin2014/T1/NIN with augmentation": _net(_L, "nin", 9, [966_986]),
-    "lin2014/T2/NIN": _net(_L, "nin", 9, [984_356], classes=100),
+    "lin2014/T1/NIN": _net(_L, "nin", 9, params=966_986),
+    "lin2014/T1/NIN with augmentation": _net(_L, "nin", 9, params=966_986),
+    "lin2014/T2/NIN": _net(_L, "nin", 9, {"classes": 100}, params=984_356),
 }
 
-_norms = {"BatchNorm": "yes", "size": "cifar"}
-_V19 = partial(_net, "Liu et al. 2017, released code", "vgg", 17, depth=19, **_norms)
-_VGG = partial(_net, "Simonyan & Zisserman 2015", "vgg", classes=1000, size="imagenet")
-NETWORKS |= {
-    "liu2017/T1/VGG-19/CIFAR-10": _V19([20_035_018, 398_136_320], variant="mean"),
-    "liu2017/T1/VGG-19/CIFAR-100": _V19([20_081_188], variant="mean", classes=100),
-    "simonyan2015/VGG-16": _VGG(16, [None, 15.470], depth=16, variant="fc"),
-    "simonyan2015/VGG-19": _VGG(19, [143_667_240, 19.632], depth=19, variant="fc"),
-}
+_U = "Liu et al. 2017, released code"
+_V19 = {"depth": 19, "BatchNorm": "yes", "size": "cifar", "variant": "mean"}
 
-_E = "He et al. 2015, Table 1"
-_SMALL = partial(_net, _E, "prelu_small", 14, depth=14, classes=1000)
+
+def _vgg(depth: int, *, macs: float, params: int | None = None) -> Facts:
+    slots = {"classes": 1000, "size": "imagenet", "depth": depth, "variant": "fc"}
+    source = "Simonyan & Zisserman 2015"
+    return _net(source, "vgg", depth, slots, params=params, macs=macs)
+
+
 NETWORKS |= {
-    "he2015/T2/ReLU": _SMALL([74_993_896]),
-    "he2015/T2/PReLU channel-shared": _SMALL([74_993_909], rectifier="prelu_shared"),
-    "he2015/T2/PReLU channel-wise": _SMALL([75_004_200], rectifier="prelu"),
-    "he2015/text/14 layers/He": _SMALL([74_993_896]),
-    "he2015/text/14 layers/Xavier": _SMALL([74_993_896]),
-    "he2015/text/30 layers/He": _net(
-        _E, "prelu_small", 30, [79_192_296], depth=30, classes=1000
+    "liu2017/T1/VGG-19/CIFAR-10": _net(
+        _U, "vgg", 17, _V19, params=20_035_018, macs=398_136_320
     ),
+    "liu2017/T1/VGG-19/CIFAR-100": _net(
+        _U, "vgg", 17, {**_V19, "classes": 100}, params=20_081_188
+    ),
+    "simonyan2015/VGG-16": _vgg(16, macs=15.470),
+    "simonyan2015/VGG-19": _vgg(19, macs=19.632, params=143_667_240),
+}
+
+
+def _small(params: int, rectifier: str = "relu", depth: int = 14) -> Facts:
+    values = {"depth": depth, "classes": 1000, "rectifier": rectifier}
+    source = "He et al. 2015, Table 1"
+    return _net(source, "prelu_small", depth, values, params=params)
+
+
+NETWORKS |= {
+    "he2015/T2/ReLU": _small(74_993_896),
+    "he2015/T2/PReLU channel-shared": _small(74_993_909, "prelu_shared"),
+    "he2015/T2/PReLU channel-wise": _small(75_004_200, "prelu"),
+    "he2015/text/14 layers/He": _small(74_993_896),
+    "he2015/text/14 layers/Xavier": _small(74_993_896),
+    "he2015/text/30 layers/He": _small(79_192_296, depth=30),
 }
 # Table 3: layers, parameters with ReLU, channel-wise slopes
 _LARGE = {
@@ -174,10 +185,8 @@ NETWORKS |= {
         "He et al. 2015, Table 3",
         "prelu_large",
         _LARGE[model][0],
-        [_LARGE[model][1] + (_LARGE[model][2] if act == "PReLU" else 0)],
-        variant=model,
-        classes=1000,
-        rectifier=act.lower(),
+        {"variant": model, "classes": 1000, "rectifier": act.lower()},
+        params=_LARGE[model][1] + (_LARGE[model][2] if act == "PReLU" else 0),
     )
     for table in ("T5", "T6")
     for model, act in (("A", "ReLU"), ("A", "PReLU"), ("B", "PReLU"), ("C", "PReLU"))
@@ -185,9 +194,9 @@ NETWORKS |= {
 
 
 def _zf(params: int, *levels: int, sizes: tuple[int, ...] = (224,)) -> Facts:
-    values = {"levels of the pyramid": levels, "training sizes": sizes}
+    slots = {"levels of the pyramid": levels, "training sizes": sizes}
     prototxt = "He et al. 2014, released prototxt"
-    return _net(prototxt, "spp_net", 8, [params], classes=1000, **values)
+    return _net(prototxt, "spp_net", 8, {"classes": 1000, **slots}, params=params)
 
 
 NETWORKS |= {

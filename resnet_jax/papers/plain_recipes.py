@@ -1,17 +1,16 @@
-"""How the plain nets were trained: All-CNN, NIN, PReLU's small nets, SPP-net, VGG."""
+"""Recipes of the plain nets: All-CNN, NIN, PReLU's small nets, SPP-net, VGG."""
 
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
-    CIFAR_DATA,
+    CIFAR_SGD,
     IMAGENET_DATA,
-    NO_WARMUP,
-    PLAIN_SGD,
     Facts,
+    epochs,
     said,
     silent,
 )
 
-_CIFAR_SGD = PLAIN_SGD | CIFAR_DATA | NO_WARMUP | {"evaluation": "one view of 32x32"}
+_CIFAR_SGD = CIFAR_SGD | {"evaluation": "one view of 32x32"}
 _SPRINGENBERG = said(
     "Springenberg et al. 2015, Sec. 3",
     _CIFAR_SGD
@@ -24,11 +23,8 @@ _SPRINGENBERG = said(
     },
     certainty="known",
 ) | silent("batch", "initialisation")
-_SPRINGENBERG |= said(
-    "Springenberg et al. 2015, Sec. 3",
-    {"iterations": 350, "drops at": (200, 250, 300)},
-    certainty="known",
-    unit="epochs",
+_SPRINGENBERG |= epochs(
+    "Springenberg et al. 2015, Sec. 3", 350, (200, 250, 300), certainty="known"
 )
 _LIN = (
     said(
@@ -59,7 +55,7 @@ _E_SMALL = said(
         "initialisation": "he_fan_out",
     },
 )
-_E_SMALL |= said("He et al. 2015, Sec. 4", {"iterations": 75}, unit="epochs")
+_E_SMALL |= epochs("He et al. 2015, Sec. 4", 75)
 _E_SMALL |= said(
     "He & Sun 2015, recalled",
     {"learning rate": 0.01, "batch": 128, "weight decay": 5e-4, "momentum": 0.9},
@@ -82,7 +78,7 @@ _HE2014 = (
             "evaluation": "10 crops of 224, shorter side 256",
         },
     )
-    | said(_P, {"iterations": 70}, unit="epochs")
+    | epochs(_P, 70)
     | said("ShaoqingRen/SPP_net", {"initialisation": "N(0, 0.01)"}, certainty="code")
     | silent("batch", "momentum", "weight decay")
 )
@@ -100,7 +96,7 @@ _LIU = said(
         "augmentation": "4-pixel zero pad, crop, flip",
         "normalisation": "channel",
     },
-) | said(_U, {"iterations": 160, "drops at": (80, 120)}, unit="epochs")
+) | epochs(_U, 160, (80, 120))
 _LIU |= said(
     f"{_U}: He et al. 2015", {"initialisation": "he_fan_in"}, certainty="unsure"
 )

@@ -1,30 +1,27 @@
 """XNOR-Net (Rastegari et al. 2016), Tables 1 to 3.
 
-The paper prints accuracies; errors here are what is left to 100 %. One run a model.
+The paper prints accuracies; errors here are 100 % minus accuracy. One run per model.
 """
 
 from functools import partial
-from typing import Any
 
 from resnet_jax.papers.facts import (
-    IMAGENET_DATA,
-    NO_WARMUP,
-    PLAIN_SGD,
+    IMAGENET_SGD,
     Facts,
+    Quantities,
     counted,
+    epochs,
     said,
     silent,
 )
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Errors, Table
 
 _R = "Rastegari et al. 2016"
-_imagenet = partial(
-    Value, paper="rastegari2016", protocol="ImageNet val, centre crop 224"
-)
+_IMAGENET = "ImageNet val, centre crop 224"
 
 
-def _errors(top1: float, top5: float) -> dict[str, float]:
-    return {"top1_err": round(100 - top1, 2), "top5_err": round(100 - top5, 2)}
+def _errors(top1: float, top5: float) -> Errors:
+    return round(100 - top1, 2), round(100 - top5, 2)
 
 
 # accuracies, top-1 and top-5
@@ -51,56 +48,56 @@ T3 = {  # AlexNet: how alpha is found (BWN), and the order of a block (XNOR-Net)
 }
 _OTHERS = ("BinaryConnect", "BNN")  # methods of others, as this paper ran them
 
+_table = partial(Table, paper="rastegari2016")
 VALUES = (
     *(
-        _imagenet(
-            table="T1", row=row, column="AlexNet", **_errors(*accuracy),
+        _table(table="T1", column="AlexNet", protocol=_IMAGENET).cell(
+            row,
+            _errors(*accuracy),
             note="another paper's method" if row in _OTHERS else "",
         )
         for row, accuracy in T1.items()
     ),
     *(
-        _imagenet(table="T2", row=row, column=net, **_errors(*accuracy))
+        _table(table="T2", column=net, protocol=_IMAGENET).cell(row, _errors(*accuracy))
         for net, rows in T2.items()
         for row, accuracy in rows.items()
     ),
-    *(
-        _imagenet(table="T3", row=row, column="AlexNet", **_errors(*accuracy))
-        for row, accuracy in T3.items()
+    *_table(table="T3", column="AlexNet", protocol=_IMAGENET).cells(
+        {row: _errors(*accuracy) for row, accuracy in T3.items()}
     ),
-    *(
-        Value(
-            paper="rastegari2016", table="text", row=row, column="CIFAR-10",
-            top1_err=error, protocol="CIFAR-10 test, the net of BinaryConnect",
-        )
-        for row, error in {"BWN": 9.88, "XNOR-Net": 10.17}.items()
-    ),
-)  # fmt: skip
+    *_table(
+        table="text",
+        column="CIFAR-10",
+        protocol="CIFAR-10 test, the net of BinaryConnect",
+        views="other",
+    ).cells({"BWN": 9.88, "XNOR-Net": 10.17}),
+)
 
 
-def _resnet18(params: int | None = None, **slots: Any) -> Facts:
-    """First and last layer in full precision; of the projections nothing is said."""
+def _resnet18(slots: Quantities, params: int | None = None) -> Facts:
+    """ResNet-18, first and last layer in full precision; projections are not stated."""
     values = {"form": "imagenet_resnet", "depth": 18, "units a stage": (2, 2, 2, 2)}
     values |= {"branch": "basic", "shortcut": "B", "classes": 1000, "width": 1.0}
-    values |= {"weighted layers": 18, "BatchNorm": "yes"} | slots
+    values |= {"weighted layers": 18, "BatchNorm": "yes", **slots}
     source = f"{_R}, Sec. 4.1"
     return said(source, values) | counted(source, params=params)
 
 
 NETWORKS: dict[str, Facts] = {
     "rastegari2016/T2/full precision/ResNet-18": _resnet18(
-        11_689_512, operator="none", order="original", rectifier="relu"
+        {"operator": "none", "order": "original", "rectifier": "relu"}, 11_689_512
     ),
-    "rastegari2016/T2/BWN/ResNet-18": _resnet18(11_689_512, operator="binary"),
-    "rastegari2016/T2/XNOR-Net/ResNet-18": _resnet18(operator="xnor", order="full_pre"),
+    "rastegari2016/T2/BWN/ResNet-18": _resnet18({"operator": "binary"}, 11_689_512),
+    "rastegari2016/T2/XNOR-Net/ResNet-18": _resnet18(
+        {"operator": "xnor", "order": "full_pre"}
+    ),
 }
 
 RECIPES: dict[str, Facts] = {
     "rastegari2016/resnet": said(
         f"{_R}, Sec. 4.1",
-        PLAIN_SGD
-        | IMAGENET_DATA
-        | NO_WARMUP
+        IMAGENET_SGD
         | {
             "batch": 256,
             "learning rate": 0.1,
@@ -109,7 +106,7 @@ RECIPES: dict[str, Facts] = {
             "evaluation": "centre crop of 224",
         },
     )
-    | said(f"{_R}, Sec. 4.1", {"iterations": 58, "drops at": (30, 40)}, unit="epochs")
+    | epochs(f"{_R}, Sec. 4.1", 58, (30, 40))
     | said("SGD for the other nets, Adam for XNOR-AlexNet",
            {"optimizer": "sgd", "momentum": 0.9}, certainty="unsure")
     | silent("weight decay", "initialisation", "BatchNorm group", "Nesterov",

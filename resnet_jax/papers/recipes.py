@@ -1,4 +1,4 @@
-"""How the papers trained: every statement with its place and how sure it is.
+"""Training recipes of the papers, every fact with its source and certainty.
 
 A recipe maps quantities to facts, in the words of a config; the command that compares
 configs with papers reads these quantities off a config.
@@ -18,13 +18,13 @@ from resnet_jax.papers import (
 )
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
-    CIFAR_DATA,
-    IMAGENET_DATA,
+    CIFAR_SGD,
+    IMAGENET_SGD,
     KERNELS,
-    NO_WARMUP,
     PLAIN_SGD,
     WARMUP,
     Facts,
+    epochs,
     said,
     silent,
 )
@@ -51,9 +51,7 @@ HE2016A_CIFAR = (
     _HE2016A
     | said(
         _A42,
-        PLAIN_SGD
-        | CIFAR_DATA
-        | NO_WARMUP
+        CIFAR_SGD
         | {
             "data set": "cifar10",
             "batch": 128,
@@ -80,9 +78,7 @@ HE2016A_IMAGENET = (
     _HE2016A
     | said(
         _A34,
-        PLAIN_SGD
-        | IMAGENET_DATA
-        | NO_WARMUP
+        IMAGENET_SGD
         | {
             "batch": 256,
             "learning rate": 0.1,
@@ -142,9 +138,7 @@ HE2016B_RELEASED = (
     _UNSURE
     | said(
         _LUA,
-        PLAIN_SGD
-        | CIFAR_DATA
-        | NO_WARMUP
+        CIFAR_SGD
         | _TORCH
         | {
             "data set": "cifar10",
@@ -159,12 +153,7 @@ HE2016B_RELEASED = (
         },
         certainty="code",
     )
-    | said(
-        _LUA,
-        {"iterations": 200, "drops at": (80, 121)},
-        certainty="code",
-        unit="epochs",
-    )
+    | epochs(_LUA, 200, (80, 121), certainty="code")
 )
 
 _L = "He et al. 2015, Sec. 3"
@@ -172,9 +161,7 @@ HE2015_IMAGENET = (
     _CAFFE_SGD
     | said(
         _L,
-        PLAIN_SGD
-        | IMAGENET_DATA
-        | NO_WARMUP
+        IMAGENET_SGD
         | {
             "batch": 128,
             "learning rate": 0.01,
@@ -188,7 +175,7 @@ HE2015_IMAGENET = (
         },
     )
     | said("Caffe's SGD", {"momentum dialect": "caffe"}, certainty="known")
-    | said("about", {"iterations": 80}, certainty="unsure", unit="epochs")
+    | epochs("about", 80, certainty="unsure")
     | said(
         f"{_L}: slopes do not decay; nothing else is named",
         {"decayed parameters": ALL_BUT_SLOPES},
@@ -203,7 +190,6 @@ HUANG2016_CIFAR = (
     | said(
         _S,
         PLAIN_SGD
-        | NO_WARMUP
         | {
             "data set": "cifar10",
             "training images": 45_000,
@@ -214,7 +200,7 @@ HUANG2016_CIFAR = (
             "evaluation": "one view of 32x32",
         },
     )
-    | said(_S, {"iterations": 500, "drops at": (250, 375)}, unit="epochs")
+    | epochs(_S, 500, (250, 375))
     | said(
         _SD,
         _TORCH
@@ -231,9 +217,8 @@ HUANG2016_CIFAR100 = HUANG2016_CIFAR | said(_S, {"data set": "cifar100"})
 HUANG2016_CIFAR_1202 = (
     HUANG2016_CIFAR
     | said(_S, WARMUP)
-    | said(
-        _S, {"iterations": 300, "drops at": (150, 225), "warm-up": 10}, unit="epochs"
-    )
+    | epochs(_S, 300, (150, 225))
+    | said(_S, {"warm-up": 10}, unit="epochs")
 )
 
 _H = "Hu et al. 2018, Sec. 5"
@@ -241,9 +226,7 @@ HU2018_IMAGENET = (
     _UNSURE
     | said(
         _H,
-        PLAIN_SGD
-        | IMAGENET_DATA
-        | NO_WARMUP
+        IMAGENET_SGD
         | {
             "batch": 1024,
             "learning rate": 0.6,
@@ -257,7 +240,7 @@ HU2018_IMAGENET = (
         {"initialisation": "he_fan_out"},
         certainty="unsure",
     )
-    | said(_H, {"iterations": 100, "drops at": (30, 60, 90)}, unit="epochs")
+    | epochs(_H, 100, (30, 60, 90))
     | said("a mean is subtracted", {"normalisation": "channel"}, certainty="unsure")
     | silent("weight decay", "BatchNorm group", "momentum dialect")
 )
@@ -288,7 +271,7 @@ RECIPES: dict[str, Facts] = {
 
 
 def recipe(key: str) -> Facts:
-    """The recipe of a key such as `he2016a/cifar`."""
+    """Recipe of a key such as `he2016a/cifar`."""
     if key in RECIPES:
         return RECIPES[key]
     raise ConfigError(

@@ -1,16 +1,18 @@
-"""Relay back-propagation (Shen et al. 2016): what is known of the released net."""
+"""Relay back-propagation (Shen et al. 2016): facts of the released net."""
 
 from resnet_jax.papers.facts import Facts, counted, said, silent
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Table
 
 _CODE = "lishen-shirley/Places2-CNNs"
 
 VALUES = (
-    Value(
-        paper="shen2016", table="README", row="Model B", top1_err=49.74, top5_err=17.83,
-        protocol="Places2 val, 401 scenes, one crop", certainty="code",
-    ),
-)  # fmt: skip
+    Table(
+        paper="shen2016",
+        table="README",
+        protocol="Places2 val, 401 scenes, one crop",
+        certainty="code",
+    ).cell("Model B", (49.74, 17.83)),
+)
 
 NETWORKS: dict[str, Facts] = {
     "shen2016/README/Model B": said(

@@ -3,15 +3,12 @@
 No error of either is certain enough to be compared with.
 """
 
-from typing import Any
-
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
-    CIFAR_DATA,
-    NO_WARMUP,
-    PLAIN_SGD,
+    CIFAR_SGD,
     Facts,
     counted,
+    epochs,
     said,
 )
 
@@ -26,10 +23,10 @@ def _rkcnn(variant: str, depth: int, params: int, macs: float, classes: int) -> 
     return net | counted(_Z, params=params, macs=macs)
 
 
-def _mgic(params: int, macs: float, **slots: Any) -> Facts:
+def _mgic(params: int, macs: float) -> Facts:
     values = {"form": "mgic_net", "depth": 34, "units a stage": (3, 4, 6, 3)}
     values |= {"width": 1.0, "classes": 10, "order": "original", "rectifier": "relu"}
-    values |= {"BatchNorm": "yes"} | slots
+    values |= {"BatchNorm": "yes"}
     return said(_E, values, certainty="code") | counted(_E, params=params, macs=macs)
 
 
@@ -50,7 +47,7 @@ _TORCH = {
     "normalisation": "channel",
     "evaluation": "one view of 32x32",
 }
-_CIFAR = said(_Z, PLAIN_SGD | CIFAR_DATA | NO_WARMUP | _TORCH, certainty="code")
+_CIFAR = said(_Z, CIFAR_SGD | _TORCH, certainty="code")
 _RKCNN = (
     _CIFAR
     | said(
@@ -65,15 +62,11 @@ _RKCNN = (
         },
         certainty="code",
     )
-    | said(
-        _Z, {"iterations": 300, "drops at": (150, 225)}, certainty="code", unit="epochs"
-    )
+    | epochs(_Z, 300, (150, 225), certainty="code")
 )
 _MGIC = said(
     _E,
-    PLAIN_SGD
-    | CIFAR_DATA
-    | NO_WARMUP
+    CIFAR_SGD
     | _TORCH
     | {
         "data set": "cifar10",
@@ -84,12 +77,7 @@ _MGIC = said(
         "initialisation": "he_fan_out",
     },
     certainty="code",
-) | said(
-    _E,
-    {"iterations": 200, "drops at": (30, 60, 90, 120, 150, 180)},
-    certainty="code",
-    unit="epochs",
-)
+) | epochs(_E, 200, (30, 60, 90, 120, 150, 180), certainty="code")
 RECIPES: dict[str, Facts] = {
     "zhu2022/cifar": _RKCNN,
     "zhu2022/cifar100": _RKCNN | said(_Z, {"data set": "cifar100"}, certainty="code"),

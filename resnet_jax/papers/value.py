@@ -1,9 +1,10 @@
-"""A published number with everything needed to compare a run with it fairly."""
+"""Published numbers with their statistic, protocol, certainty and source."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-# Short names, as the values' keys begin, and what they stand for.
+# Full references by short name, the first part of a value's key.
 PAPERS = {
     "he2015": "He et al. 2015, Delving Deep into Rectifiers, arXiv 1502.01852",
     "he2016a": "He et al. 2016, Deep Residual Learning, arXiv 1512.03385",
@@ -34,7 +35,7 @@ PAPERS = {
     "2D CNNs and ImageNet?, arXiv 1711.09577",
 }
 
-# Where numbers stand that no numbered table holds.
+# Places of numbers outside the numbered tables.
 PLACES = {
     "text": "running text",
     "README": "README of the released code",
@@ -45,6 +46,14 @@ PLACES = {
 Statistic = Literal["single", "best", "median", "mean"]
 Selection = Literal["last", "best_val"]
 Certainty = Literal["code", "text", "known", "derived"]
+Origin = Literal["own", "quoted"]
+# Views of an image, whose scores are averaged. "dense": fully convolutional at the five
+# scales of He et al. 2016a; "other": not stated, or a protocol without a word here.
+Views = Literal[
+    "1crop", "10crop", "dense", "320crop", "299crop", "clips", "ensemble", "other"
+]
+# Top-1 error in percent, or top-1 and top-5; None where the paper prints none.
+Errors = float | tuple[float | None, float | None] | None
 
 CERTAINTY = {
     "code": "read in the authors' released code",
@@ -59,10 +68,11 @@ class Value:
     """One cell of a paper's table; errors in percent.
 
     `top1_err` is the statistic named by `statistic` over `runs` runs; `mean` and `std`
-    are what the paper prints beside it. `above` is the bound the paper calls a failure
+    are printed beside it. `above` is the bound the paper calls a failure
     ("fail" in He et al. 2016b, Table 1), and then there is no error. `selection` is the
     checkpoint that was tested; `origin` is "quoted" where the paper repeats the number
-    of another one. `params_m` is in millions, as printed.
+    of another one. `protocol` is for people, `views` for comparisons. `params_m` is in
+    millions, as printed.
     """
 
     paper: str
@@ -78,23 +88,81 @@ class Value:
     runs: int = 1
     selection: Selection = "last"
     protocol: str
+    views: Views
     certainty: Certainty = "text"
-    origin: Literal["own", "quoted"] = "own"
+    origin: Origin = "own"
     params_m: float | None = None
     note: str = ""
 
     @property
     def key(self) -> str:
-        """The name an experiment file uses, e.g. `he2016a/T6/ResNet-110`."""
+        """Name of the value in experiment files, e.g. `he2016a/T6/ResNet-110`."""
         parts = (self.paper, self.table, self.row, self.column)
         return "/".join(part for part in parts if part)
 
     @property
     def source(self) -> str:
-        """The paper and the place in it, for people."""
+        """Reference of the paper and the table, as printed below our tables."""
         numbered = f"Table {self.table.removeprefix('T')}"
         place = PLACES.get(self.table, numbered)
         return f"{PAPERS[self.paper]}, {place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Fields shared by the cells of a published table, and constructors of cells."""
+
+    paper: str
+    table: str
+    protocol: str
+    views: Views = "1crop"
+    column: str = ""
+    statistic: Statistic = "single"
+    runs: int = 1
+    selection: Selection = "last"
+    certainty: Certainty = "text"
+    origin: Origin = "own"
+
+    @property
+    def quoted(self) -> "Table":
+        """Table for the numbers that are quoted from other papers."""
+        return replace(self, origin="quoted")
+
+    def cell(
+        self,
+        row: str,
+        errors: Errors = None,
+        *,
+        column: str = "",
+        mean: float | None = None,
+        std: float | None = None,
+        above: float | None = None,
+        params_m: float | None = None,
+        note: str = "",
+    ) -> Value:
+        """Value of one row; a `column` given here replaces that of the table."""
+        top1_err, top5_err = errors if isinstance(errors, tuple) else (errors, None)
+        return Value(
+            paper=self.paper, table=self.table, row=row, column=column or self.column,
+            top1_err=top1_err, top5_err=top5_err, mean=mean, std=std, above=above,
+            statistic=self.statistic, runs=self.runs, selection=self.selection,
+            protocol=self.protocol, views=self.views, certainty=self.certainty,
+            origin=self.origin, params_m=params_m, note=note,
+        )  # fmt: skip
+
+    def cells(self, rows: Mapping[str, Errors]) -> tuple[Value, ...]:
+        """Values of one column, from the errors by row."""
+        return tuple(self.cell(row, errors) for row, errors in rows.items())
+
+    def grid(
+        self, columns: Sequence[str], rows: Mapping[str, Sequence[Errors]]
+    ) -> tuple[Value, ...]:
+        """Values row by row, from the errors of each row in the order of `columns`."""
+        return tuple(
+            self.cell(row, errors, column=column)
+            for row, line in rows.items()
+            for column, errors in zip(columns, line, strict=True)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

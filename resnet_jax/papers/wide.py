@@ -1,24 +1,22 @@
 """Wide nets (Zagoruyko & Komodakis 2016) and grouped ones (Xie et al. 2017)."""
 
 from functools import partial
-from typing import Any
 
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
-    CIFAR_DATA,
-    IMAGENET_DATA,
-    NO_WARMUP,
+    CIFAR_SGD,
+    IMAGENET_SGD,
     ORIGINAL,
-    PLAIN_SGD,
     Facts,
     counted,
+    epochs,
     said,
 )
-from resnet_jax.papers.value import Value
+from resnet_jax.papers.value import Table
 
 _Z = "Zagoruyko & Komodakis 2016"
 _ONE_VIEW = "test, one 32x32 view"
-_wrn = partial(Value, paper="zagoruyko2016", statistic="median", runs=5)
+_wrn = partial(Table, paper="zagoruyko2016", statistic="median", runs=5)
 
 # Table 2: kernels of the branch at width 2; the label of the depth fixes the units.
 _T2 = {
@@ -29,7 +27,7 @@ _T2 = {
     "B(3,3)": 5.73,
     "B(3,1,3)": 5.78,
 }
-# Table 3: convolutions a branch, WRN-40-2.
+# Table 3: convolutions per branch, WRN-40-2.
 _T3 = {1: 6.69, 2: 5.43, 3: 5.65, 4: 5.93}
 # Table 5: mean and std, no dropout: CIFAR-10, CIFAR-100.
 _T5 = {"40-4": (4.53, 21.18), "16-8": (4.27, 20.43), "28-10": (4.00, 19.25)}
@@ -41,30 +39,26 @@ _T6 = {
 }
 _ZCA = f"CIFAR-10 {_ONE_VIEW}, ZCA"
 
+_DATA = ("CIFAR-10", "CIFAR-100")
 WIDE = (
-    *(_wrn(table="T2", row=r, top1_err=e, protocol=_ZCA) for r, e in _T2.items()),
+    *_wrn(table="T2", protocol=_ZCA).cells(_T2),
+    *_wrn(table="T3", protocol=_ZCA).cells({f"l={n}": e for n, e in _T3.items()}),
     *(
-        _wrn(table="T3", row=f"l={n}", top1_err=error, protocol=_ZCA)
-        for n, error in _T3.items()
-    ),
-    *(
-        _wrn(
-            table="T5", row=f"WRN-{net}", column=data, top1_err=error,
-            protocol=f"{data} {_ONE_VIEW}",
+        _wrn(table="T5", column=data, protocol=f"{data} {_ONE_VIEW}").cell(
+            f"WRN-{net}", error
         )
         for net, errors in _T5.items()
-        for data, error in zip(("CIFAR-10", "CIFAR-100"), errors, strict=True)
+        for data, error in zip(_DATA, errors, strict=True)
     ),
     *(
-        _wrn(
-            table="T6", row=f"WRN-{net} {dropout}", column=data, top1_err=error,
-            protocol=f"{data} {_ONE_VIEW}",
+        _wrn(table="T6", column=data, protocol=f"{data} {_ONE_VIEW}").cell(
+            f"WRN-{net} {dropout}", error
         )
         for net, table in _T6.items()
-        for data, errors in zip(("CIFAR-10", "CIFAR-100"), table, strict=True)
+        for data, errors in zip(_DATA, table, strict=True)
         for dropout, error in zip(("without", "with dropout"), errors, strict=True)
     ),
-)  # fmt: skip
+)
 
 _X = "Xie et al. 2017"
 _VIEW_224 = "ImageNet val, single crop 224"
@@ -76,20 +70,19 @@ _T7 = {"8x64d": (3.65, 17.77), "16x64d": (3.58, 17.31)}
 
 GROUPED = (
     *(
-        Value(
-            paper="xie2017", table="T3", row=f"ResNeXt-{depth}-{template}",
-            top1_err=error, protocol=_VIEW_224,
+        Table(paper="xie2017", table="T3", protocol=_VIEW_224).cell(
+            f"ResNeXt-{depth}-{template}", error
         )
         for depth, errors in {50: _T3_50, 101: _T3_101}.items()
         for template, error in errors.items()
     ),
     *(
-        Value(
-            paper="xie2017", table="T7", row=f"ResNeXt-29-{template}", column=data,
-            top1_err=error, statistic="mean", runs=10, protocol=f"{data} {_ONE_VIEW}",
-        )
+        Table(
+            paper="xie2017", table="T7", column=data, statistic="mean", runs=10,
+            protocol=f"{data} {_ONE_VIEW}",
+        ).cell(f"ResNeXt-29-{template}", error)
         for template, errors in _T7.items()
-        for data, error in zip(("CIFAR-10", "CIFAR-100"), errors, strict=True)
+        for data, error in zip(_DATA, errors, strict=True)
     ),
 )  # fmt: skip
 
@@ -97,25 +90,27 @@ VALUES = (*WIDE, *GROUPED)
 
 
 def _wide(
-    table: str,
+    place: str,
     depth: int,
     width: int | float,
     params: int,
+    *,
     classes: int = 10,
-    **slots: Any,
+    kernels: tuple[int, ...] = (3, 3),
+    dropout: float | None = None,
 ) -> Facts:
-    """WRN-depth-width of basic branches, unless other kernels are given."""
-    kernels = slots.pop("kernels", (3, 3))
+    """WRN-depth-width; `kernels` of the branch."""
     units = ((depth - 4) // (3 * len(kernels)),) * 3
     values = {"form": "wide_resnet", "depth": depth, "units a stage": units}
     values |= {"order": "full_pre", "shortcut": "B", "classes": classes}
-    values |= {"width": float(width), "kernels": kernels} | slots
-    source = f"{_Z}, {table}"
+    values |= {"width": float(width), "kernels": kernels}
+    values |= {} if dropout is None else {"dropout": dropout}
+    source = f"{_Z}, {place}"
     return said(source, ORIGINAL | values) | counted(source, params=params)
 
 
 NETWORKS: dict[str, Facts] = {
-    # Table 2: 6, 4 or 3 units a stage, whatever the depth that its label says
+    # Table 2: 6, 4 or 3 units per stage, whatever depth the label has
     "zagoruyko2016/T2/B(1,3,1)": _wide("Table 2", 58, 2, 1_429_082, kernels=(1, 3, 1)),
     "zagoruyko2016/T2/B(3,1)": _wide("Table 2", 40, 2, 1_211_354, kernels=(3, 1)),
     "zagoruyko2016/T2/B(1,3)": _wide("Table 2", 40, 2, 1_297_370, kernels=(1, 3)),
@@ -136,28 +131,36 @@ NETWORKS: dict[str, Facts] = {
         "Table 5", 28, 10, 36_536_884, classes=100
     ),
     "zagoruyko2016/T6/WRN-16-4 with dropout/CIFAR-10": _wide(
-        "Table 6", 16, 4, 2_748_890, **{"dropout": 0.3}
+        "Table 6", 16, 4, 2_748_890, dropout=0.3
     ),
     "zagoruyko2016/T6/WRN-28-10 with dropout/CIFAR-10": _wide(
-        "Table 6", 28, 10, 36_479_194, **{"dropout": 0.3}
+        "Table 6", 28, 10, 36_479_194, dropout=0.3
     ),
     "zagoruyko2016/T6/WRN-52-1 without/CIFAR-10": _wide("Table 6", 52, 1, 758_362),
     "zagoruyko2016/T6/WRN-52-1 with dropout/CIFAR-10": _wide(
-        "Table 6", 52, 1, 758_362, **{"dropout": 0.3}
+        "Table 6", 52, 1, 758_362, dropout=0.3
     ),
 }
 
 
 def _grouped(
-    place: str, form: str, depth: int, template: str, params: int, **slots: Any
+    place: str,
+    form: str,
+    depth: int,
+    template: str,
+    params: int,
+    *,
+    classes: int,
+    width: float = 1.0,
 ) -> Facts:
-    """Bottlenecks with C groups of d channels, named CxDd."""
-    groups, width = template.removesuffix("d").split("x")
+    """ResNeXt whose bottlenecks have C groups of d channels (`template` CxDd)."""
+    groups, channels = template.removesuffix("d").split("x")
     units = {29: (3, 3, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}[depth]
     values = {"form": form, "depth": depth, "weighted layers": depth, "shortcut": "B"}
     values |= {"units a stage": units, "branch": "bottleneck"}
     values |= {"stride of a bottleneck": "3x3", "norm on projections": "yes"}
-    values |= {"groups": int(groups), "width of a group": float(width)} | slots
+    values |= {"groups": int(groups), "width of a group": float(channels)}
+    values |= {"width": width, "classes": classes}
     source = f"{_X}, {place}"
     return said(source, ORIGINAL | values) | counted(source, params=params)
 
@@ -203,9 +206,7 @@ _CODE = "szagoruyko/wide-residual-networks"
 _WRN_CIFAR = (
     said(
         f"{_Z}, Sec. 3",
-        PLAIN_SGD
-        | CIFAR_DATA
-        | NO_WARMUP
+        CIFAR_SGD
         | {
             "data set": "cifar10",
             "batch": 128,
@@ -216,11 +217,7 @@ _WRN_CIFAR = (
             "evaluation": "one view of 32x32",
         },
     )
-    | said(
-        f"{_Z}, Sec. 3",
-        {"iterations": 200, "drops at": (60, 120, 160)},
-        unit="epochs",
-    )
+    | epochs(f"{_Z}, Sec. 3", 200, (60, 120, 160))
     | said(
         _CODE,
         _TORCH
@@ -240,9 +237,7 @@ _FB = _TORCH | _ALL | {"running statistics": "torch", "initialisation": "he_fan_
 _RESNEXT_CIFAR = (
     said(
         f"{_X}, Sec. 5.3",
-        PLAIN_SGD
-        | CIFAR_DATA
-        | NO_WARMUP
+        CIFAR_SGD
         | {
             "data set": "cifar10",
             "batch": 128,
@@ -252,18 +247,14 @@ _RESNEXT_CIFAR = (
             "evaluation": "one view of 32x32",
         },
     )
-    | said(
-        f"{_X}, Sec. 5.3", {"iterations": 300, "drops at": (150, 225)}, unit="epochs"
-    )
+    | epochs(f"{_X}, Sec. 5.3", 300, (150, 225))
     | said(_XIE, _FB | {"normalisation": "channel"}, certainty="code")
     | said(f"{_XIE}, 8 GPUs", {"BatchNorm group": 16}, certainty="code")
 )
 _RESNEXT_IMAGENET = (
     said(
         f"{_X}, Sec. 4",
-        PLAIN_SGD
-        | IMAGENET_DATA
-        | NO_WARMUP
+        IMAGENET_SGD
         | {
             "batch": 256,
             "learning rate": 0.1,
@@ -271,11 +262,7 @@ _RESNEXT_IMAGENET = (
             "evaluation": "centre crop of 224, shorter side 256",
         },
     )
-    | said(
-        f"{_X}, Sec. 4; 100 epochs in the code",
-        {"iterations": 100, "drops at": (30, 60, 90)},
-        unit="epochs",
-    )
+    | epochs(f"{_X}, Sec. 4; 100 epochs in the code", 100, (30, 60, 90))
     | said(_XIE, _FB | {"normalisation": "channel"}, certainty="code")
     | said(f"{_XIE}, 8 GPUs", {"BatchNorm group": 32}, certainty="code")
     | said(

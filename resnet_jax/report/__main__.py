@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace):
     form = _form(arguments)
-    claim = load(arguments.file)
+    claim = load(arguments.file).require_rows()
     bad = "skip" if arguments.skip_bad else "refuse"
     made = report(claim, arguments.runs, against=arguments.against, bad=bad)
     for line in made.lines:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
-from resnet_jax.config.experiment_file import Claim
+from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.errors import DataError
 from resnet_jax.report.figure import canvas, label, save
 from resnet_jax.report.runs import Run
@@ -28,7 +28,11 @@ Curve = tuple[list[float], list[float]]
 
 
 def draw(
-    report: Report, claim: Claim, path: Path, *, axis: Literal["iterations", "depth"]
+    report: Report,
+    claim: ExperimentFile,
+    path: Path,
+    *,
+    axis: Literal["iterations", "depth"],
 ):
     """Writes the figure as a PNG; the same logs give the same picture."""
     figure = canvas()
@@ -122,7 +126,7 @@ def _points(run: Run, split: str) -> list[tuple[int, float]]:
     return points
 
 
-def _against_depth(axes: Any, report: Report, claim: Claim):
+def _against_depth(axes: Any, report: Report, claim: ExperimentFile):
     """Final test error against depth, one line for rows that differ in depth only."""
     families: dict[str, list[tuple[int, Line]]] = defaultdict(list)
     for line in report.lines:
@@ -159,7 +163,7 @@ def _published(axes: Any, members: list[tuple[int, Line]], colour: str):
         axes.plot(*zip(*printed, strict=True), color=colour, **HOLLOW)
 
 
-def _family(claim: Claim, row: str) -> str:
+def _family(claim: ExperimentFile, row: str) -> str:
     """What a row changes besides its depth."""
     changes = {k: v for k, v in claim.rows[row].items() if k != "model.depth"}
     return ", ".join(f"{k}={v}" for k, v in changes.items()) or claim.name

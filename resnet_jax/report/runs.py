@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from resnet_jax.config.experiment_file import Claim, differences
+from resnet_jax.config.experiment_file import ExperimentFile
+from resnet_jax.config.merge import Tree
+from resnet_jax.config.migrate import migrated
 from resnet_jax.errors import DataError
+from resnet_jax.runs.compatibility import differences
 from resnet_jax.runs.reader import Lines
 
 WINDOWS = 50  # rows of training read for the time of a step
@@ -60,14 +63,17 @@ class Run:
         return f"{self.row}/seed{self.seed}"
 
 
-def read_runs(claim: Claim, runs: Path) -> dict[str, tuple[Run, ...]]:
+def read_runs(claim: ExperimentFile, runs: Path) -> dict[str, tuple[Run, ...]]:
     """Every run found of every row, ordered as SEEDS, further seeds after those."""
     if not runs.is_dir():
         raise DataError(f"--runs {runs}: no such folder; name the one the runs are in")
-    return {row: _read_row(claim, runs / claim.name / row, row) for row in claim.rows}
+    return {
+        row: _read_row(claim, claim.tree(row), runs / claim.name / row, row)
+        for row in claim.rows
+    }
 
 
-def strangers(claim: Claim, runs: Path) -> tuple[str, ...]:
+def strangers(claim: ExperimentFile, runs: Path) -> tuple[str, ...]:
     """Folders of the experiment that belong to no row of its file."""
     folder = runs / claim.name
     found = folder.iterdir() if folder.is_dir() else ()
@@ -82,18 +88,25 @@ def digest(runs: Sequence[Run]) -> str:
     return hashlib.sha256("".join(named).encode()).hexdigest()
 
 
-def _read_row(claim: Claim, folder: Path, row: str) -> tuple[Run, ...]:
+def _read_row(
+    claim: ExperimentFile, today: Tree, folder: Path, row: str
+) -> tuple[Run, ...]:
     names = folder.glob("seed*") if folder.is_dir() else ()
     found = {p.name.removeprefix("seed"): p for p in names if p.is_dir()}
     seeds = {int(k) for k in found if k.isascii() and k.isdigit() and k == str(int(k))}
     order = [s for s in claim.seeds if s in seeds] + sorted(seeds - set(claim.seeds))
-    return tuple(_read_run(claim, found[str(s)], row, s) for s in order)
+    return tuple(_read_run(today, found[str(s)], row, s) for s in order)
 
 
-def _read_run(claim: Claim, path: Path, row: str, seed: int) -> Run:
+def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
     """A run's state, scores and what is wrong with its files."""
     problems: list[str] = []
     config = _json(path / "config.json", problems)
+    tree, _ = (
+        migrated({k: v for k, v in config.items() if k != "derived"})
+        if config
+        else ({}, [])
+    )
     env = _json(path / "env.json", problems) or {}
     done = _json(path / "DONE", problems)
     log = _log(path / "metrics.jsonl", problems)
@@ -102,7 +115,7 @@ def _read_run(claim: Claim, path: Path, row: str, seed: int) -> Run:
     state, reason, scores = _outcome(path, done, log)
     problems += [f"metrics.jsonl {p}" for p in log.problems] if log else []
     facts = {
-        "changed": differences(config or {}, claim.configs[row]),
+        "changed": differences(tree, today) if config else (),
         "wall_s": _number((done or {}).get("wall_s")),
         "step_s": _step_s(log, _whole(_within(config, "data", "batch_size"))),
         "parameters": _whole(_within(config, "derived", "num_params")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from resnet_jax.config.experiment_file import Claim
+from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.papers import CERTAINTY, Value
 from resnet_jax.paths import did_you_mean
@@ -96,7 +96,11 @@ class Report:
 
 
 def report(
-    claim: Claim, runs: Path, *, against: str | None = None, bad: Bad = "refuse"
+    claim: ExperimentFile,
+    runs: Path,
+    *,
+    against: str | None = None,
+    bad: Bad = "refuse",
 ) -> Report:
     """The report of a claim's runs; `bad="skip"` goes on past lines that are not log
     lines, and names them in the notes."""
@@ -136,7 +140,9 @@ def published_error(value: Value) -> float | None:
     return value.top5_err if value.top1_err is None else value.top1_err
 
 
-def _line(claim: Claim, row: str, runs: tuple[Run, ...], *, usual: int | None) -> Line:
+def _line(
+    claim: ExperimentFile, row: str, runs: tuple[Run, ...], *, usual: int | None
+) -> Line:
     value = claim.published.get(row)
     done = [run for run in runs if run.state == "done"]
     finals = [run.final for run in done if run.final]

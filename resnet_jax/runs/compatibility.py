@@ -1,66 +1,79 @@
-"""Whether the config of today may go on in a folder where a run has been."""
+"""May the config of today go on in a folder where a run has been?"""
 
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resnet_jax.config import build
-from resnet_jax.config.resolve import validated
-from resnet_jax.config.schema import Config
+from resnet_jax.config.schema import OPERATIONAL
 from resnet_jax.errors import CheckpointError, ConfigError
-from resnet_jax.models import complexity as cost
-from resnet_jax.paths import flat
-from resnet_jax.runs import directory as workdir
+from resnet_jax.paths import flat_as_json
+from resnet_jax.runs.directory import Stored, read_config
 from resnet_jax.runs.log import Log, read
 
-Folder = pathlib.Path
+DATA_FIELDS = ("data.", "seed", "derived.")
+Changes = dict[str, tuple[Any, Any]]
 
 
-def refuse_other_config(
-    folder: Folder, new: dict[str, Any], *, allow_data_change: bool
-) -> None:
-    """CheckpointError naming the fields in which the run in the folder differs."""
-    old = workdir.read_json(folder / "config.json")
-    if old is None:
-        return
-    if "derived" not in new:
-        old = {name: value for name, value in old.items() if name != "derived"}
-    changed = workdir.changed_fields(old, new, allow_data_change=allow_data_change)
-    if not changed:
-        return
-    fields = "; ".join(f"{p}: {a!r} -> {b!r}" for p, (a, b) in changed.items())
-    of_data = all(path.startswith(workdir.DATA_FIELDS) for path in changed)
-    hint = ", or go on with --allow_data_change" if of_data else ""
-    raise CheckpointError(
-        f"workdir={folder}: holds a run of another config ({fields}); name another "
-        f"--workdir, or move this one away{hint}"
-        + "".join(f"\n  {line}" for line in parameter_changes(folder, new))
+def changed_fields(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, allow_data_change: bool = False
+) -> Changes:
+    """Fields that would change what a run computes: {path: (old, new)}."""
+    before, after = flat_as_json(old), flat_as_json(new)
+    paths = [p for p in {**before, **after} if before.get(p) != after.get(p)]
+    paths = [p for p in paths if p not in OPERATIONAL or not OPERATIONAL[p].on_resume]
+    if allow_data_change:
+        paths = [p for p in paths if not p.startswith(DATA_FIELDS)]
+    return {path: (before.get(path), after.get(path)) for path in paths}
+
+
+def differences(config: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fields in which a run differs from its row of today, each as `path old, today new`.
+
+    Those that may differ between the runs of a row are left out.
+    """
+    old, new = flat_as_json(config), flat_as_json(today)
+    return tuple(
+        f"{path} {old.get(path)!r}, today {new.get(path)!r}"
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+        and not (path in OPERATIONAL and OPERATIONAL[path].between_runs)
     )
 
 
-def parameter_changes(folder: Folder, new: dict[str, Any]) -> list[str]:
-    """Every parameter whose shape or dtype a changed config changes."""
-    old = workdir.read_json(folder / "config.json")
-    derived = old.pop("derived")
-    before = parameters(validated(old), derived)
-    derived = new.get("derived", derived)
-    new = {name: value for name, value in new.items() if name != "derived"}
-    after = parameters(validated(new), derived)
-    return [
-        f"{path}: checkpoint {before.get(path)} vs model {after.get(path)}"
-        for path in sorted({**before, **after})
-        if before.get(path) != after.get(path)
-    ]
+def told(changes: Changes) -> str:
+    """`optim.learning_rate: 0.1 -> 0.2; seed: 0 -> 1`."""
+    return "; ".join(f"{path}: {a!r} -> {b!r}" for path, (a, b) in changes.items())
 
 
-def parameters(config: Config, derived: dict[str, Any]) -> dict[str, str]:
-    """Path -> shape and dtype, on the data that `derived` was computed from."""
-    classes = config.model.num_classes or derived["num_classes"]
-    net = build.network(config, num_classes=classes, devices=1).build()
-    leaves = flat(cost.shapes(net, tuple(derived["image_shape"]))["params"])
-    return {
-        path.replace(".", "/"): f"{leaf.shape} {leaf.dtype}"
-        for path, leaf in leaves.items()
-    }
+def refuse_other_config(
+    folder: pathlib.Path,
+    tree: Mapping[str, Any],
+    derived: Mapping[str, Any] | None,
+    *,
+    allow_data_change: bool,
+    consequences: Callable[[Stored], Sequence[str]],
+) -> None:
+    """CheckpointError naming the fields in which the run in the folder differs.
+
+    `derived` is None ahead of the look at the data; `consequences` tells, a line each,
+    what the changes mean for the parameters.
+    """
+    old = read_config(folder)
+    if old is None:
+        return
+    before, after = dict(old.tree), dict(tree)
+    if derived is not None:
+        before["derived"], after["derived"] = old.derived, derived
+    changes = changed_fields(before, after, allow_data_change=allow_data_change)
+    if not changes:
+        return
+    of_data = all(path.startswith(DATA_FIELDS) for path in changes)
+    hint = ", or go on with --allow_data_change" if of_data else ""
+    raise CheckpointError(
+        f"workdir={folder}: holds a run of another config ({told(changes)}); name "
+        f"another --workdir, or move this one away{hint}"
+        + "".join(f"\n  {line}" for line in consequences(old))
+    )
 
 
 def refuse_end_behind(log: Log, *, step: int, end: int) -> None:

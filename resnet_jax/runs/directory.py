@@ -9,17 +9,16 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from resnet_jax.config.schema import OPERATIONAL, Config
+from resnet_jax.config.migrate import migrated
+from resnet_jax.config.schema import VERSION, Config
 from resnet_jax.errors import CheckpointError, ConfigError, StorageError
-from resnet_jax.paths import flat_as_json
 
 PACKAGES = (
     "resnet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
     "tensorflow-datasets", "array_record", "numpy", "ml-collections",
 )  # fmt: skip
-DATA_FIELDS = ("data.", "seed", "derived.")
 
 
 def check_writable(folder: pathlib.Path) -> None:
@@ -54,20 +53,33 @@ def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def changed_fields(
-    old: Mapping[str, Any], new: Mapping[str, Any], *, allow_data_change: bool = False
-) -> dict[str, tuple[Any, Any]]:
-    """Fields that would change what a run computes: {path: (old, new)}.
+class Stored(NamedTuple):
+    """What config.json says: the config as a tree of today, and what followed of it.
 
-    Fields that came after the old run was begun have their defaults in it.
+    unread: complaints about fields of an older version that nothing read.
     """
-    before = flat_as_json(Config().to_dict()) | flat_as_json(old)
-    after = flat_as_json(new)
-    paths = [p for p in {**before, **after} if before.get(p) != after.get(p)]
-    paths = [p for p in paths if p not in OPERATIONAL]
-    if allow_data_change:
-        paths = [p for p in paths if not p.startswith(DATA_FIELDS)]
-    return {path: (before.get(path), after.get(path)) for path in paths}
+
+    tree: dict[str, Any]
+    derived: dict[str, Any]
+    unread: list[str]
+
+
+def read_config(folder: pathlib.Path) -> Stored | None:
+    """The config of the run in a folder, whatever version wrote it; None without one."""
+    found = read_json(folder / "config.json")
+    if found is None:
+        return None
+    derived = found.pop("derived", {})
+    tree, unread = migrated(found)
+    return Stored(tree, derived, unread)
+
+
+def write_config(
+    folder: pathlib.Path, config: Config, derived: Mapping[str, Any]
+) -> None:
+    """config.json: the fields, and what was derived from them and the data."""
+    tree = {"schema": VERSION} | config.to_dict() | {"derived": dict(derived)}
+    write_json(folder / "config.json", tree)
 
 
 def keep_environment(folder: pathlib.Path) -> None:

@@ -16,9 +16,14 @@ import numpy as np
 
 from resnet_jax.analysis.audit_values import DATASETS, Row
 from resnet_jax.config.schema import Config
-from resnet_jax.data import decode
-from resnet_jax.data.pipeline import Feeds, image_shape, is_resident, preprocessing
-from resnet_jax.data.sources import tfds as sources
+from resnet_jax.data import crops
+from resnet_jax.data.pipeline import Pipeline, is_resident
+from resnet_jax.data.preprocessing import image_shape, preprocessing
+from resnet_jax.data.sources.records import Records
+from resnet_jax.data.sources.source import Source
+from resnet_jax.data.sources.splits import open_splits
+from resnet_jax.data.sources.tfds import TfdsSource
+from resnet_jax.data.sources.tfrecord import TFRecords
 from resnet_jax.models import complexity as cost
 from resnet_jax.train import program as parallel
 from resnet_jax.train import run as experiment
@@ -89,34 +94,34 @@ def prepared(config: Config) -> experiment.Experiment:
     return experiment.prepare(config, feeds=black_feeds)
 
 
-def black_feeds(config: Config, *, progress: Any = None) -> Feeds:
+def black_feeds(config: Config, *, progress: Any = None) -> Pipeline:
     """Resident or streamed as a run would be, with one black image for all."""
     data, splits = config.data, sizes(config)
     shape = image_shape(data, splits["train"])
     image = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
-    known = {"train": image} if decode.preset(data.augment).crop == "none" else None
+    known = {"train": image} if crops.preset(data.augment).crop == "none" else None
     preprocess = preprocessing(data, splits["train"], known, shape)
     resident = known if is_resident(data, splits) else None
-    return Feeds(config, splits, resident, shape, preprocess)
+    return Pipeline(config, splits, resident, shape, preprocess)
 
 
-def sizes(config: Config) -> dict[str, sources.Source]:
+def sizes(config: Config) -> dict[str, Source]:
     """The splits of a data set without its records; from its folder where unknown."""
     data = config.data
     name = data.name.partition(":")[0]
     if name not in DATASETS:
-        return sources.open_sources(data.name, directory=data.dir, split=data.split)
+        return open_splits(data.name, directory=data.dir, split=data.split)
     known = DATASETS[name]
     lengths = {"train": Row(config).train_images, "test": known.test}
     return {
-        split: sources.Source(
+        split: TfdsSource(
             name=name,
             version="",
             split=split,
             num_classes=known.classes,
             image_shape=known.image,
             description="",
-            records=sources.Records(split, (), (length,), None),
+            records=Records(split, (), (length,), TFRecords((), ())),
             start=0,
             length=length,
         )

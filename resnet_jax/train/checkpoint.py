@@ -25,7 +25,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
-from resnet_jax.train import manifest as sealing
+from resnet_jax.train import manifest
 from resnet_jax.train.orbax_logging import hush_the_exit, hushed, quiet_orbax
 
 PyTree = Any
@@ -78,7 +78,7 @@ class Checkpoints:
         size = sum(getattr(leaf, "nbytes", 8) for leaf in jax.tree.leaves(state))
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            meta=ocp.args.JsonSave(sealing.seal(meta, state)),
+            meta=ocp.args.JsonSave(manifest.seal(meta, state)),
         )
         self.wait()
         self._pending = (step, size)
@@ -180,7 +180,7 @@ def _newest_whole(directory, abstract_state):
     for step in sorted(steps_in(directory), reverse=True):
         try:
             return _read(directory / str(step), target), damaged
-        except sealing.Damaged as error:
+        except manifest.Damaged as error:
             damaged[step] = str(error)
     if damaged or list(directory.glob("corrupt-*")):
         causes = "; ".join(f"step {step}: {cause}" for step, cause in damaged.items())
@@ -198,13 +198,13 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         asked = args.Composite(meta=args.JsonRestore())
         sealed = _together(
-            lambda: sealing.unseal(reader.restore(path, args=asked).meta)
+            lambda: manifest.unseal(reader.restore(path, args=asked).meta)
         )
-        sealing.check_same(path, sealed["kinds"], sealing.kinds(target))
+        manifest.check_same(path, sealed["kinds"], manifest.kinds(target))
         asked = args.Composite(state=args.StandardRestore(target))
         state = _together(lambda: reader.restore(path, args=asked).state)
-    _together(lambda: sealing.check_digests(sealed["crc32"], sealing.digests(state)))
-    if (then := sealed["versions"]) != (now := sealing.versions()):
+    _together(lambda: manifest.check_digests(sealed["crc32"], manifest.digests(state)))
+    if (then := sealed["versions"]) != (now := manifest.versions()):
         _log.warning(
             "checkpoints=%s: written with %s; now %s: later steps may differ in bits",
             path,
@@ -233,7 +233,7 @@ def _together(read: Callable[[], Any]) -> Any:
     if jax.process_count() > 1:
         whole = bool(multihost_utils.process_allgather(np.array(whole)).all())
     if not whole:
-        raise sealing.Damaged(cause or "unreadable on another process")
+        raise manifest.Damaged(cause or "unreadable on another process")
     return value
 
 

@@ -9,16 +9,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.config import build
+from resnet_jax.config.rules import schedule_steps
 from resnet_jax.config.schema import Config
-from resnet_jax.data.pipeline import Feeds, open_feeds, scaled_shape
+from resnet_jax.data.pipeline import Pipeline, open_pipeline
+from resnet_jax.data.preprocessing import scaled_shape
 from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.models import complexity as cost
+from resnet_jax.models import complexity
+from resnet_jax.models.network import network
 from resnet_jax.paths import replaced
-from resnet_jax.train import loop, peaks
-from resnet_jax.train import program as parallel
-from resnet_jax.train.optim import OptimSpec
-from resnet_jax.train.size_schedule import Turns
+from resnet_jax.train import device_peaks
+from resnet_jax.train.mesh import AXIS, Devices
+from resnet_jax.train.optim import OptimSpec, optimizer
+from resnet_jax.train.program import Program
+from resnet_jax.train.schedule import LoopSpec, SizeSchedule
 from resnet_jax.train.state import TrainState
 
 
@@ -27,27 +30,29 @@ class Experiment:
     """A config with its data open and all derived values computed."""
 
     config: Config
-    feeds: Feeds
+    pipeline: Pipeline
     net: Any  # the spec of any network
     optim: OptimSpec
-    devices: parallel.Devices
+    devices: Devices
 
     @property
-    def loop(self) -> loop.LoopSpec:
+    def loop(self) -> LoopSpec:
+        """When things happen in the run."""
         train, batch = self.config.train, self.config.data.batch_size
-        sizes, examples = self.config.data.sizes, len(self.feeds.splits["train"])
+        sizes, examples = self.config.data.sizes, len(self.pipeline.splits["train"])
         steps_per_epoch = examples / batch
         eval_every = train.eval_every or max(1, round(steps_per_epoch))
         total = self.optim.total_steps
-        return loop.LoopSpec(
+        return LoopSpec(
             steps=min(train.steps or total, total),
             eval_every=eval_every,
             checkpoint_every=train.checkpoint_every or eval_every,
             batch_size=batch,
             steps_per_epoch=steps_per_epoch,
             steps_per_call=train.steps_per_call or self.devices.steps_per_call,
-            max_skips=train.max_skips,
-            turns=Turns(sizes, examples, batch) if sizes else None,
+            max_nonfinite=train.max_nonfinite_updates,
+            sizes=SizeSchedule(sizes, examples, batch) if sizes else None,
+            protocol=self.config.data.protocol.name,
         )
 
     @property
@@ -57,41 +62,42 @@ class Experiment:
         return jnp.asarray(seeds if len(seeds) > 1 else seeds[0], jnp.uint32)
 
     def of(self, seeds: Sequence[int]) -> "Experiment":
-        """The same for these seeds alone."""
+        """The experiment with these seeds alone."""
         config = replaced(self.config, {"train.seeds": tuple(seeds)})
-        feeds = dataclasses.replace(self.feeds, config=config)
-        return dataclasses.replace(self, config=config, feeds=feeds)
+        pipeline = dataclasses.replace(self.pipeline, config=config)
+        return dataclasses.replace(self, config=config, pipeline=pipeline)
 
-    def abstract_state(self, program: parallel.Program) -> TrainState:
+    def abstract_state(self, program: Program) -> TrainState:
         """Shapes, dtypes, placement of one seed's state, for a checkpoint to fill."""
-        same, axes = self.devices.replicated, self.seeds.ndim
+        whole, axes = self.devices.replicated, self.seeds.ndim
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape[axes:], x.dtype, sharding=same),
+            lambda x: jax.ShapeDtypeStruct(x.shape[axes:], x.dtype, sharding=whole),
             jax.eval_shape(program.init, self.seeds),
         )
 
     def peak(self) -> float | None:
         """Images a second that the devices cannot exceed, where that is known."""
         kinds = [device.device_kind for device in self.devices.mesh.devices.flat]
-        flops = peaks.peak(kinds[0], dtype=self.config.train.dtype)
+        flops = device_peaks.peak(kinds[0], dtype=self.config.train.dtype)
         if flops is None or self.config.data.sizes:
             return None
         _, multiply_adds = self.counts
-        return peaks.images_per_s(multiply_adds, flops=flops * len(kinds))
+        return device_peaks.images_per_s(multiply_adds, flops=flops * len(kinds))
 
     @functools.cached_property
-    def counts(self) -> tuple[cost.Parts, int]:
+    def counts(self) -> tuple[complexity.Parts, int]:
         """Parameters by kind, and multiply-adds of one image."""
-        return cost.counts(self.net.build(), self.feeds.image_shape)
+        return complexity.counts(self.net.build(), self.pipeline.image_shape)
 
     def derived(self) -> dict[str, Any]:
-        """What was computed from the config and the data, for config.json."""
+        """Values computed from the config and the data, for config.json."""
         parts, multiply_adds = self.counts
+        splits = self.pipeline.splits
         return {
-            "data": self.feeds.splits["train"].fingerprint,
-            "description": self.feeds.splits["train"].description,
-            "examples": {name: len(s) for name, s in self.feeds.splits.items()},
-            "image_shape": list(self.feeds.image_shape),
+            "data": splits["train"].fingerprint,
+            "description": splits["train"].description,
+            "examples": {name: len(split) for name, split in splits.items()},
+            "image_shape": list(self.pipeline.image_shape),
             "num_classes": self.net.num_classes,
             "num_params": parts.params,
             "multiply_adds": multiply_adds,
@@ -105,48 +111,63 @@ class Experiment:
 def prepare(
     config: Config,
     *,
-    feeds: Callable[..., Feeds] = open_feeds,
+    open_data: Callable[..., Pipeline] = open_pipeline,
     progress: Callable[..., Any] | None = None,
 ) -> Experiment:
-    """Checks all that can be checked, and opens the data; writes nothing of the run."""
-    devices = parallel.Devices.all()
-    count = devices.mesh.size
-    check_together(config)
-    if config.data.batch_size % (count * config.train.accumulate):
-        raise ConfigError(
-            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
-            f"devices times train.accumulate={config.train.accumulate}"
-        )
-    if config.train.dtype == "float64" and not jax.config.jax_enable_x64:
-        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
-    if config.train.tensorboard == "on" and not find_spec("tensorboardX"):
-        raise ConfigError(
-            "train.tensorboard='on': tensorboardX is not installed; "
-            'pip install "resnet_jax[tensorboard]"'
-        )
-    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
-    make = functools.partial(build.network, config, devices=count, axis_name=axis_name)
+    """Check all that can be checked, and open the data; writes nothing of the run."""
+    devices = Devices.all()
+    _check(config, devices)
+    axis_name = AXIS if config.train.spmd == "pmap" else None
+    make = functools.partial(
+        network, config, devices=devices.mesh.size, axis_name=axis_name
+    )
     make(num_classes=config.model.num_classes or 10)  # its errors, ahead of the data
-    opened = feeds(config, progress=progress)
-    train = opened.splits["train"]
+    pipeline = open_data(config, progress=progress)
+    train = pipeline.splits["train"]
     classes = train.num_classes
     if config.model.num_classes not in (None, classes):
         raise DataError(
             f"model.num_classes={config.model.num_classes}: {config.data.name} has "
             f"{classes} classes; leave it out, or name another data set"
         )
-    steps = build.schedule_steps(config, examples=len(train))
-    optim = build.optimizer(config, total_steps=steps)
+    steps = schedule_steps(config, examples=len(train))
+    optim = optimizer(config, total_steps=steps)
     net = make(num_classes=classes)
-    check_sizes(config, net, image_shape=opened.image_shape)
-    return Experiment(config, opened, net, optim, devices)
+    _check_sizes(config, net, image_shape=pipeline.image_shape)
+    return Experiment(config, pipeline, net, optim, devices)
 
 
-def check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> None:
+def _check(config: Config, devices: Devices) -> None:
+    """ConfigError for what does not fit the machine, or does not go together."""
+    count, train = devices.mesh.size, config.train
+    if config.data.batch_size % (count * train.accumulate):
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
+            f"devices times train.accumulate={train.accumulate}"
+        )
+    if train.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
+    if train.tensorboard and not find_spec("tensorboardX"):
+        raise ConfigError(
+            "train.tensorboard=True: tensorboardX is not installed; "
+            'pip install "resnet_jax[tensorboard]"'
+        )
+    if len(config.seeds) > 1 and train.spmd == "pmap":
+        raise ConfigError(
+            f"train.seeds={config.seeds}: train.spmd='pmap' trains one; use 'jit'"
+        )
+    if len(config.seeds) > 1 and jax.process_count() > 1:
+        raise ConfigError(
+            f"train.seeds={config.seeds}: several processes train one; start a run for "
+            "each seed"
+        )
+
+
+def _check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> None:
     """ConfigError where the net does not take training images of all sizes."""
 
-    def params(shape):
-        return cost.shapes(net.build(), shape)["params"]
+    def params(shape: tuple[int, ...]) -> Any:
+        return complexity.shapes(net.build(), shape)["params"]
 
     if not config.data.sizes:
         return
@@ -161,16 +182,3 @@ def check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> No
                 f"{told}: model.name={config.model.name!r} flattens its last map, "
                 "which must be of one size; set model.levels, e.g. (1, 2)"
             )
-
-
-def check_together(config: Config) -> None:
-    """ConfigError where one program cannot train several seeds."""
-    if len(config.seeds) > 1 and config.train.spmd == "pmap":
-        raise ConfigError(
-            f"train.seeds={config.seeds}: train.spmd='pmap' trains one; use 'jit'"
-        )
-    if len(config.seeds) > 1 and jax.process_count() > 1:
-        raise ConfigError(
-            f"train.seeds={config.seeds}: several processes train one; start a run for "
-            "each seed"
-        )

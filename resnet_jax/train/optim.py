@@ -26,10 +26,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int32
 
+from resnet_jax.config.optimizers import Steps
+from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
 
 Decay = Literal["all", "kernels"]
-Nesterov = Literal["none", "nesterov"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,14 +42,14 @@ class OptimSpec:
     momentum: float = 0.9  # beta1 of AdamW
     dampening: float = 0.0
     dialect: Literal["torch", "caffe"] = "torch"
-    nesterov: Nesterov = "none"
+    nesterov: bool = False
     beta2: float = 0.999  # AdamW only, as is epsilon (Loshchilov & Hutter 2019)
     epsilon: float = 1e-8
     weight_decay: float = 1e-4
     decay: Decay = "all"
     schedule: Literal["steps", "cosine", "linear", "constant"] = "constant"
     boundaries: tuple[int, ...] = ()  # the first iterations at a lower rate
-    factor: float = 0.1
+    decay_factor: float = 0.1
     total_steps: int
     warmup_steps: int = 0
     warmup: Literal["linear", "constant"] = "linear"
@@ -103,8 +104,40 @@ class MomentumState(NamedTuple):
     buffer: optax.Updates
 
 
+def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
+    """The optimizer, its schedule in iterations of this run.
+
+    Boundaries below 1 are shares of the run; the warm-up takes a tenth at the most.
+    """
+    optim, steps = config.optim, config.optim.schedule
+    boundaries, decay_factor = (), OptimSpec.decay_factor
+    if isinstance(steps, Steps):
+        shares, decay_factor = steps.boundaries, steps.decay_factor
+        boundaries = tuple(round(b * total_steps if b < 1 else b) for b in shares)
+        if any(boundary >= total_steps for boundary in boundaries):
+            raise ConfigError(
+                f"optim.schedule.boundaries={shares}: beyond the last of {total_steps} "
+                "iterations; give shares of the run, e.g. (0.5, 0.75)"
+            )
+    warmup = optim.warmup
+    warmup_steps = min(warmup.steps, total_steps // 10) if warmup else 0
+    return OptimSpec(
+        **optim.spec_fields(),
+        learning_rate=optim.learning_rate,
+        weight_decay=optim.weight_decay,
+        decay=optim.decay,
+        schedule=steps.name,
+        boundaries=boundaries,
+        decay_factor=decay_factor,
+        total_steps=total_steps,
+        warmup_steps=warmup_steps,
+        warmup=warmup.name if warmup else "constant",
+        warmup_rate=warmup.learning_rate if warmup and warmup_steps else 0.0,
+    )
+
+
 def scale_by_momentum(
-    momentum: float, *, dampening: float = 0.0, nesterov: Nesterov = "none"
+    momentum: float, *, dampening: float = 0.0, nesterov: bool = False
 ) -> optax.GradientTransformation:
     """g -> v <- m v + (1 - d) g, undamped at the first step; Nesterov g -> g + m v."""
 
@@ -118,7 +151,7 @@ def scale_by_momentum(
         buffer = jax.tree.map(
             lambda v, g: momentum * v + fresh.astype(g.dtype) * g, state.buffer, updates
         )
-        if nesterov == "nesterov":
+        if nesterov:
             updates = jax.tree.map(lambda g, v: g + momentum * v, updates, buffer)
         else:
             updates = buffer
@@ -145,7 +178,7 @@ def _annealed(spec: OptimSpec, step: Any, xp: Any) -> Any:
         case "steps":
             rate = top
             for drops, boundary in enumerate(spec.boundaries, start=1):
-                rate = xp.where(step >= boundary, top * spec.factor**drops, rate)
+                rate = xp.where(step >= boundary, top * spec.decay_factor**drops, rate)
             return rate
         case "cosine":  # without restarts (Loshchilov & Hutter 2017, Eq. 5)
             return top * 0.5 * (1.0 + xp.cos(np.pi * done))
@@ -166,8 +199,8 @@ def _ranges(s: OptimSpec) -> Iterator[tuple[str, str]]:
     for name in ("momentum", "dampening", "beta2"):
         if not 0 <= getattr(s, name) < 1:
             yield name, "must be in [0, 1)"
-    if not 0 < s.factor <= 1:
-        yield "factor", "must be in (0, 1]"
+    if not 0 < s.decay_factor <= 1:
+        yield "decay_factor", "must be in (0, 1]"
     if s.total_steps < 1:
         yield "total_steps", "must be at least 1"
     if s.warmup_steps < 0:
@@ -187,10 +220,10 @@ def _combinations(s: OptimSpec) -> Iterator[tuple[str, str]]:
         yield "boundaries", rule
     if s.schedule == "steps" and not s.boundaries:
         yield "boundaries", "needs an entry or more with schedule='steps'"
-    if s.nesterov == "nesterov" and (s.momentum == 0 or s.dampening != 0):
+    if s.nesterov and (s.momentum == 0 or s.dampening != 0):
         yield "nesterov", "needs a momentum above 0 and no dampening"
-    if s.nesterov == "nesterov" and s.name == "adamw":
-        yield "nesterov", "must be 'none' with name='adamw', which has no such step"
+    if s.nesterov and s.name == "adamw":
+        yield "nesterov", "must be False with name='adamw', which has no such step"
     if s.dampening != 0 and s.dialect == "caffe":
         yield "dampening", "must be 0 with dialect='caffe', which has none"
     if s.dampening != 0 and s.name == "adamw":

@@ -1,4 +1,4 @@
-"""Where a step runs: jit over a mesh of devices, or pmap; for one seed or several.
+"""The compiled functions of a run: jit over a mesh, or pmap; for one seed or several.
 
 Both see one logical state, equal on all devices, and a batch that is cut along its
 first axis. Under jit BatchNorm may normalise over any group of examples, under pmap
@@ -7,15 +7,14 @@ over those of one device or of all. Under jit one program may train several seed
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
 
+from resnet_jax.train.mesh import AXIS, Devices, Seeds
 from resnet_jax.train.state import TrainState, create
 from resnet_jax.train.step import (
     Batch,
@@ -25,131 +24,6 @@ from resnet_jax.train.step import (
     make_train_step,
     room,
 )
-
-AXIS = "data"
-
-
-@dataclasses.dataclass(frozen=True)
-class Devices:
-    """All devices of all processes, in one row."""
-
-    mesh: jax.sharding.Mesh
-
-    @classmethod
-    def all(cls) -> "Devices":
-        count = jax.device_count()
-        return cls(jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,)))
-
-    @property
-    def replicated(self) -> NamedSharding:
-        return NamedSharding(self.mesh, P())
-
-    @property
-    def on_cpu(self) -> bool:
-        return self.mesh.devices.flat[0].platform == "cpu"
-
-    @property
-    def steps_per_call(self) -> int:
-        """How many are fast: on a CPU each call's temporaries lie in fresh memory."""
-        return 8 if self.on_cpu else 1
-
-    def spread(self, tree: Any, *, axis: int) -> Any:
-        """This process's share of arrays, as global arrays cut along `axis`."""
-        sharding = NamedSharding(self.mesh, P(*(None,) * axis, AXIS))
-        put = jax.make_array_from_process_local_data
-        return jax.tree.map(lambda x: put(sharding, np.asarray(x)), tree)
-
-    def dealt(self, feeds: Any) -> Any:
-        """[k b ...] -> [k devices b/devices ...], as pmap takes it."""
-        count = jax.local_device_count()
-        return jax.tree.map(lambda x: x.reshape(len(x), count, -1, *x.shape[2:]), feeds)
-
-    def copied(self, tree: Any) -> Any:
-        """Host arrays, whole on every device."""
-        return jax.device_put(tree, self.replicated)
-
-
-@dataclasses.dataclass(frozen=True)
-class Seeds:
-    """The seeds of one program: several have a leading axis on all that differs.
-
-    Where their number divides by that of the devices, each device trains some of them
-    whole and no device waits for another; else all devices share every batch.
-    """
-
-    devices: Devices
-    count: int = 1
-
-    @property
-    def apart(self) -> bool:
-        return self.count > 1 and self.count % self.devices.mesh.size == 0
-
-    @property
-    def sharding(self) -> NamedSharding:
-        """Of arrays with a leading axis of seeds."""
-        return NamedSharding(self.devices.mesh, P(AXIS) if self.apart else P())
-
-    def each(self, function: Callable, *, axes: Sequence[int | None]) -> Callable:
-        """A function of one seed for all of them.
-
-        `axes` names the axis of seeds, 0 or none, of each argument.
-        """
-        if self.count == 1:
-            return function
-        # XLA:CPU is slow at the grouped convolutions that vmap makes of kernels.
-        on_cpu = self.devices.on_cpu
-        mapped = (_one_by_one if on_cpu else jax.vmap)(function, tuple(axes))
-        if not self.apart:
-            return mapped
-        parts = tuple(P() if axis is None else P(AXIS) for axis in axes)
-        places = {"mesh": self.devices.mesh, "in_specs": parts, "out_specs": P(AXIS)}
-        return jax.shard_map(mapped, **places, check_vma=False)
-
-    def spread(self, tree: Any, *, axis: int) -> Any:
-        """Host arrays, cut along the axis of seeds or, but for it, along `axis`."""
-        return self.devices.spread(
-            tree, axis=0 if self.apart else axis + (self.count > 1)
-        )
-
-    def shared(self, batch: Any) -> Any:
-        """A batch [b ...] that all seeds see."""
-        if self.apart:
-            return self.devices.copied(batch)
-        return self.devices.spread(batch, axis=0)
-
-    def own(self, tree: Any) -> list[Any]:
-        """What each seed has of host arrays."""
-        if self.count == 1:
-            return [tree]
-        return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(self.count)]
-
-    def split(self, state: TrainState) -> Iterator[TrainState]:
-        """The state of each seed, as a program of this seed alone has it."""
-        if self.count == 1:
-            return iter([state])
-        return map(self.devices.copied, self.own(jax.device_get(state)))
-
-    def joined(self, states: Sequence[TrainState]) -> TrainState:
-        """The states of all seeds as one."""
-        if self.count == 1:
-            return states[0]
-        stacked = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(states))
-        return jax.device_put(stacked, self.sharding)
-
-
-def _one_by_one(function, axes):
-    """What vmap computes, in a loop."""
-
-    def mapped(*args):
-        def one(own):
-            left = iter(own)
-            pairs = zip(args, axes, strict=True)
-            return function(*(x if axis is None else next(left) for x, axis in pairs))
-
-        pairs = zip(args, axes, strict=True)
-        return jax.lax.map(one, [x for x, axis in pairs if axis is not None])
-
-    return mapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,3 +154,32 @@ def _many(step):
         return one(0, carry) if k == 1 else jax.lax.fori_loop(0, count, one, carry)
 
     return steps
+
+
+class Update:
+    """`Program.steps` for one shape of arguments, compiled at its first call.
+
+    temporary_bytes: what a call takes for temporaries on one device; None before it is
+    compiled, and where the compiler does not tell
+    """
+
+    def __init__(self, steps: Callable[..., Any]):
+        self._steps, self._compiled = steps, None
+        self.temporary_bytes: int | None = None
+
+    def compile(self, *arguments: Any) -> None:
+        """Ahead of the first call; `arguments` may be shapes."""
+        self._compiled = self._steps.lower(*arguments).compile()
+        found = self._compiled.memory_analysis()
+        self.temporary_bytes = found and found.temp_size_in_bytes
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._compiled is None:
+            self.compile(*arguments)
+        return self._compiled(*arguments)
+
+
+def temporary_bytes(updates: Iterable[Update]) -> int | None:
+    """That of the largest one, as they run one after the other."""
+    found = [update.temporary_bytes for update in updates]
+    return max((size for size in found if size is not None), default=None)

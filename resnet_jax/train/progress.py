@@ -25,5 +25,9 @@ class Bar:
     def update(self, step: int) -> None:
         self._bar.update(step - self._bar.n)
 
+    def doing(self, what: str) -> None:
+        """Name what the run does now, ahead of the bar."""
+        self._bar.set_description_str(what, refresh=what != "training")
+
     def note(self, text: str) -> None:
         self._bar.write(text, file=sys.stderr)

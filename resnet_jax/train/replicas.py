@@ -1,4 +1,4 @@
-"""The runs that one program trains, one for each seed: a log and checkpoints each."""
+"""Seed replicas: the runs that one program trains, a log and checkpoints each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from resnet_jax.train.state import TrainState
 
 
 def fresh() -> dict[str, Any]:
-    """What travels with checkpoints: seconds spent, and the best validation."""
+    """Data that travels with checkpoints: seconds spent, and the best validation."""
     return {"wall_s": 0.0, "best": None}
 
 
 @dataclasses.dataclass(eq=False)
-class Lane:
-    """The run of one seed: where it is kept, and what has become of it.
+class Replica:
+    """The run of one seed: where it is kept, and why it ended.
 
     `meta["wall_s"]` is as of its start. `diverged` says why the run takes no further
     part, where its loss is not finite; so does FAILED beside the log.
@@ -41,40 +41,45 @@ class Lane:
         return self.meta | {"wall_s": self.wall_s(seconds)}
 
     def wait(self) -> None:
-        """Returns when all that was saved is on disk."""
+        """Return when all that was saved is on disk."""
         self.best.wait()
         self.checkpoints.wait()
 
     def cut(self, step: int) -> None:
-        """Drops what was written after `step`, and will be again."""
+        """Drop what was written after `step`, and will be again."""
         self.log.cut(step)
         self.best.discard_after(step)
 
     def give_up(self, reason: str) -> None:
-        """Takes the run out; its checkpoints stay as they are."""
+        """Take the run out; its checkpoints stay as they are."""
         self.diverged = reason
         if jax.process_index() == 0:
             self.log.path.with_name("FAILED").write_text(f"diverged: {reason}\n")
 
 
-def restored(lanes: Sequence[Lane], abstract: TrainState) -> list[TrainState] | None:
+def restored(
+    replicas: Sequence[Replica], abstract: TrainState
+) -> list[TrainState] | None:
     """The states of all at the newest step that all have; None before any has one.
 
-    Lanes save one after the other, so that a kill may leave some a step ahead: they
+    Replicas save one after the other, so that a kill may leave some a step ahead: they
     lose this step, and will make it again.
     """
     while True:
-        found = [lane.checkpoints.restore(abstract) for lane in lanes]
-        kept = {lane.seed: steps_in(lane.checkpoints.directory) for lane in lanes}
+        found = [replica.checkpoints.restore(abstract) for replica in replicas]
+        kept = {
+            replica.seed: steps_in(replica.checkpoints.directory)
+            for replica in replicas
+        }
         step = common_step(kept)
         if all(max(steps, default=0) == step for steps in kept.values()):
             break
-        for lane in lanes:
-            lane.checkpoints.discard_after(step)
+        for replica in replicas:
+            replica.checkpoints.discard_after(step)
     if None in found:
         return None
-    for lane, (_, meta) in zip(lanes, found, strict=True):
-        lane.meta = meta
+    for replica, (_, meta) in zip(replicas, found, strict=True):
+        replica.meta = meta
     return [state for state, _ in found]
 
 

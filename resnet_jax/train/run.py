@@ -1,113 +1,102 @@
-"""From a valid config to trained networks, one a seed, with logs and checkpoints."""
+"""From a valid config to trained networks, one per seed, with logs and checkpoints."""
 
 import contextlib
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.config.resolve import validated
 from resnet_jax.config.schema import Config
-from resnet_jax.data.pipeline import mixing
-from resnet_jax.models.lsuv import lsuv
-from resnet_jax.models.nets.auxiliary_loss import every_loss
-from resnet_jax.paths import replaced
-from resnet_jax.runs import directory as workdir
+from resnet_jax.errors import DivergedError
+from resnet_jax.models import complexity
+from resnet_jax.models.network import network
+from resnet_jax.paths import flat
 from resnet_jax.runs.compatibility import refuse_end_behind, refuse_other_config
-from resnet_jax.train import loop, slopes
-from resnet_jax.train import program as parallel
-from resnet_jax.train import seed_runs as runs
+from resnet_jax.runs.directory import Stored, check_writable
+from resnet_jax.train import loop, seed_runs, slopes
+from resnet_jax.train.evaluate import errors, evaluations, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
-from resnet_jax.train.precise_statistics import over_groups, precise_statistics
 from resnet_jax.train.profiler import Trace
-from resnet_jax.train.replicas import Lane, restored
+from resnet_jax.train.program import Program
+from resnet_jax.train.replicas import Replica, restored
 from resnet_jax.train.state import TrainState
-from resnet_jax.train.step import StepSpec, Task
-from resnet_jax.train.update import Update
+from resnet_jax.train.task import make_program, scaled_by_data, updates
 
 Folder = pathlib.Path
 
 
-def run(config: Config, folder: Folder, **options: Any) -> runs.Result:
-    """Trains one seed in a folder, or goes on there; returns its result.json.
-
-    Options as of `run_all`.
-    """
-    (result,) = run_all(config, folder, **options).values()
-    return result
-
-
 def run_all(
     config: Config,
-    folder: Folder,
+    folder: Folder | str,
     *,
     bar: Callable[..., Any],
     allow_data_change: bool = False,
     trace: Trace | None = None,
-) -> dict[Folder, runs.Result]:
-    """Trains a config; of several seeds, each as a run in FOLDER/seed<k>.
+) -> dict[Folder, seed_runs.Result]:
+    """Train a config; of several seeds, each as a run in FOLDER/seed<k>.
 
     Their results, by folder. Those that are done already are left alone. DivergedError,
     once all others are done, where the loss of some is not finite: among several they
     are not tried again.
     """
-    configs = runs.alone(config, Folder(folder))
-    refuse = functools.partial(refuse_other_config, allow_data_change=allow_data_change)
+    configs = seed_runs.alone(config, Folder(folder))
     for place, own in configs.items():
-        workdir.check_writable(place)
-        refuse(place, own.to_dict())
+        check_writable(place)
+        _refuse_other(place, own, None, allow_data_change)
     experiment = prepare(config)
-    derived = {"derived": experiment.derived()}
-    resolved = {place: own.to_dict() | derived for place, own in configs.items()}
-    for place, tree in resolved.items():
-        refuse(place, tree)
-    with runs.locked(configs):
-        left, found = runs.sorted_out(configs, steps=experiment.loop.steps)
+    derived = experiment.derived()
+    for place, own in configs.items():
+        _refuse_other(place, own, derived, allow_data_change)
+    with seed_runs.locked(configs):
+        left, found = seed_runs.sorted_out(configs, steps=experiment.loop.steps)
         if left:
-            runs.refuse_apart(left)
+            seed_runs.refuse_apart(left)
         with contextlib.ExitStack() as stack:
-            lanes = {
-                place: stack.enter_context(runs.begun(place, resolved[place]))
-                for place in left
+            replicas = {
+                place: stack.enter_context(seed_runs.begun(place, own, derived))
+                for place, own in left.items()
             }
-            if lanes:
-                experiment = experiment.of([lane.seed for lane in lanes.values()])
+            if replicas:
+                seeds = [replica.seed for replica in replicas.values()]
+                experiment = experiment.of(seeds)
                 progress = stack.enter_context(bar(total=experiment.loop.steps))
-                train(experiment, tuple(lanes.values()), progress=progress, trace=trace)
-            found |= {place: runs.ended(place, lane) for place, lane in lanes.items()}
-    if reasons := {configs[k].seed: v for k, v in found.items() if isinstance(v, str)}:
-        raise runs.divergence(reasons, config)
-    return {place: found[place] for place in configs}
+                train(
+                    experiment, tuple(replicas.values()), progress=progress, trace=trace
+                )
+            for place, replica in replicas.items():
+                found[place] = seed_runs.ended(place, replica)
+    return _results(configs, found, config)
 
 
 def train(
     experiment: Experiment,
-    lanes: tuple[Lane, ...],
+    replicas: tuple[Replica, ...],
     *,
     progress: loop.Progress,
     trace: Trace | None = None,
 ) -> None:
-    """Restores or initialises the state of all lanes and trains it to the end."""
-    feeds, devices = experiment.feeds, experiment.devices
+    """Restore or initialise the state of all seeds and train it to the end."""
+    pipeline, devices = experiment.pipeline, experiment.devices
     program = make_program(experiment)
-    data = feeds.resident and devices.copied(feeds.resident)
-    state = start(experiment, program, lanes)
+    data = pipeline.resident and devices.copied(pipeline.resident)
+    state = start(experiment, program, replicas)
     step = loop.at_step(state)
-    for lane in lanes:
-        refuse_end_behind(lane.log, step=step, end=experiment.loop.steps)
-    for lane in lanes:
-        lane.cut(step)
+    for replica in replicas:
+        refuse_end_behind(replica.log, step=step, end=experiment.loop.steps)
+    for replica in replicas:
+        replica.cut(step)
     run = loop.Run(
         program=program,
         updates=updates(experiment, program),
         data=data and data["train"],
-        feeds=feeds.train(),
-        evaluate=feeds.evaluations(program, data),
+        batches=pipeline.train_batches(),
+        evaluate=evaluations(pipeline, program, data),
         rate=experiment.optim.schedule_fn(),
-        lanes=lanes,
+        replicas=replicas,
         progress=progress,
         trace=trace,
         peak=experiment.peak(),
@@ -116,130 +105,104 @@ def train(
     loop.fit(run, experiment.loop, state=state, finish=finish)
 
 
-def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
-    """What is told of the last state: its slopes, and rows of precise statistics."""
-    net, shape = experiment.net.build(), experiment.feeds.image_shape
-    slopes.keep(run, state, net=net, image_shape=shape)
-    if batches := experiment.config.model.norm.precise:
-        precise_rows(run, state, batches=batches)
-
-
-def updates(
-    experiment: Experiment, program: parallel.Program
-) -> dict[int | None, Update]:
-    """`steps` by the size of training images, if several take turns, else by None."""
-    sizes = dict.fromkeys(experiment.config.data.sizes)
-    own = {size: Update(make_program(experiment, size=size).steps) for size in sizes}
-    return own or {None: Update(program.steps)}
-
-
-def make_program(
-    experiment: Experiment, *, size: int | None = None
-) -> parallel.Program:
-    """The functions of a run, compiled when they are first called.
-
-    With `size`, trained on images of so many pixels.
-    """
-    train = experiment.config.train
-    spec = StepSpec(
-        label_smoothing=train.label_smoothing,
-        accumulate=train.accumulate,
-        ema=train.ema,
-        max_skips=train.max_skips,
-        relay_weight=train.relay_weight,
-    )
-    task = make_task(experiment, size=size)
-    return parallel.compiled(
-        task,
-        spec,
-        spmd=train.spmd,
-        devices=experiment.devices,
-        seeds=len(experiment.config.seeds),
-    )
-
-
-def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
-    """The network and its data as functions."""
-    spec = experiment.net
-    relays = every_loss(spec) if getattr(spec, "relays", ()) else ()
-    net = spec.build()
-    image = jax.ShapeDtypeStruct((1, *experiment.feeds.image_shape), jnp.float32)
-    norm = spec.layers.norm
-    changed = {"layers.norm": norm and norm.of_one_batch()}
-    batch_net = replaced(spec, changed).build()
-
-    def init(key):
-        return net.init(key, jnp.zeros(image.shape, image.dtype), train=False)
-
-    def apply(variables, images, *, train, rngs, net=net):
-        if not train:
-            return net.apply(variables, images, train=False), variables["batch_stats"]
-        logits, new = net.apply(
-            variables, images, train=True, mutable=["batch_stats", "relays"], rngs=rngs
-        )
-        if relays:  # the order of all losses
-            inside = (new["relays"][f"relay{relay.stage}"] for relay in relays[:-1])
-            logits = (*(sown["logits"][0] for sown in inside), logits)
-        return logits, new.get("batch_stats", {})
-
-    def statistics(variables, images, *, rngs):
-        return apply(variables, images, train=True, rngs=rngs, net=batch_net)[1]
-
-    if norm and norm.group:
-        statistics = over_groups(statistics, size=norm.group)
-    return Task(
-        init=init,
-        apply=apply,
-        preprocess=experiment.feeds.scaled(size),
-        tx=experiment.optim.build(),
-        statistics=statistics,
-        mix=mixing(experiment.config.data),
-        keeps=tuple(
-            functools.partial(relay.kept, stage_of=spec.stage_of) for relay in relays
-        ),
-    )
-
-
 def start(
-    experiment: Experiment, program: parallel.Program, lanes: Sequence[Lane]
+    experiment: Experiment, program: Program, replicas: Sequence[Replica]
 ) -> TrainState:
     """The newest checkpoints that are whole, or the initial state."""
-    if states := restored(lanes, experiment.abstract_state(program)):
+    if states := restored(replicas, experiment.abstract_state(program)):
         return program.seeds.joined(states)
     state = program.init(experiment.seeds)
     if experiment.config.model.init != "lsuv":
         return state
     states = [
-        own.replace(params=scaled_by_data(experiment.of([lane.seed]), own))
-        for lane, own in zip(lanes, program.seeds.split(state), strict=True)
+        own.replace(params=scaled_by_data(experiment.of([replica.seed]), own))
+        for replica, own in zip(replicas, program.seeds.split(state), strict=True)
     ]
     return program.seeds.joined(states)
 
 
-def scaled_by_data(experiment: Experiment, state: TrainState) -> Any:
-    """Parameters after layer-sequential unit-variance scaling on the first batch."""
-    feed = jax.tree.map(lambda x: x[0], experiment.feeds.train()(0, 1))
-    data = experiment.feeds.resident
-    batch = parallel.gathered(data and data["train"], feed)
-    images = experiment.feeds.preprocess(None, batch, train=False)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return lsuv(experiment.net.build(), variables, images)["params"]
+def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
+    """Write what belongs to the last state: slopes, rows of precise statistics."""
+    net, shape = experiment.net.build(), experiment.pipeline.image_shape
+    slopes.keep(run, state, net=net, image_shape=shape)
+    norm = experiment.config.model.norm
+    if norm and norm.precise:
+        precise_rows(run, experiment.loop.protocol, state, batches=norm.precise)
 
 
-def precise_rows(run: loop.Run, state: TrainState, *, batches: int) -> None:
-    """Rows of the same parameters under statistics recomputed over so many batches."""
+def precise_rows(
+    run: loop.Run, protocol: str, state: TrainState, *, batches: int
+) -> None:
+    """Log the same parameters under statistics recomputed over so many batches."""
     step, seeds = loop.at_step(state), run.program.seeds
     axis = int(seeds.count > 1)  # that of the calls' steps
-    feeds = (
+    read = (
         seeds.spread(
-            jax.tree.map(lambda x: np.take(x, 0, axis), run.feeds(step + i, 1)), axis=0
+            jax.tree.map(lambda x: np.take(x, 0, axis), run.batches(step + i, 1)),
+            axis=0,
         )
         for i in range(batches)
     )
     variables = loop.variables_of(state)
-    stats = precise_statistics(run.program, variables, run.data, feeds)
+    stats = precise_statistics(run.program, variables, run.data, read)
     scores = run.evaluate(variables | {"batch_stats": stats})
-    for lane, own in run.own(scores):
+    place = {"step": step, "stats": "precise", "stats_batches": batches}
+    for replica, own in run.slices(scores):
         for split in scores:
-            row = {"split": split, "step": step, "stats": "precise"}
-            lane.log.write(row | {"stats_batches": batches} | loop.errors(own[split]))
+            row = {"split": split} | place | errors(own[split])
+            replica.log.write(row | {"protocol": protocol})
+
+
+def parameter_changes(new: Config, old: Stored) -> list[str]:
+    """Every parameter whose shape or dtype a changed config changes."""
+    before = _parameters(validated(old.tree), old.derived)
+    after = _parameters(new, old.derived)
+    return [
+        f"{path}: checkpoint {before.get(path)} vs model {after.get(path)}"
+        for path in sorted({**before, **after})
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _parameters(config: Config, derived: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> shape and dtype, on the data that `derived` was computed from."""
+    classes = config.model.num_classes or derived["num_classes"]
+    net = network(config, num_classes=classes, devices=1).build()
+    leaves = flat(complexity.shapes(net, tuple(derived["image_shape"]))["params"])
+    return {
+        path.replace(".", "/"): f"{leaf.shape} {leaf.dtype}"
+        for path, leaf in leaves.items()
+    }
+
+
+def _refuse_other(
+    place: Folder, own: Config, derived: dict[str, Any] | None, allowed: bool
+) -> None:
+    """CheckpointError where the folder holds a run of another config."""
+    refuse_other_config(
+        place,
+        own.to_dict(),
+        derived,
+        allow_data_change=allowed,
+        consequences=functools.partial(parameter_changes, own),
+    )
+
+
+def _results(
+    configs: Mapping[Folder, Config],
+    found: Mapping[Folder, seed_runs.Result | str],
+    config: Config,
+) -> dict[Folder, seed_runs.Result]:
+    """The results by folder; DivergedError where some have a reason instead."""
+    reasons = {
+        configs[place].seed: reason
+        for place, reason in found.items()
+        if isinstance(reason, str)
+    }
+    if reasons:
+        raise DivergedError(seed_runs.divergence(reasons, config))
+    return {
+        place: result
+        for place in configs
+        if not isinstance(result := found[place], str)
+    }

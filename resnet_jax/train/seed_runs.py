@@ -8,19 +8,19 @@ from typing import Any
 import jax
 
 from resnet_jax.config.schema import Config
-from resnet_jax.errors import CheckpointError, DivergedError
+from resnet_jax.errors import CheckpointError
 from resnet_jax.paths import replaced
-from resnet_jax.runs import directory as workdir
+from resnet_jax.runs import directory
 from resnet_jax.runs.log import Log, lock, read
 from resnet_jax.train.checkpoint import Checkpoints, steps_in
-from resnet_jax.train.replicas import Lane, common_step
+from resnet_jax.train.replicas import Replica, common_step
 
 Folder = pathlib.Path
 Result = dict[str, Any]
 
 CURE = (
     "lower optim.learning_rate, lengthen optim.warmup, or leave out more than "
-    "train.max_skips={}"
+    "train.max_nonfinite_updates={}"
 )
 
 
@@ -64,8 +64,8 @@ def sorted_out(
 
 def done(folder: Folder, *, steps: int) -> Result | None:
     """The result of a run that has made so many steps."""
-    end = workdir.read_json(folder / "DONE")
-    result = workdir.read_json(folder / "result.json")
+    end = directory.read_json(folder / "DONE")
+    result = directory.read_json(folder / "result.json")
     return result if end and result and end["step"] >= steps else None
 
 
@@ -91,15 +91,15 @@ def refuse_apart(runs: dict[Folder, Config]) -> None:
 
 
 @contextlib.contextmanager
-def begun(folder: Folder, resolved: dict[str, Any]) -> Iterator[Lane]:
-    """A run about to train: what it is made of is written, its log open."""
+def begun(folder: Folder, config: Config, derived: dict[str, Any]) -> Iterator[Replica]:
+    """A run about to train: its config is written, its log open."""
     number = jax.process_index()
     if number == 0:
         for end in ("DONE", "FAILED"):
             (folder / end).unlink(missing_ok=True)
-        workdir.write_json(folder / "config.json", resolved)
-        workdir.keep_environment(folder)
-    board = resolved["train"]["tensorboard"] == "on" and number == 0
+        directory.write_config(folder, config, derived)
+        directory.keep_environment(folder)
+    board = config.train.tensorboard and number == 0
     events = folder / "tensorboard" if board else None
     name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
     with (
@@ -107,24 +107,24 @@ def begun(folder: Folder, resolved: dict[str, Any]) -> Iterator[Lane]:
         Checkpoints(folder / "checkpoints") as saved,
         Checkpoints(folder / "best") as best,
     ):
-        yield Lane(resolved["seed"], log, saved, best)
+        yield Replica(config.seed, log, saved, best)
 
 
-def ended(folder: Folder, lane: Lane) -> Result | str:
+def ended(folder: Folder, replica: Replica) -> Result | str:
     """The result of a run, now written down with DONE; or why it diverged."""
-    if lane.diverged:
-        return lane.diverged
-    result = summary(lane)
+    if replica.diverged:
+        return replica.diverged
+    result = summary(replica)
     if jax.process_index() == 0:
-        workdir.write_json(folder / "result.json", result)
+        directory.write_json(folder / "result.json", result)
         short = {name: result[name] for name in ("step", "wall_s")}
-        workdir.write_json(folder / "DONE", short)
+        directory.write_json(folder / "DONE", short)
     return result
 
 
-def summary(lane: Lane) -> Result:
+def summary(replica: Replica) -> Result:
     """What a run came to, as its log tells it."""
-    rows, _ = read(lane.log.path)
+    rows, _ = read(replica.log.path)
     tests = [row for row in rows if row["split"] == "test"]
     moving = [row for row in tests if row.get("stats") != "precise"]
     precise = [row for row in tests if row.get("stats") == "precise"]
@@ -133,17 +133,18 @@ def summary(lane: Lane) -> Result:
         "n": moving[-1]["n"],
         "test_top1_err": moving[-1]["top1_err"],
         "test_top1_err_precise": precise[-1]["top1_err"] if precise else None,
-        "best_on_val": lane.meta["best"],
-        "wall_s": lane.meta["wall_s"],
+        "best_on_val": replica.meta["best"],
+        "wall_s": replica.meta["wall_s"],
     }
 
 
-def divergence(reasons: dict[int, str], config: Config) -> DivergedError:
-    """The error of the seeds whose loss was not finite."""
+def divergence(reasons: dict[int, str], config: Config) -> str:
+    """The message of the seeds whose loss was not finite."""
     text = "; ".join(
         f"seed {seed}: {reason}" if config.train.seeds else reason
         for seed, reason in reasons.items()
     )
     others = len(config.seeds) - len(reasons)
     rest = f" ({others} others are done)" if others else ""
-    return DivergedError(f"{text}{rest}; {CURE.format(config.train.max_skips)}")
+    cure = CURE.format(config.train.max_nonfinite_updates)
+    return f"{text}{rest}; {cure}"

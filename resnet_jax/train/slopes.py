@@ -69,6 +69,6 @@ def keep(
     with."""
     if jax.process_index() == 0:
         step, params = loop.at_step(state), loop.variables_of(state)["params"]
-        for lane, own in run.own(jax.device_get(params)):
+        for replica, own in run.slices(jax.device_get(params)):
             layers = slopes(net, own, image_shape=image_shape)
-            write(lane.log.path.parent, layers, step=step)
+            write(replica.log.path.parent, layers, step=step)

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from resnet_jax.train import auxiliary_gradients as segments
+from resnet_jax.train import auxiliary_gradients
+from resnet_jax.train.protocols import EvaluationProtocol, OneCrop
 from resnet_jax.train.state import Sums, TrainState
 
 Batch = dict[str, jax.Array | np.ndarray]  # on its way to a device, or there
@@ -30,8 +31,10 @@ class Task:
     mix(key, images) -> (images, other [b], share): in training, each image with part of
         another; None: images are left apart
     statistics(variables, images, rngs=) -> batch_stats of these images alone
-    keeps: of several losses, what of the gradient of each is kept (`segments`); in
-        training `apply` then gives logits for each, those that count at the end
+    protocol: the views of an example that an evaluation scores
+    keeps: of several losses, the part of each gradient that is kept, as in
+        `auxiliary_gradients`; in training `apply` then gives logits for each, those
+        that count at the end
     """
 
     init: Callable[..., Any]
@@ -39,8 +42,9 @@ class Task:
     preprocess: Callable[..., jax.Array]
     statistics: Callable[..., Any]
     tx: optax.GradientTransformation
+    protocol: EvaluationProtocol = OneCrop()
     mix: Callable[..., tuple[jax.Array, jax.Array, jax.Array]] | None = None
-    keeps: tuple[segments.Keep, ...] = ()
+    keeps: tuple[auxiliary_gradients.Keep, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +54,7 @@ class StepSpec:
     label_smoothing: float = 0.0
     accumulate: int = 1  # parts a batch is dealt to; BatchNorm sees one part at a time
     ema: float = 0.0  # decay of the moving average of parameters; 0: none kept
-    max_skips: int = 0  # non-finite updates to leave out before the run stops
+    max_nonfinite: int = 0  # non-finite updates to leave out before the run stops
     relay_weight: float = 1.0  # of each loss but the net's own, where there are several
     axis_name: str | None = None  # of pmap
 
@@ -77,7 +81,7 @@ def make_train_step(
     """step(state, batch) -> (new state, {"loss", "ok", "skipped"}).
 
     Where loss, gradient or result is not finite the update is left out and counted;
-    past `max_skips` the state freezes, so that it stays fit to be saved.
+    past `max_nonfinite` the state freezes, so that it stays fit to be saved.
     """
     gradients = _gradients(_objective(task, spec), task, spec)
 
@@ -99,7 +103,7 @@ def make_train_step(
             sums=jax.tree.map(jnp.add, state.sums, sums),
         )
         ok = _finite((loss, grads, params, batch_stats))
-        ok &= state.skipped <= spec.max_skips
+        ok &= state.skipped <= spec.max_nonfinite
         state = _kept(ok, new, state, spec)
         return state, {"loss": loss, "ok": ok, "skipped": state.skipped}
 
@@ -147,7 +151,7 @@ def _objective(task, spec):
 def _gradients(objective, task, spec):
     """Loss sum, its gradient, new statistics and sums, over all parts of a batch."""
     if task.keeps:
-        grad = segments.value_and_grad(objective, task.keeps)
+        grad = auxiliary_gradients.value_and_grad(objective, task.keeps)
     else:
         grad = jax.value_and_grad(objective, has_aux=True)
 
@@ -184,7 +188,11 @@ def make_eval_step(task: Task) -> Callable[[Any, Batch], Sums]:
 
     def evaluate(variables, batch):
         images = task.preprocess(None, batch, train=False)
-        logits, _ = task.apply(variables, images, train=False, rngs={})
+
+        def apply(views):
+            return task.apply(variables, views, train=False, rngs={})[0]
+
+        logits = task.protocol(apply, images)
         return example_sums(logits, batch["label"], batch["mask"])
 
     return evaluate
@@ -217,6 +225,6 @@ def _finite(tree):
 def _kept(ok, new, old, spec):
     """`new` where ok; else `old`, one step on unless the run is to stop."""
     stay = old.replace(
-        skipped=old.skipped + 1, step=old.step + (old.skipped < spec.max_skips)
+        skipped=old.skipped + 1, step=old.step + (old.skipped < spec.max_nonfinite)
     )
     return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, stay)

@@ -1,4 +1,4 @@
-"""What the seconds of a run went to."""
+"""Wall-clock breakdown of a run."""
 
 import contextlib
 import time
@@ -10,7 +10,7 @@ import jax
 Part = Literal["data", "compile", "eval", "save"]
 
 
-class Clock:
+class Timer:
     """Seconds since a start, in all and by part; images a second of training.
 
     It never waits for the device but after the first call of a program, which compiles.
@@ -21,11 +21,12 @@ class Clock:
     def __init__(self):
         self._start = self._row = self._left = time.perf_counter()
         self._parts = dict.fromkeys(("data", "compile", "eval", "save"), 0.0)
-        self._since, self._images, self._compiled = None, 0, set()
+        self._since, self._images = self._start, 0
+        self._compiled: set[Hashable] = set()
 
     @contextlib.contextmanager
     def on(self, part: Part) -> Iterator[None]:
-        """Counts what is done inside, and names it in a trace."""
+        """Count the seconds inside as a part's, and name them in a trace."""
         start = time.perf_counter()
         with jax.profiler.TraceAnnotation(part):
             yield
@@ -33,7 +34,7 @@ class Clock:
         self._parts[part] += self._left - start
 
     def trained(self, images: int, seen: Any, *, program: Hashable = None) -> None:
-        """Tells of a call of the step, behind `on("data")`, and which of several."""
+        """Count a call of the step, behind `on("data")`; `program` names which one."""
         if self.knows(program):
             self._images += images
             return
@@ -43,7 +44,7 @@ class Clock:
         self._parts["compile"] += self._since - self._left
 
     def knows(self, program: Hashable) -> bool:
-        """Whether it was called, and so compiled."""
+        """Was this program called, and so compiled?"""
         return program in self._compiled
 
     def rate(self) -> float | None:
@@ -53,11 +54,11 @@ class Clock:
         return round(self._images / (time.perf_counter() - self._since), 2)
 
     def resume(self) -> None:
-        """Neither evaluation nor compilation counts as training."""
+        """Start the measurement of training anew, behind what is not training."""
         self._since, self._images = time.perf_counter(), 0
 
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.perf_counter() - self._start
 
     def breakdown(self) -> dict[str, float]:

@@ -1,9 +1,10 @@
-"""Augmentation on the device: a pure function of (key, batch), one key an example.
+"""Augmentation on the device: a pure function of (key, batch), with a key per example.
 
-A clip is one example: what is drawn holds for all of its frames.
+A clip is one example: the same draw holds for all of its frames.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
-from resnet_jax.data.augment import mixing
+from resnet_jax.data.augment import erasing
 from resnet_jax.data.augment.policies import PolicySpec
 from resnet_jax.errors import ConfigError
 
@@ -36,22 +37,24 @@ PCA_VECTORS = (
 )
 
 Image = Float[Array, "*t h w c"]
+Statistics = Mapping[str, np.ndarray]  # of the training images, in grey levels
+# preprocess(key, batch, *, train) -> images; evaluation draws nothing: its key is None
 Preprocess = Callable[..., Float[Array, "b *t h w c"]]
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSpec:
-    """Policy, colour, normalise, flip, pad and crop, erase: in this order.
+    """Policy, colour, normalisation, flip, pad and crop, erasing: in this order.
 
-    The padding comes after the normalisation, so zeros are the mean colour.
+    Padding comes after the normalisation, so that its zeros are the mean colour.
     """
 
-    crop_pad: int = 0
+    crop_pad: int = 0  # pixels padded on each side ahead of a random crop
     fill: Literal["zero", "reflect"] = "zero"
     flip: Literal["none", "horizontal"] = "none"
     normalize: Literal["none", "pixel_mean", "channel"] = "channel"
     colour: float = 0.0  # brightness, contrast and saturation each by 1 ± colour
-    lighting: float = 0.0  # standard deviation along the components of colour
+    lighting: float = 0.0  # standard deviation along the principal components of colour
     policy: PolicySpec = PolicySpec()
     cutout: int = 0  # side of a square of zeros
     erasing: float = 0.0  # probability that a random box is erased
@@ -67,27 +70,26 @@ PRESETS = {
     "crop_flip_channel": AugmentSpec(crop_pad=4, flip="horizontal"),
     # Zagoruyko & Komodakis 2016 (released code): the border mirrored.
     "crop_flip_reflect": AugmentSpec(crop_pad=4, fill="reflect", flip="horizontal"),
-    # He et al. 2016a, section 3.4: scale jitter (`decode`), flip, AlexNet's colours.
+    # He et al. 2016a, section 3.4: scale jitter (`crops`), flip, AlexNet's colours.
     "imagenet_scale": AugmentSpec(flip="horizontal", lighting=0.1),
-    # fb.resnet.torch: area and aspect jitter (`decode`), colour jitter, flip.
+    # fb.resnet.torch: area and aspect jitter (`crops`), colour jitter, flip.
     "imagenet_aspect": AugmentSpec(flip="horizontal", colour=0.4, lighting=0.1),
 }
 
 
 def preset(name: str) -> AugmentSpec:
-    """The augmentation of a recipe, by the name a config gives it."""
+    """Look up the augmentation of a recipe by the name a config gives it."""
     if name not in PRESETS:
         raise ConfigError(f"data.augment={name!r}: must be one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
-def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> dict[str, np.ndarray]:
-    """Mean image and channel moments in grey levels, exact, of the training images."""
+def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> Statistics:
+    """Compute mean image and channel moments of training images, exactly."""
     values = np.arange(256, dtype=np.float64)
     # Counts of 256 grey levels hold both moments of a channel exactly, in one pass.
-    counts = np.stack(
-        [np.bincount(channel.ravel(), minlength=256) for channel in _channels(images)]
-    )
+    channels = (images[..., c] for c in range(images.shape[-1]))
+    counts = np.stack([np.bincount(x.ravel(), minlength=256) for x in channels])
     mean = counts @ values / counts.sum(-1)
     square = counts @ values**2 / counts.sum(-1)
     return {
@@ -97,15 +99,11 @@ def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> dict[str, np.ndarray]
     }
 
 
-def _channels(images):
-    return (images[..., c] for c in range(images.shape[-1]))
-
-
-def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
-    """`preprocess(key, batch, *, train) -> float32 [b *t h w c]` with these statistics.
+def build(spec: AugmentSpec, stats: Statistics) -> Preprocess:
+    """Make `preprocess(key, batch, *, train) -> float32 [b *t h w c]`.
 
     `key` belongs to the step; an example's own key is that key folded with its `row` in
-    the global batch, so devices and processes may share the batch as they like.
+    the global batch, so that draws do not depend on devices and processes.
     """
     normalize = _normalizer(spec, stats)
     channels = len(stats["channel_mean"])
@@ -115,29 +113,8 @@ def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
             " use a recipe without colour, for example 'crop'"
         )
 
-    def one(key, image: Image) -> Image:
-        crop_key, flip_key, colour_key, lighting_key = jax.random.split(key, 4)
-        policy_key, hole_key = (jax.random.fold_in(key, n) for n in (4, 5))
-        if spec.policy.kind != "none":
-            image = spec.policy(policy_key, image)
-        if spec.colour:
-            image = jitter_colour(colour_key, image, strength=spec.colour)
-        if spec.lighting:
-            image = jitter_lighting(lighting_key, image, strength=spec.lighting)
-        image = normalize(image)
-        if spec.flip == "horizontal":
-            flipped = jax.random.bernoulli(flip_key)
-            image = jnp.where(flipped, image[..., ::-1, :], image)
-        if spec.crop_pad:
-            image = shift(crop_key, image, spec=spec)
-        if spec.cutout:
-            image = mixing.cutout(hole_key, image, side=spec.cutout)
-        if spec.erasing:
-            image = mixing.erased(hole_key, image, probability=spec.erasing)
-        return image
-
     def preprocess(
-        key: Shaped[Array, "..."] | None,  # None: evaluation draws nothing
+        key: Shaped[Array, "..."] | None,
         batch: Mapping[str, Shaped[Array | np.ndarray, "b ..."]],
         *,
         train: bool,
@@ -145,14 +122,41 @@ def build(spec: AugmentSpec, stats: Mapping[str, np.ndarray]) -> Preprocess:
         images = jnp.asarray(batch["image"], jnp.float32)
         if not train:
             return jax.vmap(normalize)(images)
+        assert key is not None, "training images need a random key"
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(batch["row"]))
-        return jax.vmap(one)(keys, images)
+        augment = functools.partial(_augmented, spec, normalize)
+        return jax.vmap(augment)(keys, images)
 
     return preprocess
 
 
-def _normalizer(spec, stats) -> Callable[[Image], Image]:
-    """Grey levels 0..255 to the network's input.
+def _augmented(
+    spec: AugmentSpec, normalize: Callable[[Image], Image], key: Array, image: Image
+) -> Image:
+    """Augment and normalise one example, in the order of `AugmentSpec`."""
+    crop_key, flip_key, colour_key, lighting_key = jax.random.split(key, 4)
+    policy_key, hole_key = (jax.random.fold_in(key, n) for n in (4, 5))
+    if spec.policy.kind != "none":
+        image = spec.policy(policy_key, image)
+    if spec.colour:
+        image = jitter_colour(colour_key, image, strength=spec.colour)
+    if spec.lighting:
+        image = jitter_lighting(lighting_key, image, strength=spec.lighting)
+    image = normalize(image)
+    if spec.flip == "horizontal":
+        flipped = jax.random.bernoulli(flip_key)
+        image = jnp.where(flipped, image[..., ::-1, :], image)
+    if spec.crop_pad:
+        image = pad_and_crop(crop_key, image, pad=spec.crop_pad, fill=spec.fill)
+    if spec.cutout:
+        image = erasing.cutout(hole_key, image, side=spec.cutout)
+    if spec.erasing:
+        image = erasing.random_erasing(hole_key, image, probability=spec.erasing)
+    return image
+
+
+def _normalizer(spec: AugmentSpec, stats: Statistics) -> Callable[[Image], Image]:
+    """Make the map from grey levels 0..255 to the network's input.
 
     "none" gives 0..1 and "pixel_mean" keeps that unit, (x - mean) / 255: a BatchNorm
     behind the first convolution cancels the unit, a pre-activation stem has none.
@@ -168,23 +172,26 @@ def _normalizer(spec, stats) -> Callable[[Image], Image]:
     return lambda image: (image - _like(image, mean)) / _like(image, scale)
 
 
-def _like(image, values):
-    """Values of channels, or of all that an image has, with the axes of the image."""
+def _like(image: Image, values) -> np.ndarray:
+    """Give values per channel, or per pixel and channel, the axes of the image."""
+    values = np.asarray(values, np.float32)
     return values.reshape((1,) * (image.ndim - values.ndim) + values.shape)
 
 
-def shift(key, image: Image, *, spec: AugmentSpec) -> Image:
-    """A crop of the image's own size out of the image padded by `crop_pad`."""
-    pad, rest = spec.crop_pad, (0,) * (image.ndim - 3)
-    mode = {"zero": "constant", "reflect": "reflect"}[spec.fill]
-    edges = ((0, 0),) * len(rest) + ((pad, pad), (pad, pad), (0, 0))
+def pad_and_crop(
+    key: Array, image: Image, *, pad: int, fill: Literal["zero", "reflect"]
+) -> Image:
+    """Pad by `pad` on each side, then crop the image's own size at random."""
+    frames = image.ndim - 3
+    mode = {"zero": "constant", "reflect": "reflect"}[fill]
+    edges = ((0, 0),) * frames + ((pad, pad), (pad, pad), (0, 0))
     top, left = jax.random.randint(key, (2,), 0, 2 * pad + 1)
-    start = (*rest, top, left, 0)
+    start = (*(0,) * frames, top, left, 0)
     return jax.lax.dynamic_slice(jnp.pad(image, edges, mode=mode), start, image.shape)
 
 
-def jitter_colour(key, image: Image, *, strength: float) -> Image:
-    """Brightness b, contrast c and saturation s, each uniform in 1 ± strength.
+def jitter_colour(key: Array, image: Image, *, strength: float) -> Image:
+    """Change brightness b, contrast c and saturation s, each uniform in 1 ± strength.
 
     Contrast is c x + (1 - c) m with the mean grey m of the image, saturation is
     s x + (1 - s) g(x) with the grey g of the pixel. The luma weights sum to one, so
@@ -192,12 +199,14 @@ def jitter_colour(key, image: Image, *, strength: float) -> Image:
     """
     b, c, s = 1 + strength * jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
     # Sums, not dots: an accelerator's dots round to fewer bits.
-    grey = (image * _like(image, np.float32(LUMA))).sum(-1, keepdims=True)
+    grey = (image * _like(image, LUMA)).sum(-1, keepdims=True)
     return b * (c * s * image + c * (1 - s) * grey + (1 - c) * grey.mean())
 
 
-def jitter_lighting(key, image: Image, *, strength: float) -> Image:
-    """AlexNet's colour altering: add P (a * l), a normal with deviation `strength`."""
-    alpha = strength * jax.random.normal(key, (3,)) * np.float32(PCA_VALUES)
-    offset = (np.float32(PCA_VECTORS) * alpha[None]).sum(-1)
-    return image + 255 * _like(image, offset)
+def jitter_lighting(key: Array, image: Image, *, strength: float) -> Image:
+    """Add P (a * l), AlexNet's colour shift, a normal with deviation `strength`."""
+    values = np.asarray(PCA_VALUES, np.float32)
+    vectors = np.asarray(PCA_VECTORS, np.float32)
+    alpha = strength * jax.random.normal(key, (3,)) * values
+    offset = (vectors * alpha[None]).sum(-1)
+    return image + 255 * offset.reshape((1,) * (image.ndim - 1) + offset.shape)

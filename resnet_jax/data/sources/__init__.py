@@ -1,0 +1,1 @@
+"""Data sets by name: splits with random access to checked examples."""

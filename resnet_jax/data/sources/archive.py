@@ -1,4 +1,4 @@
-"""The original archive of a data set: found, or downloaded; its checksum verified."""
+"""Original archive of a data set: a local copy or a download, by its checksum."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ PIECE = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A file on the web, of which only these very bytes are accepted."""
+    """A file on the web, accepted only with this size and checksum."""
 
     url: str
     size: int
@@ -35,13 +35,13 @@ class Archive:
         return self.url.rsplit("/", 1)[-1]
 
     def places(self, directory: pathlib.Path) -> list[pathlib.Path]:
-        """Where a copy is looked for; a download goes to the first."""
+        """List the places where a copy is looked for; a download goes to the first."""
         downloads = directory / "downloads"
         folder = [downloads, directory, downloads / "manual"]
         return [place / self.name for place in folder]
 
     def obtain(self, directory: pathlib.Path) -> pathlib.Path:
-        """A verified copy: from one of its places, else from the network."""
+        """Find a copy in one of its places, or download it; verify it either way."""
         for place in self.places(directory):
             if place.is_file():
                 self.verify(place)
@@ -49,7 +49,7 @@ class Archive:
         return self._download(directory)
 
     def verify(self, path: pathlib.Path) -> None:
-        """Size and SHA-256 of a file, or DataError."""
+        """Compare size and SHA-256 of a file; DataError where they differ."""
         size = path.stat().st_size
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -59,7 +59,7 @@ class Archive:
                 f" with sha256 {self.sha256}; delete it and get it again"
             )
 
-    def _download(self, directory) -> pathlib.Path:
+    def _download(self, directory: pathlib.Path) -> pathlib.Path:
         target = self.places(directory)[0]
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
         response = self._connect(directory)
@@ -73,9 +73,9 @@ class Archive:
                 part.unlink(missing_ok=True)
         return target
 
-    def _connect(self, directory):
-        """The server's answer within seconds; a dead resolver has no timeout itself."""
-        answer: list = []
+    def _connect(self, directory: pathlib.Path) -> http.client.HTTPResponse:
+        """Open the URL within seconds, on a thread: a dead resolver has no timeout."""
+        answer: list[http.client.HTTPResponse | Exception] = []
 
         def ask():
             try:
@@ -90,7 +90,7 @@ class Archive:
             raise self._missing(directory, answer[0] if answer else "no answer")
         return answer[0]
 
-    def _receive(self, response, part, directory):
+    def _receive(self, response, part: pathlib.Path, directory: pathlib.Path) -> None:
         log.info("downloading %s", self.url)
         bar = tqdm.tqdm(
             total=self.size, desc=self.name, unit="B", unit_scale=True, disable=None
@@ -109,7 +109,7 @@ class Archive:
                 received += len(piece)
                 bar.update(len(piece))
 
-    def _missing(self, directory, cause) -> DataError:
+    def _missing(self, directory: pathlib.Path, cause: object) -> DataError:
         return DataError(
             f"data.dir={directory}: holds neither the data set nor {self.name}, and"
             f" {self.url} cannot be read ({cause}); place the archive in"
@@ -121,10 +121,10 @@ class Archive:
 def members(
     path: pathlib.Path, sizes: Mapping[str, int]
 ) -> Iterator[tuple[str, bytes]]:
-    """The named regular files of a tar, in the archive's order, read into memory.
+    """Read the named regular files of a tar into memory, in the archive's order.
 
-    Nothing is unpacked, so a hostile path or link in it can write nowhere. `sizes` are
-    the bytes that a file must have, 0 where any number up to 64 KiB will do.
+    Nothing is unpacked, so that a hostile path or link can write nowhere. `sizes` are
+    the bytes that each file must have, 0 where any number up to 64 KiB is accepted.
     """
     seen = set()
     try:
@@ -137,8 +137,10 @@ def members(
                     raise DataError(
                         f"{path}: {member.name} has {member.size} bytes, must be {size}"
                     )
+                file = tar.extractfile(member)
+                assert file is not None  # of a regular file
                 seen.add(member.name)
-                yield member.name, tar.extractfile(member).read()
+                yield member.name, file.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"{path}: no readable tar.gz ({error})") from error
     if missing := sorted(set(sizes) - seen):

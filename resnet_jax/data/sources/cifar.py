@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 as tfds data sets, prepared without TensorFlow.
 
 The builders read the original binary archives (Krizhevsky 2009). Names, versions, keys
-and features are those of tfds's own, so the records lie in the same order and a 45k/5k
-split holds the same images whichever of the two prepared the folder.
+and features are those of tfds's own builders, so that records have the same order and a
+45k/5k split holds the same images whichever builder prepared the folder.
 """
 
 import dataclasses
@@ -19,16 +19,16 @@ PIXELS = 32 * 32 * 3
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The files of an archive; a record is label bytes, then R, G and B planes."""
+    """Files of an archive; a record is label bytes, then R, G and B planes."""
 
     train: tuple[str, ...]
     test: str
     train_images: int  # in each train file
     test_images: int
-    labels: tuple[tuple[str, str, int], ...]  # feature, file of its names, classes
+    labels: tuple[tuple[str, str, int], ...]  # feature, file of class names, classes
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file; 0 for the names of the classes."""
+        """Compute the bytes of every file; 0 for the class names, of any length."""
         record = len(self.labels) + PIXELS
         return {
             **{name: record * self.train_images for name in self.train},
@@ -72,14 +72,14 @@ ARCHIVES = {
 
 
 def prepare(name: str, *, directory: pathlib.Path) -> pathlib.Path:
-    """The prepared folder, made from the archive that is found or downloaded."""
+    """Prepare a data set from its archive, which is found or downloaded."""
     path = ARCHIVES[name].obtain(directory)
     builder = {"cifar10": Cifar10, "cifar100": Cifar100}[name]
     return folders.prepare(builder(data_dir=directory, archive_path=path))
 
 
 class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """CIFAR-10 from cifar-10-binary.tar.gz."""
+    """tfds builder of CIFAR-10, from cifar-10-binary.tar.gz."""
 
     VERSION = tfds.core.Version("3.0.2")
 
@@ -110,8 +110,12 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager):
         layout = self.layout
         files = dict(archive.members(self.archive_path, layout.sizes()))
+        features = self.info.features
+        assert isinstance(features, tfds.features.FeaturesDict)
         for feature, names, _ in layout.labels:
-            self.info.features[feature].names = files[names].decode().split()
+            label = features[feature]
+            assert isinstance(label, tfds.features.ClassLabel)
+            label.names = files[names].decode().split()
         train = b"".join(files[name] for name in layout.train)
         return {
             "train": self._generate_examples("train", train),
@@ -129,6 +133,6 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class Cifar100(Cifar10, skip_registration=True):
-    """CIFAR-100 from cifar-100-binary.tar.gz, with its 20 coarse labels."""
+    """tfds builder of CIFAR-100, from cifar-100-binary.tar.gz, with coarse labels."""
 
     VERSION = tfds.core.Version("3.0.2")

@@ -1,8 +1,8 @@
-"""The embedded data set of clips: scikit-learn's digits, moving and bouncing.
+"""Moving digits: clips of scikit-learn's digits that bounce off the edges.
 
-Each of the 1,797 digits (`digits.py`) crosses a dark canvas at a speed of its own and
-turns round at the edges; the class is the digit, so that every frame tells it. Split as
-the digits are. A stand-in for videos, which no package brings along.
+Each of the 1,797 digits (`digits.py`) moves over a dark background at a constant speed
+and is reflected at the edges; the class is the digit, which every frame shows. Split
+like the digits. A stand-in for videos, which no package contains.
 """
 
 import numpy as np
@@ -13,18 +13,18 @@ from resnet_jax.data.sources import digits
 
 FRAMES, SIDE = 8, 16
 SPEEDS = (-2, -1, 1, 2)  # pixels a frame, along each axis
-# Of the draws: the raw bits of Philox are frozen, its methods are not (NumPy's NEP 19).
+# Seed of raw bits: NumPy guarantees those of Philox, not Generator's methods (NEP 19).
 SEED = 20160316
 
 
 class MovingDigits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Moving digits: 1,437 train and 360 test clips of 8 frames of 16x16."""
+    """tfds builder of moving digits: 1,437 train and 360 test clips, 8 frames each."""
 
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
         frame = tfds.features.Image(shape=(SIDE, SIDE, 1), encoding_format="png")
-        # Not tfds.features.Video, which is the same but wants TensorFlow.
+        # tfds.features.Video is the same, but needs TensorFlow.
         clip = tfds.features.Sequence(frame, length=FRAMES)
         label = tfds.features.ClassLabel(num_classes=10)
         return tfds.core.DatasetInfo(
@@ -55,7 +55,7 @@ class MovingDigits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def moving(
     image: UInt8[np.ndarray, "h w"], *, number: int
 ) -> UInt8[np.ndarray, "t side side"]:
-    """The frames of a clip; `number` decides where it starts and how fast it goes."""
+    """Draw the frames of a clip; `number` decides its start and its speed."""
     clip = np.zeros((FRAMES, SIDE, SIDE), np.uint8)
     for frame, (top, left) in zip(clip, path(image.shape, number=number), strict=True):
         frame[top : top + image.shape[0], left : left + image.shape[1]] = image
@@ -63,7 +63,7 @@ def moving(
 
 
 def path(size: tuple[int, int], *, number: int) -> np.ndarray:
-    """Upper left corners [t 2]: a straight line, reflected at the edges."""
+    """Compute upper left corners [t 2]: a straight line, reflected at the edges."""
     bits = np.random.Philox(key=[SEED, number]).random_raw(4)
     room = SIDE - np.array(size)
     start = (bits[:2] % (room + 1).astype(np.uint64)).astype(np.int64)

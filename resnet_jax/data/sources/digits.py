@@ -1,7 +1,7 @@
-"""The embedded data set: scikit-learn's handwritten digits, as a tfds data set.
+"""Scikit-learn's handwritten digits, the default data set, as a tfds data set.
 
 1,797 real images of 8x8 pixels (Alpaydin and Kaynak 1998, UCI "Optical Recognition of
-Handwritten Digits", its test set), which come with scikit-learn: no network is needed.
+Handwritten Digits", its test set), which come with scikit-learn, without a network.
 """
 
 import io
@@ -15,23 +15,24 @@ VERSION = "1.0.0"
 
 
 def arrays() -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [1797 8 8] and labels; the 17 ink levels 0..16 become 0..255.
+    """Load images uint8 [1797 8 8] and labels; ink level v becomes round(255 v / 16).
 
-    This is the one place of the scaling: level v is stored as round(255 v / 16).
+    Nothing else scales the ink, whose levels are 0 to 16.
     """
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target
+    ink, labels = load_digits(return_X_y=True)
+    images = np.asarray(ink, np.float64).reshape(-1, 8, 8)
+    return np.rint(images * (255 / 16)).astype(np.uint8), np.asarray(labels)
 
 
 def held_out(labels: np.ndarray) -> np.ndarray:
-    """360 of 1,797: every fifth image, counted through the classes one by one."""
+    """Choose the 360 test images of 1,797: every fifth, counted class by class."""
     return np.argsort(labels, kind="stable")[::5]
 
 
 class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Scikit-learn's handwritten digits: 1,437 train and 360 test images."""
+    """tfds builder of the digits: 1,437 train and 360 test images."""
 
     VERSION = tfds.core.Version(VERSION)
 
@@ -64,7 +65,7 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def png(image: np.ndarray) -> io.BytesIO:
-    """An image as a PNG file: lossless, and tfds can store it without TensorFlow."""
+    """Encode an image as PNG: lossless, and tfds stores it without TensorFlow."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="PNG")
     file.seek(0)

@@ -1,4 +1,4 @@
-"""Prepared tfds folders: where they lie, and how one is prepared safely."""
+"""Prepared tfds folders: their location, and preparation by one process at a time."""
 
 import contextlib
 import fcntl
@@ -18,13 +18,13 @@ NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>[\d.]+))?
 
 
 def root(directory: str | os.PathLike | None = None) -> pathlib.Path:
-    """The tfds folder: as given, else TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    """Resolve the tfds folder: as given, TFDS_DATA_DIR or ~/tensorflow_datasets."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(directory or default).expanduser().absolute()
 
 
 def find(name: str, *, directory: pathlib.Path) -> pathlib.Path | None:
-    """The folder of `name[/config][:version]`, by default of the newest version."""
+    """Find the folder of `name[/config][:version]`, by default the newest version."""
     match = NAME.fullmatch(name)
     if match is None:
         raise ConfigError(
@@ -74,7 +74,7 @@ def locked(name: str, *, directory: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(directory: pathlib.Path) -> Iterator[None]:
-    """Turn a folder that cannot be written into one line."""
+    """Turn errors of writing a folder into StorageError."""
     try:
         yield
     except OSError as error:
@@ -85,7 +85,7 @@ def writing(directory: pathlib.Path) -> Iterator[None]:
 
 
 def prepare(builder) -> pathlib.Path:
-    """Prepare a tfds builder as array_record, without the network and in silence."""
+    """Prepare a tfds builder as array_record, without network access and output."""
     import tensorflow_datasets as tfds
 
     folder = pathlib.Path(builder.data_dir)
@@ -104,7 +104,7 @@ def prepare(builder) -> pathlib.Path:
 
 
 def damaged(folder: pathlib.Path, error: BaseException) -> DataError:
-    """The error for a prepared folder that tfds cannot read."""
+    """Make the error for a prepared folder that tfds cannot read."""
     return DataError(
         f"{folder}: damaged or incomplete ({first_line(error)});"
         " delete the folder and prepare it again"
@@ -112,6 +112,6 @@ def damaged(folder: pathlib.Path, error: BaseException) -> DataError:
 
 
 def first_line(error: BaseException) -> str:
-    """An error of another library in one short line."""
+    """Shorten an error of another library to one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ": ".join([type(error).__name__, *(line[:200] for line in lines[:1])])

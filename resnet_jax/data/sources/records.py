@@ -1,9 +1,10 @@
-"""The records of a prepared tfds folder: array_record or TFRecord, no TensorFlow."""
+"""Records of a prepared tfds folder, array_record or TFRecord, without TensorFlow."""
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,25 +13,31 @@ from resnet_jax.data.sources.tfrecord import TFRecords
 from resnet_jax.errors import DataError
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """Random access to the serialised records of a split."""
+
+    def __getitem__(self, index: int, /) -> bytes: ...
+    def __getitems__(self, indices: Sequence[int], /) -> Sequence[bytes]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """The serialised `tf.train.Example`s of one tfds split, and the files they are in.
-
-    Stored by every tfds folder, whatever the file format, and read without TensorFlow.
-    """
+    """Serialised `tf.train.Example`s of one tfds split, and the shards they are in."""
 
     split: str
     files: tuple[str, ...]
-    lengths: tuple[int, ...]
-    reader: Any = dataclasses.field(repr=False, compare=False)
+    lengths: tuple[int, ...]  # records per file
+    reader: Reader = dataclasses.field(repr=False, compare=False)
 
     def where(self, index: int) -> str:
-        """`train[123] in FILE`."""
+        """Describe the place of a record: `train[123] in FILE`."""
         ends = np.cumsum(self.lengths)
         shard = int(np.searchsorted(ends, index, side="right"))
         return f"{self.split}[{index}] in {self.files[shard]}"
 
     def read(self, index: int) -> bytes:
+        """Read one record; DataError, with its place, where it is damaged."""
         try:
             return self.reader[index]
         # The readers raise whatever their C++ layers map a damaged byte to.
@@ -41,16 +48,17 @@ class Records:
                 " delete the folder and prepare the data set again"
             ) from error
 
-    def read_many(self, indices: Sequence[int]) -> list[bytes]:
+    def read_many(self, indices: Sequence[int]) -> Sequence[bytes]:
+        """Read many records at once, which is faster."""
         try:
             return self.reader.__getitems__(list(indices))
-        # Read again one by one: only so is it known which record is damaged.
+        # Read again one by one, to find out which record is damaged.
         except Exception:
             return [self.read(i) for i in indices]
 
 
-def open_builder(folder):
-    """The tfds builder of a prepared folder; DataError where it is damaged."""
+def open_builder(folder: pathlib.Path):
+    """Open the tfds builder of a prepared folder; DataError where it is damaged."""
     import tensorflow_datasets as tfds
 
     try:
@@ -63,8 +71,8 @@ def open_builder(folder):
     return builder
 
 
-def open_records(builder, split) -> Records:
-    """The reader for the file format of a folder: array_record or TFRecord."""
+def open_records(builder, split: str) -> Records:
+    """Open a split by the reader for its file format: array_record or TFRecord."""
     import tensorflow_datasets as tfds
 
     info = builder.info

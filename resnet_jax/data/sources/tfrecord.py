@@ -21,27 +21,27 @@ FOOTER = struct.Struct("<I")
 
 
 class DamagedRecord(Exception):
-    """A record whose bytes are not those that were written."""
+    """Bytes of a record that differ from those that were written."""
 
 
 def masked_crc(data: bytes) -> int:
-    """CRC32C rotated right by 15 bits plus a constant, as TFRecord stores it."""
+    """Compute CRC32C rotated right by 15 bits plus a constant, as in TFRecord."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def frame(data: bytes) -> bytes:
-    """One record with its header and footer."""
+    """Put a header and a footer around one record."""
     length = masked_crc(struct.pack("<Q", len(data)))
     return HEADER.pack(len(data), length) + data + FOOTER.pack(masked_crc(data))
 
 
 @dataclasses.dataclass(frozen=True)
 class TFRecords:
-    """The records of the shards `files`, which hold `lengths` records each.
+    """Random access to the shards `files`, which hold `lengths` records each.
 
-    A shard is indexed when a record of it is first read. Files are opened for each
-    read, so that threads and worker processes share no position in them.
+    A shard is indexed when one of its records is first read. Files are opened for each
+    read, so that threads and worker processes share no file position.
     """
 
     files: tuple[str, ...]
@@ -85,7 +85,7 @@ class TFRecords:
 
 
 def record_offsets(path: str) -> np.ndarray:
-    """Start of every record of a file, and the file's end, from the headers alone."""
+    """Find the start of every record and the end of a file from the headers alone."""
     size = os.path.getsize(path)
     offsets = [0]
     with pathlib.Path(path).open("rb", buffering=0) as file:

@@ -24,6 +24,16 @@ class Relu:
 
 
 @dataclasses.dataclass(frozen=True)
+class Relu6:
+    """min(max(0, y), 6), flat at both ends."""
+
+    slope: float = 0.0
+
+    def __call__(self, x: Array, *, train: bool, name: str) -> Array:
+        return jnp.where(x < 6, jnp.where(x > 0, x, 0), 6)
+
+
+@dataclasses.dataclass(frozen=True)
 class Linear:
     """y, where the operator is the nonlinearity; Var[w] = 1 / n keeps variances."""
 

@@ -26,6 +26,20 @@ class InitSpec:
     kind: Literal["he", "xavier", "orthogonal"] = "he"
     mode: Literal["fan_in", "fan_out"] = "fan_out"
 
+    @classmethod
+    def named(cls, name: str) -> "InitSpec":
+        """The initialisation of a config's word.
+
+        LSUV starts from orthogonal kernels, which `models.lsuv` scales on a batch.
+        """
+        return {
+            "he_fan_out": cls("he", "fan_out"),
+            "he_fan_in": cls("he", "fan_in"),
+            "xavier": cls("xavier", "fan_in"),
+            "orthogonal": cls("orthogonal"),
+            "lsuv": cls("orthogonal"),
+        }[name]
+
     def gain(self, slope: float) -> float:
         """n Var[w]; the square of what orthonormal columns are multiplied with."""
         return 1.0 if self.kind == "xavier" else 2.0 / (1.0 + slope**2)

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.activations import Relu6
 from resnet_jax.models.layers.layers import LayersSpec, Step
 from resnet_jax.models.nets.densenet import (
     Block,
@@ -17,7 +18,6 @@ from resnet_jax.models.nets.densenet import (
     Harmonic,
     HarmonicStem,
     Link,
-    Relu6,
     Separable,
     Transition,
 )

@@ -1,4 +1,4 @@
-"""Batch transforms and random operations against their definitions."""
+"""Mixed images, erased boxes and random operations against their definitions."""
 
 import functools
 
@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from resnet_jax.data.augment import mixing, policies
+from resnet_jax.data.augment import erasing, operations
 from resnet_jax.data.augment.mixing import MixSpec
 from resnet_jax.data.augment.policies import PolicySpec
 from resnet_jax.train.state import create
@@ -103,7 +103,7 @@ def test_mixed_targets_reach_the_loss():
 
 def test_cutout_is_a_clipped_square_of_zeros():
     image = jnp.ones((10, 14, 3))
-    holes = jax.vmap(lambda key: mixing.cutout(key, image, side=4))(KEYS)
+    holes = jax.vmap(lambda key: erasing.cutout(key, image, side=4))(KEYS)
     gone = np.asarray(holes == 0).all(-1)
     assert gone.sum((1, 2)).max() == 16
     assert gone.sum((1, 2)).min() < 16  # clipped at the border
@@ -112,7 +112,7 @@ def test_cutout_is_a_clipped_square_of_zeros():
 
 def test_erased_boxes_have_the_published_areas():
     image = jnp.ones((32, 32, 3))
-    erase = functools.partial(mixing.erased, image=image, probability=0.5)
+    erase = functools.partial(erasing.random_erasing, image=image, probability=0.5)
     gone = np.asarray(jax.vmap(lambda key: erase(key))(KEYS) == 0).all(-1)
     area = gone.mean((1, 2))
     assert abs((area > 0).mean() - 0.5) < 4 * 0.5 / 200**0.5
@@ -129,13 +129,13 @@ def picture(side=16):
 
 
 # These have no magnitude, or none that is nothing.
-MOVING = (policies.autocontrast, policies.equalize, policies.solarize)
-STILL = [operation for operation in policies.ALL if operation not in MOVING]
+MOVING = (operations.autocontrast, operations.equalize, operations.solarize)
+STILL = [operation for operation in operations.ALL if operation not in MOVING]
 
 
-@pytest.mark.parametrize("number", range(len(policies.ALL)))
+@pytest.mark.parametrize("number", range(len(operations.ALL)))
 def test_every_operation_keeps_grey_levels(number):
-    operation = policies.ALL[number]
+    operation = operations.ALL[number]
     for m in (0.0, 0.5, 1.0):
         for sign in (-1.0, 1.0):
             y = operation(picture(), jnp.float32(m), jnp.float32(sign))
@@ -152,22 +152,22 @@ def test_magnitude_zero_is_the_image(number):
 
 def test_operations_by_their_formulas():
     x, m, up = picture(), jnp.float32(1), jnp.float32(1)
-    np.testing.assert_array_equal(policies.solarize(x, 0 * m, up), x)
-    np.testing.assert_array_equal(policies.solarize(x, m, up), 255 - x)
-    np.testing.assert_array_equal(policies.posterize(x, m, up), x // 16 * 16)
+    np.testing.assert_array_equal(operations.solarize(x, 0 * m, up), x)
+    np.testing.assert_array_equal(operations.solarize(x, m, up), 255 - x)
+    np.testing.assert_array_equal(operations.posterize(x, m, up), x // 16 * 16)
     np.testing.assert_allclose(
-        policies.brightness(x, m, -up), 0.1 * x, rtol=1e-4, atol=1e-3
+        operations.brightness(x, m, -up), 0.1 * x, rtol=1e-4, atol=1e-3
     )
-    shifted = policies.warped(x, jnp.array([[1.0, 0, 3], [0, 1, 0]]))
+    shifted = operations.warp(x, jnp.array([[1.0, 0, 3], [0, 1, 0]]))
     np.testing.assert_array_equal(shifted[:-3], x[3:])
     assert (shifted[-3:] == 0).all()
-    quarter = policies.warped(x, jnp.array([[0.0, -1, 0], [1, 0, 0]]))
+    quarter = operations.warp(x, jnp.array([[0.0, -1, 0], [1, 0, 0]]))
     np.testing.assert_array_equal(quarter, np.rot90(x, -1))
 
 
 def test_equalize_flattens_a_histogram():
     dark = jnp.asarray(np.arange(64.0).reshape(8, 8, 1))
-    y = policies.equalize(dark, jnp.float32(0), jnp.float32(1))
+    y = operations.equalize(dark, jnp.float32(0), jnp.float32(1))
     np.testing.assert_allclose(y.ravel(), np.arange(64) * 255 / 63, rtol=1e-5)
 
 

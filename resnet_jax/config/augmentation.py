@@ -1,0 +1,43 @@
+"""Slots of the augmentation of training images."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from resnet_jax.config.types import Count, Positive, Probability, part
+
+Magnitude: TypeAlias = Annotated[Positive, Field(ge=1, le=10)]
+
+
+@part
+class RandAugment:
+    """Random operations one after the other (Cubuk et al. 2020)."""
+
+    name: Literal["randaugment"] = "randaugment"
+    operations: Count = 2
+    """Operations per image."""
+    magnitude: Magnitude = 9.0
+    """Strength, 1 to 10."""
+
+
+@part
+class AugMix:
+    """Chains of operations, mixed with the image (Hendrycks et al. 2020)."""
+
+    name: Literal["augmix"] = "augmix"
+    magnitude: Magnitude = 9.0
+    """Greatest strength, 1 to 10."""
+
+
+Policy: TypeAlias = Annotated[RandAugment | AugMix, Field(discriminator="name")]
+
+
+@part
+class Mix:
+    """Pairs of images as one (Zhang et al. 2018, Yun et al. 2019)."""
+
+    name: Literal["mixup", "cutmix"] = "mixup"
+    alpha: Positive = 1.0
+    """Parameter of the Beta distribution of shares."""
+    probability: Probability = 1.0
+    """Probability that a batch is mixed."""

@@ -1,0 +1,55 @@
+"""Sizes of data sets that need no look at the data."""
+
+import dataclasses
+
+from resnet_jax.config.schema import DataConfig
+from resnet_jax.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Sizes of a data set; None where they are not known here."""
+
+    train: int | None
+    test: int | None
+    classes: int
+    image: tuple[int, ...]
+
+
+DATASETS = {
+    "cifar10": Dataset(50_000, 10_000, 10, (32, 32, 3)),
+    "cifar100": Dataset(50_000, 10_000, 100, (32, 32, 3)),
+    "imagenet2012": Dataset(1_281_167, 50_000, 1000, (224, 224, 3)),
+    "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
+    "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
+}
+# Every copy of Kinetics lacks other videos; of Places2 no size is known here.
+UNCOUNTED = {
+    "kinetics400": Dataset(None, None, 400, (16, 112, 112, 3)),
+    "places2": Dataset(None, None, 401, (224, 224, 3)),
+}
+
+
+def dataset(data: DataConfig) -> Dataset:
+    """Sizes of the data set of a config; ConfigError where they are not known here."""
+    name, known = data.name.partition(":")[0], DATASETS | UNCOUNTED
+    if name not in known:
+        raise ConfigError(
+            f"data.name={name!r}: its size is not known here; known are "
+            f"{', '.join(known)}"
+        )
+    return known[name]
+
+
+def train_images(data: DataConfig) -> int | None:
+    """N of a split N/M, or the whole training split; None: not known."""
+    whole = dataset(data).train
+    if data.split == "full":
+        return whole
+    first = data.split.split("/")[0]
+    count = int(first.removesuffix("k")) * (1000 if first.endswith("k") else 1)
+    if count > (whole or count):
+        raise ConfigError(
+            f"data.split={data.split!r}: {data.name} has {whole} training images"
+        )
+    return count

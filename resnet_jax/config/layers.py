@@ -1,0 +1,166 @@
+"""Slots that every layer of a network shares: activation, norm, operator."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import Field, Strict
+
+from resnet_jax.config.types import Count, Finite, Number, Positive, Share, part
+
+if TYPE_CHECKING:
+    from resnet_jax.models.layers.activations import Rectifier
+    from resnet_jax.models.layers.batchnorm import NormSpec
+    from resnet_jax.models.layers.layers import Operator
+
+
+@part
+class Relu:
+    """max(0, y)."""
+
+    name: Literal["relu"] = "relu"
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        return activations.Relu()
+
+
+@part
+class Relu6:
+    """min(max(0, y), 6)."""
+
+    name: Literal["relu6"] = "relu6"
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        return activations.Relu6()
+
+
+@part
+class LeakyRelu:
+    """A fixed slope below zero (Maas et al. 2013)."""
+
+    name: Literal["leaky_relu"] = "leaky_relu"
+    slope: Finite = 0.01
+    """Slope of the negative part."""
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        return activations.LeakyRelu(self.slope)
+
+
+@part
+class PRelu:
+    """A learned slope below zero, one per channel or per layer (He et al. 2015)."""
+
+    name: Literal["prelu", "prelu_shared"] = "prelu"
+    slope: Finite = 0.25
+    """Initial slope of the negative part."""
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        sharing = "channel" if self.name == "prelu" else "layer"
+        return activations.PRelu(sharing, self.slope)
+
+
+@part
+class RRelu:
+    """A random slope below zero, its mean at test time (Xu et al. 2015)."""
+
+    name: Literal["rrelu"] = "rrelu"
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        return activations.RRelu()
+
+
+@part
+class Elu:
+    """exp(y) - 1 below zero (Clevert et al. 2016)."""
+
+    name: Literal["elu"] = "elu"
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        return activations.Elu()
+
+
+@part
+class NoActivation:
+    """No activation: for operators that are nonlinear themselves."""
+
+    name: Literal["none"] = "none"
+
+    def build(self) -> "Rectifier":
+        from resnet_jax.models.layers import activations
+
+        return activations.Linear()
+
+
+Act: TypeAlias = Annotated[
+    Relu | Relu6 | LeakyRelu | PRelu | RRelu | Elu | NoActivation,
+    Field(discriminator="name"),
+]
+
+
+@part
+class BatchNorm:
+    """Batch normalisation (Ioffe & Szegedy 2015)."""
+
+    name: Literal["batch"] = "batch"
+    dialect: Literal["torch", "caffe", "tensorflow"] = "torch"
+    """Whose momentum, epsilon and kind of running average are the defaults."""
+    group: Literal["global", "device"] | Count = "global"
+    """Examples that share statistics: a whole batch, those of a device, or a number."""
+    momentum: Share | None = None
+    """Weight of the old value in a running statistic; None: the dialect's."""
+    epsilon: Positive | None = None
+    """Number added to the variance; None: the dialect's."""
+    precise: Number = 0
+    """Training batches over which statistics are recomputed at the end; 0: none."""
+
+    def build(self, *, group: int | None, axis_name: str | None) -> "NormSpec":
+        """The norm of a net, `group` examples (None: all of a batch) together."""
+        from resnet_jax.models.layers import batchnorm
+
+        chosen = {"momentum": self.momentum, "epsilon": self.epsilon}
+        chosen = {name: value for name, value in chosen.items() if value is not None}
+        spec = getattr(batchnorm, self.dialect.upper())
+        return dataclasses.replace(spec, group=group, axis_name=axis_name, **chosen)
+
+
+@part
+class Ghost:
+    """Ghost modules in place of all convolutions behind the stem (Han et al. 2020)."""
+
+    name: Literal["ghost"] = "ghost"
+    ratio: Annotated[int, Strict(), Field(ge=2)] = 2
+    """Maps per intrinsic map, s of the paper."""
+    kernel: Count = 3
+    """Kernel size of the cheap operation, d of the paper; odd."""
+
+    def build(self) -> "Operator":
+        from resnet_jax.models.layers import operators
+
+        return operators.Ghost(self.ratio, self.kernel)
+
+
+@part
+class Binary:
+    """Binary kernels; for xnor and xnor_signs binary inputs (Rastegari et al. 2016)."""
+
+    name: Literal["binary", "xnor", "xnor_signs"] = "binary"
+
+    def build(self) -> "Operator":
+        from resnet_jax.models.layers import operators
+
+        inputs = {"binary": "real", "xnor": "scaled", "xnor_signs": "signs"}
+        return operators.Binary(inputs[self.name])
+
+
+Operators: TypeAlias = Annotated[Ghost | Binary, Field(discriminator="name")]

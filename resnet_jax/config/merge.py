@@ -1,0 +1,207 @@
+"""Changes to a config, merged by dotted path: words pick the members of slots.
+
+A config is first a tree of plain values. A slot holds a mapping with the `name` of a
+member and its fields, or None. Changes come in layers (an experiment, its row, the
+command line); inside a layer their order does not matter. A layer that names another
+member replaces the slot: only fields of a base class with `STAYS` are kept.
+"""
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from resnet_jax.config.overrides import Text, parsed
+from resnet_jax.config.renamed import RENAMED
+from resnet_jax.paths import did_you_mean
+
+Tree = dict[str, Any]
+
+
+class Slot(typing.NamedTuple):
+    """The members of a union by their words, and the fields that they share."""
+
+    members: dict[str, type]
+    optional: bool
+    shared: frozenset[str]
+
+    @property
+    def words(self) -> list[str]:
+        return [*self.members, *(["none"] if self.optional else [])]
+
+
+@functools.cache
+def hints(cls: type) -> dict[str, Any]:
+    """The type of each field of a part of the config."""
+    found = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: found[field.name] for field in dataclasses.fields(cls)}
+
+
+def slot(hint: Any) -> Slot | None:
+    """The slot that a type stands for; None for a plain value or a section."""
+    options = [option for option in _options(hint) if option is not type(None)]
+    if not all(map(dataclasses.is_dataclass, options)):
+        return None
+    members = {word: option for option in options for word in words(option)}
+    if not members:
+        return None
+    optional = len(options) < len(_options(hint))
+    return Slot(members, optional, _shared(options))
+
+
+def section(hint: Any) -> type | None:
+    """The class of a part that is no slot."""
+    return hint if dataclasses.is_dataclass(hint) and not words(hint) else None
+
+
+def words(cls: type) -> tuple[str, ...]:
+    """The words that pick a class in a slot; () for a section."""
+    return literals(hints(cls).get("name"))
+
+
+def _options(hint: Any) -> list[Any]:
+    """Alternatives of a type, without annotations."""
+    if typing.get_origin(hint) is Annotated:
+        return _options(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [o for arg in typing.get_args(hint) for o in _options(arg)]
+    return [hint]
+
+
+def _shared(members: list[type]) -> frozenset[str]:
+    """Fields of base classes that say that they stay."""
+    bases = {base for cls in members for base in cls.__mro__ if "STAYS" in vars(base)}
+    return frozenset(name for base in bases for name in hints(base))
+
+
+def nested(changes: Mapping[str, Any]) -> Tree:
+    """Dotted paths as one tree; a word and fields of the same slot join.
+
+    >>> nested({"model.unit.join": "scaled", "model.unit.join.branch": 1.0})
+    {'model': {'unit': {'join': {'name': 'scaled', 'branch': 1.0}}}}
+    """
+    tree: Tree = {}
+    for path, value in changes.items():
+        *owners, name = path.split(".")
+        at = tree
+        for owner in owners:
+            if not isinstance(at.get(owner, {}), dict):
+                at[owner] = {"name": at[owner]}
+            at = at.setdefault(owner, {})
+        if isinstance(value, Mapping):
+            value = nested(value)
+        old = at.get(name)
+        if isinstance(old, dict):
+            value = value if isinstance(value, dict) else {"name": value}
+            value = old | value
+        at[name] = value
+    return tree
+
+
+class Merge:
+    """Layers of changes on a tree; `problems` gathers what is wrong with them."""
+
+    def __init__(self):
+        self.problems: list[str] = []
+
+    def section(self, cls: type, tree: Tree, changes: Tree, path: str = "") -> Tree:
+        """The fields of a part with changes."""
+        known, merged = hints(cls), dict(tree)
+        for name, value in changes.items():
+            where = f"{path}.{name}".lstrip(".")
+            if name not in known:
+                self.problems.append(_unknown(cls, where, name, tree))
+                continue
+            merged[name] = self._value(known[name], tree.get(name), value, where)
+        return merged
+
+    def _value(self, hint: Any, old: Any, value: Any, path: str) -> Any:
+        if found := slot(hint):
+            return self._slot(found, old, value, path)
+        if part := section(hint):
+            if not isinstance(value, dict):
+                self.problems.append(
+                    f"{path}={value!r}: has fields of its own, {', '.join(hints(part))}"
+                )
+                return old
+            return self.section(part, old, value, path)
+        if isinstance(value, dict):
+            inner = next((name for name in value if name != "name"), "name")
+            self.problems.append(f"{path}.{inner}: {path} is a value, without fields")
+            return old
+        return parsed(value, _kinds(hint)) if isinstance(value, Text) else value
+
+    def _slot(self, found: Slot, old: Tree | None, value: Any, path: str) -> Any:
+        changes = value if isinstance(value, dict) else {"name": value}
+        word = changes.get("name", old and old["name"])
+        if word is None and "name" not in changes:
+            first = next(iter(changes))
+            self.problems.append(
+                f"{path}.{first}: {path} is none; choose one of "
+                f"{', '.join(found.members)} ({path}={next(iter(found.members))})"
+            )
+            return old
+        word = None if word == "None" else word
+        if word in (None, "none") and found.optional and "none" not in found.members:
+            rest = [name for name in changes if name != "name"]
+            self.problems += [f"{path}.{name}: {path} is none" for name in rest]
+            return None
+        if not isinstance(word, str) or word not in found.members:
+            self.problems.append(
+                f"{path}={word!r}: must be one of {', '.join(found.words)}"
+                f"{did_you_mean(str(word), found.words)}"
+            )
+            return old
+        member = found.members[word]
+        if old is None or word != old["name"]:
+            kept = {k: v for k, v in (old or {}).items() if k in found.shared}
+            kept = {k: v for k, v in kept.items() if k in hints(member)}
+            old = dataclasses.asdict(member()) | kept | {"name": str(word)}
+        rest = {name: v for name, v in changes.items() if name != "name"}
+        return self.section(member, old, rest, path)
+
+
+def _unknown(cls: type, path: str, name: str, tree: Tree) -> str:
+    """The complaint about a field that a part does not have."""
+    if new := RENAMED.get(path):
+        return f"{path}: renamed to {new}"
+    owner = path.rpartition(".")[0]
+    known = list(hints(cls))
+    what = f"config.{owner}".rstrip(".")
+    if words(cls):
+        what += f"={tree.get('name')!r}"
+    return (
+        f"{path}: {what} has no field {name!r}; it has {', '.join(known)}"
+        f"{did_you_mean(name, known)}"
+    )
+
+
+def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Any]]:
+    """(path, owner, type) of every field that a class may hold, members included."""
+    for name, hint in hints(cls).items():
+        where = f"{path}.{name}".lstrip(".")
+        if found := slot(hint):
+            yield where, cls, hint
+            for member in dict.fromkeys(found.members.values()):
+                yield from leaves(member, where)
+        elif part := section(hint):
+            yield from leaves(part, where)
+        elif name != "name":
+            yield where, cls, hint
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """The plain types of a value: int, tuple, NoneType."""
+    options = _options(hint)
+    kinds = [typing.get_origin(option) or option for option in options]
+    return [type(v) for v in literals(hint)] + [k for k in kinds if k is not Literal]
+
+
+def literals(hint: Any) -> tuple[Any, ...]:
+    """The values of a closed choice; () where it is none."""
+    for option in _options(hint):
+        if typing.get_origin(option) is Literal:
+            return typing.get_args(option)
+    return ()

@@ -1,0 +1,208 @@
+"""Configs of older versions as trees of today's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from resnet_jax.config.merge import Merge, Tree, nested
+from resnet_jax.config.schema import VERSION, Config
+from resnet_jax.paths import flat, listed
+
+# Version 1: one flat bag of fields for all families, these their defaults.
+FIRST = {
+    "model.name": "cifar_resnet", "model.depth": 20, "model.width": 1.0,
+    "model.variant": "", "model.size": "cifar", "model.growth": None,
+    "model.compression": 1.0, "model.links": "dense", "model.levels": [],
+    "model.relays": [], "model.operator": "none", "model.ghost_ratio": 2,
+    "model.ghost_kernel": 3, "model.ghost_share": 0.0, "model.num_classes": None,
+    "model.act": "relu", "model.slope": None, "model.init": "he_fan_out",
+    "model.depth_mode": "scan",
+    "model.unit.branch": "auto", "model.unit.stride_at": "1x1",
+    "model.unit.cardinality": 1, "model.unit.group_width": 64.0,
+    "model.unit.kernels": [3, 3], "model.unit.tableau": "rk4", "model.unit.sweeps": 1,
+    "model.unit.mg_group": 32, "model.unit.mg_coarsest": 32,
+    "model.unit.order": "original", "model.unit.shortcut": "B",
+    "model.unit.join": "add", "model.unit.scales": [0.5, 0.5],
+    "model.unit.gating_bias": -6.0, "model.unit.dropout_rate": 0.5,
+    "model.unit.gate": "none", "model.unit.se_reduction": 16,
+    "model.unit.se_place": "standard", "model.unit.survival": 1.0,
+    "model.unit.dropped": "closed", "model.unit.arms": 1, "model.unit.noise": "none",
+    "model.unit.noise_rate": 0.3, "model.unit.noise_block": 7,
+    "model.norm.dialect": "torch", "model.norm.group": "global",
+    "model.norm.momentum": None, "model.norm.epsilon": None, "model.norm.precise": 0,
+    "data.name": "digits", "data.dir": None, "data.batch_size": 128,
+    "data.split": "full", "data.feed": "auto", "data.augment": "none",
+    "data.normalize": None, "data.sizes": [], "data.workers": 0, "data.policy": "none",
+    "data.policy_operations": 2, "data.policy_magnitude": 9.0, "data.cutout": 0,
+    "data.erasing": 0.0, "data.mix": "none", "data.mix_alpha": 1.0,
+    "data.mix_probability": 1.0,
+    "optim.name": "sgd", "optim.learning_rate": 0.1, "optim.momentum": 0.9,
+    "optim.dampening": 0.0, "optim.dialect": "torch", "optim.nesterov": "none",
+    "optim.weight_decay": 1e-4, "optim.decay": "all", "optim.schedule": "steps",
+    "optim.boundaries": [0.5, 0.75], "optim.factor": 0.1, "optim.warmup": 0,
+    "optim.warmup_kind": "constant", "optim.warmup_rate": 0.01,
+    "train.epochs": None, "train.iterations": None, "train.steps": None,
+    "train.dtype": "float32", "train.spmd": "jit", "train.steps_per_call": None,
+    "train.eval_every": None, "train.checkpoint_every": None, "train.accumulate": 1,
+    "train.label_smoothing": 0.0, "train.relay_weight": 1.0, "train.ema": 0.0,
+    "train.max_skips": 0, "train.tensorboard": "off", "train.seeds": [],
+    "seed": 0,
+}  # fmt: skip
+
+# Where fields of version 1 are today; those of slots only where their member is chosen.
+MOVED = {
+    "model.slope": "model.act.slope",
+    "model.relays": "model.auxiliary_loss.stages",
+    "model.links": "model.connectivity",
+    "model.ghost_ratio": "model.operator.ratio",
+    "model.ghost_kernel": "model.operator.kernel",
+    "model.unit.stride_at": "model.unit.branch.stride_at",
+    "model.unit.cardinality": "model.unit.branch.cardinality",
+    "model.unit.group_width": "model.unit.branch.group_width",
+    "model.unit.sweeps": "model.unit.tableau.sweeps",
+    "model.unit.mg_group": "model.unit.branch.group",
+    "model.unit.mg_coarsest": "model.unit.branch.coarsest",
+    "model.unit.gating_bias": "model.unit.join.bias",
+    "model.unit.dropout_rate": "model.unit.join.rate",
+    "model.unit.se_reduction": "model.unit.gate.reduction",
+    "model.unit.se_place": "model.unit.gate.place",
+    "model.unit.survival": "model.unit.stochastic_depth.survival_prob",
+    "model.unit.arms": "model.unit.num_branches",
+    "model.unit.noise_rate": "model.unit.noise.rate",
+    "model.unit.noise_block": "model.unit.noise.block",
+    "data.policy_operations": "data.policy.operations",
+    "data.policy_magnitude": "data.policy.magnitude",
+    "data.mix_alpha": "data.mix.alpha",
+    "data.mix_probability": "data.mix.probability",
+    "optim.boundaries": "optim.schedule.boundaries",
+    "optim.factor": "optim.schedule.decay_factor",
+    "optim.warmup": "optim.warmup.steps",
+    "optim.warmup_rate": "optim.warmup.learning_rate",
+    "train.relay_weight": "model.auxiliary_loss.weight",
+    "train.max_skips": "train.max_nonfinite_updates",
+}
+
+
+def migrated(config: Mapping[str, Any]) -> tuple[Tree, list[str]]:
+    """(tree of today, complaints about fields that were set and never read).
+
+    `config` is what config.json holds, without what was derived from it.
+    """
+    own = {name: value for name, value in config.items() if name != "schema"}
+    if config.get("schema", 1) == VERSION:
+        merge = Merge()
+        return merge.section(Config, Config().to_dict(), own), merge.problems
+    return _from_first(FIRST | {path: listed(v) for path, v in flat(own).items()})
+
+
+def _from_first(old: dict[str, Any]) -> tuple[Tree, list[str]]:
+    """A config of version 1, all of its fields given."""
+    tree, unread = Config().to_dict(), []
+    slots = _words(old)
+    moves = [(path, slot, word) for slot, (path, word) in slots.items()]
+    for path, value in old.items():
+        new, value = _place(path, value, old)
+        if new not in slots or isinstance(value, dict):
+            moves.append((path, new, value))
+    said = _said(old)
+    for path, new, value in moves:
+        if value is None or (path in said and path == new):
+            continue
+        if changed := _changed(tree, new, value):
+            tree = changed
+        elif old[path] != FIRST.get(path):
+            unread.append(f"{path}={old[path]!r}: was set and never read; left out")
+    return tree, unread
+
+
+def _changed(tree: Tree, path: str, value: Any) -> Tree | None:
+    """The tree with a field changed; None where the chosen members have none such."""
+    merge = Merge()
+    changed = merge.section(Config, tree, nested({path: value}))
+    return None if merge.problems else changed
+
+
+def _words(old: dict[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Slots of today: the field of version 1 that decides on each, and its member."""
+    shaken = old["model.unit.dropped"] == "shaken"
+    depth = "shake_drop" if shaken else "drop"
+    normed = old["model.norm.dialect"] != "none"
+    same = (
+        "model.name", "model.act", "model.operator", "model.unit.tableau",
+        "model.unit.join", "model.unit.gate", "model.unit.noise", "data.policy",
+        "data.mix", "optim.name", "optim.schedule",
+    )  # fmt: skip
+    return {path: (path, old[path]) for path in same} | {
+        "model.norm": ("model.norm.dialect", "batch" if normed else "none"),
+        "model.auxiliary_loss": (
+            "model.relays",
+            "relay" if old["model.relays"] else "none",
+        ),
+        "model.unit.branch": ("model.unit.branch", _branch(old)),
+        "model.unit.stochastic_depth": (
+            "model.unit.survival",
+            depth if old["model.unit.survival"] < 1 else "none",
+        ),
+        "optim.warmup": (
+            "optim.warmup",
+            old["optim.warmup_kind"] if old["optim.warmup"] else "none",
+        ),
+    }
+
+
+def _branch(old: dict[str, Any]) -> str:
+    """The branch; bottlenecks that came with the depth are named where varied."""
+    name, branch = old["model.name"], old["model.unit.branch"]
+    if branch != "auto":
+        return branch
+    if name in ("densenet", "rk_resnet"):
+        return "single" if name == "densenet" else "basic"
+    deep = name in ("imagenet_resnet", "resnet_3d") and old["model.depth"] >= 50
+    if deep and _varied(old, "stride_at", "cardinality", "group_width"):
+        return "bottleneck"
+    if name == "mgic_net" and _varied(old, "mg_group", "mg_coarsest"):
+        return "multigrid"
+    return "auto"
+
+
+def _varied(old: dict[str, Any], *fields: str) -> bool:
+    paths = [f"model.unit.{field}" for field in fields]
+    return any(old[path] != FIRST[path] for path in paths)
+
+
+def _said(old: dict[str, Any]) -> set[str]:
+    """Fields of version 1 that the choice of members has told already."""
+    name = old["model.name"]
+    dense = name.startswith("densenet")
+    told = {
+        "model.norm.dialect": old["model.norm.dialect"] == "none",
+        "model.variant": old["model.variant"] == "",
+        "model.unit.shortcut": old["model.unit.shortcut"] == "none"
+        and (dense or name == "plain"),
+        "model.unit.noise": old["model.unit.noise"] == "dropout" and dense,
+        "model.unit.dropped": old["model.unit.survival"] < 1,
+        "optim.warmup_kind": old["optim.warmup"] > 0,
+    }
+    return {path for path, is_told in told.items() if is_told}
+
+
+def _place(path: str, value: Any, old: dict[str, Any]) -> tuple[str, Any]:
+    """Today's path and value of a field of version 1; value None: nothing to set."""
+    name = old["model.name"]
+    dense = name.startswith("densenet")
+    match path:
+        case "model.ghost_ratio" | "model.ghost_kernel" if name == "ghostnet":
+            return path.replace("model.ghost_", "model.ghost."), value
+        case "model.unit.scales" if old["model.unit.join"] == "scaled":
+            return "model.unit.join", dict(
+                zip(("shortcut", "branch"), value, strict=True)
+            )
+        case "model.unit.noise_rate" if dense:
+            dropout = old["model.unit.noise"] == "dropout"
+            return "model.unit.dropout", value if dropout else None
+        case "optim.momentum" if old["optim.name"] == "adamw":
+            return "optim.beta1", value
+        case "optim.nesterov":
+            return path, value == "nesterov"
+        case "train.tensorboard":
+            return path, value == "on"
+    return MOVED.get(path, path), value

@@ -1,0 +1,97 @@
+"""Optimizers and learning-rate schedules, in iterations (updates)."""
+
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from resnet_jax.config.types import Count, NotNegative, Positive, Share, part
+
+
+@part
+class Steps:
+    """A rate that drops at boundaries."""
+
+    name: Literal["steps"] = "steps"
+    boundaries: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 0.75)
+    """Drops: iterations, or shares of the run where below 1."""
+    decay_factor: Annotated[Positive, Field(le=1)] = 0.1
+    """Factor on the rate at each boundary."""
+
+
+@part
+class Smooth:
+    """A rate that falls to zero along half a cosine or a line, or stays."""
+
+    name: Literal["cosine", "linear", "constant"] = "cosine"
+
+
+@part
+class Warmup:
+    """Iterations at a lower rate at the start."""
+
+    name: Literal["constant", "linear"] = "constant"
+    steps: Count = 400
+    """Iterations; at most a tenth of the run."""
+    learning_rate: Positive = 0.01
+    """Rate of a constant warm-up, first rate of a linear one."""
+
+
+@part
+class Optimizer:
+    """Fields of every optimizer; they stay when another one is named."""
+
+    STAYS: ClassVar = True
+
+    learning_rate: Positive = 0.1
+    """Learning rate behind the warm-up, ahead of the first drop."""
+    weight_decay: NotNegative = 1e-4
+    """Weight decay; slopes of PReLU never decay."""
+    decay: Literal["all", "kernels"] = "all"
+    """Parameters that decay: all but slopes, or kernels only."""
+    schedule: Annotated[Steps | Smooth, Field(discriminator="name")] = Steps()
+    """Learning-rate schedule."""
+    warmup: Warmup | None = None
+    """Warm-up."""
+
+    def spec_fields(self) -> dict[str, Any]:
+        """Fields of `train.optim.OptimSpec` that are this optimizer's own."""
+        raise NotImplementedError
+
+
+@part
+class Sgd(Optimizer):
+    """Stochastic gradient descent with momentum, as Torch or Caffe has it."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Share = 0.9
+    """Momentum."""
+    dampening: Share = 0.0
+    """Share of the gradient that Torch's momentum leaves out."""
+    dialect: Literal["torch", "caffe"] = "torch"
+    """Rate inside the momentum buffer (Caffe) or outside (Torch)."""
+    nesterov: bool = False
+    """Nesterov's momentum."""
+
+    def spec_fields(self) -> dict[str, Any]:
+        names = ("name", "momentum", "dampening", "dialect", "nesterov")
+        return {name: getattr(self, name) for name in names}
+
+
+@part
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    name: Literal["adamw"] = "adamw"
+    beta1: Share = 0.9
+    """Decay of the first moment."""
+    beta2: Share = 0.999
+    """Decay of the second moment."""
+    epsilon: Positive = 1e-8
+    """Number added to the root of the second moment."""
+
+    def spec_fields(self) -> dict[str, Any]:
+        own = {"beta2": self.beta2, "epsilon": self.epsilon}
+        return {"name": self.name, "momentum": self.beta1} | own
+
+
+Optim: TypeAlias = Annotated[Sgd | AdamW, Field(discriminator="name")]

@@ -1,0 +1,60 @@
+"""Fields on a command line: --config.x.y=v or --config.x.y v."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from resnet_jax.errors import ConfigError
+
+
+class Text(str):
+    """A value as it was typed; the type of its field decides what it means."""
+
+
+def overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Changes by dotted path; ConfigError for what is no field."""
+    return {
+        path: _mapping(text) or Text(text) for path, text in _assignments(arguments)
+    }
+
+
+def _assignments(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    left = iter(arguments)
+    for argument in left:
+        match = re.fullmatch(r"--config\.([\w.]+)(?:=(.*))?", argument, re.DOTALL)
+        if match is None:
+            raise ConfigError(
+                f"{argument}: not understood; fields are --config.x.y=value"
+            )
+        path, text = match.groups()
+        text = next(left, None) if text is None else text
+        if text is None:
+            raise ConfigError(f"--config.{path}: has no value")
+        yield path, text
+
+
+def _mapping(text: str) -> dict[str, Any] | None:
+    """A member of a slot with fields, {"name": "scaled", "branch": 1.0}."""
+    found = literal(text) if text.startswith("{") else None
+    return found if isinstance(found, dict) else None
+
+
+def literal(text: str) -> Any:
+    """The Python value of a text; the text itself where it is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def parsed(text: str, kinds: Sequence[Any]) -> Any:
+    """The value of a text in a field of such types; the text where it is no such."""
+    if type(None) in kinds and text == "None":
+        return None
+    if bool in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    found = literal(text)
+    numbers = bool in kinds or any(kind in (int, float, tuple) for kind in kinds)
+    plain = type(found) in (type(None), bool, int, float, tuple)
+    return found if numbers and plain else str(text)

@@ -1,0 +1,156 @@
+"""The fields of a config as text: types, ranges, defaults, explanations."""
+
+import ast
+import dataclasses
+import functools
+import inspect
+import textwrap
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from resnet_jax.config.merge import hints, literals, section, slot
+from resnet_jax.config.schema import Config
+from resnet_jax.errors import ConfigError
+from resnet_jax.paths import did_you_mean
+
+
+class Entry(NamedTuple):
+    """One field, and the members of slots that must be chosen for it to exist."""
+
+    path: str
+    where: str  # "model.act=leaky_relu"
+    type: str
+    default: str
+    explanation: str
+
+
+def entries() -> list[Entry]:
+    """Every field, in the order of the schema; one entry for families that share it."""
+    families: dict[Entry, list[str]] = {}
+    for entry, family in _entries(Config, "", "", ""):
+        families.setdefault(entry, []).append(family)
+    found = slot(hints(Config)["model"])
+    everyone = len(found.members) if found else 0
+    listed = []
+    for entry, names in families.items():
+        names = [name for name in names if name]
+        of = f"model={' | '.join(names)}" if 0 < len(names) < everyone else ""
+        listed.append(entry._replace(where=", ".join(filter(None, [of, entry.where]))))
+    return listed
+
+
+def text(part: str = "") -> str:
+    """Fields of a part as lines for a terminal; ConfigError where there is none."""
+    chosen = [
+        entry
+        for entry in entries()
+        if not part or entry.path == part or entry.path.startswith(f"{part}.")
+    ]
+    if not chosen:
+        near = did_you_mean(part, [entry.path for entry in entries()])
+        raise ConfigError(f"--help_fields {part}: no such field or part{near}")
+    lines = []
+    for entry in chosen:
+        lines.append(f"{entry.path}={entry.default}  ({entry.type})")
+        where = f" Of {entry.where}." if entry.where else ""
+        lines += textwrap.wrap(
+            entry.explanation + where, 84, initial_indent="    ",
+            subsequent_indent="    ", break_on_hyphens=False,
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """The reference page of the docs."""
+    rows = [
+        "| field | default | type and range | where | explanation |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for entry in entries():
+        cells = (
+            f"`{entry.path}`", f"`{entry.default}`", entry.type, entry.where,
+            entry.explanation,
+        )  # fmt: skip
+        rows.append("| " + " | ".join(c.replace("|", r"\|") for c in cells) + " |")
+    return "\n".join(rows)
+
+
+def _entries(
+    cls: type, path: str, family: str, where: str
+) -> Iterator[tuple[Entry, str]]:
+    """Fields of a part and of whatever may fill its slots, with the family they are of.
+
+    `where` is the slot and the words that lead here, but for the family.
+    """
+    told = explanations(cls)
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    for name, hint in hints(cls).items():
+        at, found, part = f"{path}.{name}".lstrip("."), slot(hint), section(hint)
+        if name == "name" and literals(hint):
+            continue
+        if part:
+            yield from _entries(part, at, family, where)
+            continue
+        default = defaults[name]
+        word = getattr(default, "name", default) if found else default
+        shown = "none" if found and word is None else str(word)
+        kind = ", ".join(found.words) if found else shown_type(hint)
+        yield Entry(at, where, kind, shown, told[name]), family
+        for inner in dict.fromkeys(found.members.values()) if found else ():
+            words = " | ".join(literals(hints(inner)["name"]))
+            if at == "model":
+                yield from _entries(inner, at, words, "")
+            else:
+                yield from _entries(inner, at, family, f"{at}={words}")
+
+
+def shown_type(hint: Any) -> str:
+    """`int, at least 1`; `A, B or none`."""
+    if typing.get_origin(hint) is Annotated:
+        inner, *notes = typing.get_args(hint)
+        rules = [rule for note in notes for rule in _rules(note)]
+        return ", ".join([shown_type(inner), *rules])
+    if chosen := typing.get_origin(hint) is typing.Literal:
+        return ", ".join(map(str, typing.get_args(hint)))
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return f"({', '.join('...' if a is ... else shown_type(a) for a in args)})"
+    if args and not chosen:
+        return " or ".join(shown_type(arg) for arg in args)
+    return "None" if hint is type(None) else hint.__name__
+
+
+def _rules(note: Any) -> Iterator[str]:
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    for part in getattr(note, "metadata", [note]):
+        for name, word in words.items():
+            if (bound := getattr(part, name, None)) is not None:
+                yield f"{word} {bound:g}"
+        if (least := getattr(part, "min_length", None)) is not None:
+            yield f"{least} or more"
+        if (pattern := getattr(part, "pattern", None)) is not None:
+            yield f"of the form {pattern}"
+
+
+@functools.cache
+def explanations(cls: type) -> dict[str, str]:
+    """The line under each field of a class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            found |= _parsed(base)
+    return found
+
+
+@functools.cache
+def _parsed(cls: type) -> dict[str, str]:
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(tree, ast.ClassDef)
+    lines: dict[str, str] = {}
+    for field, below in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match below:
+                case ast.Expr(ast.Constant(str(line))):
+                    lines[field.target.id] = " ".join(line.split())
+    return lines

@@ -1,0 +1,31 @@
+"""Ranges of numbers that fields use, and the decorator of every part of a config."""
+
+import dataclasses
+import typing
+from typing import Annotated, TypeVar
+
+import pydantic
+from pydantic import Field, Strict
+
+# Strict: True is no number, and 2.0 is no count.
+Count = Annotated[int, Strict(), Field(ge=1)]
+Number = Annotated[int, Strict(), Field(ge=0)]
+Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Share = Annotated[float, Strict(), Field(ge=0, lt=1, allow_inf_nan=False)]
+Probability = Annotated[float, Strict(), Field(gt=0, le=1, allow_inf_nan=False)]
+
+Part = TypeVar("Part")
+
+
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
+def part(cls: type[Part]) -> type[Part]:
+    """Make a class a part of the config: a frozen dataclass without unknown fields.
+
+    Under each field stands one line, as a string, that explains it. A class with a
+    field `name` is a member of a slot, and `name` its word.
+    """
+    cls.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")  # type: ignore
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)

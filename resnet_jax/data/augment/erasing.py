@@ -1,0 +1,57 @@
+"""Boxes of zeros in images: cutout and random erasing."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+Image = Float[Array, "*t h w c"]
+Mask = Bool[Array, "h w"]
+ATTEMPTS = 100  # boxes drawn until one fits (released code of random erasing)
+
+
+def cutout(key: Array, image: Image, *, side: int) -> Image:
+    """Set a square around a uniform pixel, clipped, to zero (DeVries & Taylor 2017)."""
+    hole = random_box(key, image.shape[-3:-1], [side, side])
+    return jnp.where(over_channels(hole, ndim=image.ndim), 0.0, image)
+
+
+def random_box(key: Array, size: Sequence[int], sides: Sequence[Array | int]) -> Mask:
+    """Draw a mask of a box around a uniform pixel, clipped at the border."""
+    inside = []
+    for k, extent, side in zip(jax.random.split(key), size, sides, strict=True):
+        low = jax.random.randint(k, (), 0, extent) - side // 2
+        at = jnp.arange(extent)
+        inside.append((at >= low) & (at < low + side))
+    return inside[0][:, None] & inside[1][None]
+
+
+def random_erasing(key: Array, image: Image, *, probability: float) -> Image:
+    """Set a box of random size and shape to zero, the mean (Zhong et al. 2020).
+
+    Area from U(0.02, 0.4) of the image, height / width from U(0.3, 1 / 0.3); the box
+    lies inside the image.
+    """
+    height, width = image.shape[-3:-1]
+    coin, area, ratio, top, left = jax.random.split(key, 5)
+    area = jax.random.uniform(area, (ATTEMPTS,), minval=0.02, maxval=0.4)
+    area = area * height * width
+    ratio = jax.random.uniform(ratio, (ATTEMPTS,), minval=0.3, maxval=1 / 0.3)
+    h = jnp.round(jnp.sqrt(area * ratio)).astype(int)
+    w = jnp.round(jnp.sqrt(area / ratio)).astype(int)
+    fits = (h < height) & (w < width)
+    first = jnp.argmax(fits)
+    h, w = h[first], w[first]
+    use = jax.random.bernoulli(coin, probability) & fits[first]
+    top = jax.random.randint(top, (), 0, height - h + 1)
+    left = jax.random.randint(left, (), 0, width - w + 1)
+    rows, columns = jnp.arange(height), jnp.arange(width)
+    hole = ((rows >= top) & (rows < top + h))[:, None]
+    hole &= ((columns >= left) & (columns < left + w))[None]
+    return jnp.where(over_channels(hole & use, ndim=image.ndim), 0.0, image)
+
+
+def over_channels(mask: Mask, *, ndim: int) -> Array:
+    """Reshape a mask [h w] to broadcast over images of `ndim` axes."""
+    return mask.reshape((1,) * (ndim - 3) + (*mask.shape, 1))

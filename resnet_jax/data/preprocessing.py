@@ -1,0 +1,109 @@
+"""Preprocessing of a config: stored images to the network's input, on the device."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+
+from resnet_jax.config.schema import DataConfig
+from resnet_jax.data import crops
+from resnet_jax.data.augment import standard as augment
+from resnet_jax.data.augment.mixing import MixSpec
+from resnet_jax.data.augment.policies import PolicySpec
+from resnet_jax.data.augment.standard import AugmentSpec, Preprocess
+from resnet_jax.data.batch import Arrays
+from resnet_jax.data.sources.source import Source, to_arrays
+from resnet_jax.errors import ConfigError
+
+Shape = tuple[int, ...]  # [*frames height width channels]
+
+
+def augmentation(data: DataConfig) -> AugmentSpec:
+    """Translate the augmentation of a config: a preset and what is added to it."""
+    spec, policy = augment.preset(data.augment), PolicySpec()
+    if data.policy is not None:
+        fields = dataclasses.asdict(data.policy)
+        policy = PolicySpec(fields.pop("name"), **fields)
+    return dataclasses.replace(
+        spec,
+        normalize=data.normalize or spec.normalize,
+        policy=policy,
+        cutout=data.cutout,
+        erasing=data.erasing,
+    )
+
+
+def mixing(data: DataConfig) -> MixSpec | None:
+    """Translate the mixing of the images of a batch; None: they are left apart."""
+    if data.mix is None:
+        return None
+    return MixSpec(data.mix.name, data.mix.alpha, data.mix.probability)
+
+
+def image_shape(data: DataConfig, train: Source) -> Shape:
+    """Shape of a batch's images; ConfigError where they differ and are not cropped."""
+    *frames, height, width, channels = train.image_shape
+    crop = crops.preset(data.augment)
+    if crop.crop != "none":
+        height = width = crop.size
+    shape = [n for n in (*frames, height, width, channels) if n is not None]
+    if len(shape) < len(train.image_shape):
+        raise ConfigError(
+            f"data.augment={data.augment!r}: the images of {data.name} differ in size; "
+            "use 'imagenet_scale' or 'imagenet_aspect', which crop them"
+        )
+    return tuple(shape)
+
+
+def preprocessing(
+    data: DataConfig,
+    train: Source,
+    resident: Mapping[str, Arrays] | None,
+    image_shape: Shape,
+) -> Preprocess:
+    """Make augmentation and normalisation by the statistics of the training images.
+
+    Random crops are normalised by the statistics of ImageNet; other streamed images
+    are read once ahead of the run, so that streamed and resident runs are equal.
+    """
+    spec = augmentation(data)
+    if resident:
+        return augment.build(spec, augment.statistics(resident["train"]["image"]))
+    if crops.preset(data.augment).crop == "none":
+        return augment.build(spec, augment.statistics(to_arrays(train)["image"]))
+    if spec.normalize == "pixel_mean":
+        raise ConfigError(
+            f"data.normalize='pixel_mean': the images of data.augment={data.augment!r} "
+            "are random crops and have no such mean; use 'channel'"
+        )
+    if image_shape[-1] != 3:
+        raise ConfigError(
+            f"data.augment={data.augment!r}: is for images of 3 channels, but those of "
+            f"{data.name} have {image_shape[-1]}"
+        )
+    return augment.build(spec, augment.IMAGENET_STATISTICS)
+
+
+def scaled_shape(image_shape: Shape, size: int) -> Shape:
+    """Shape of images whose shorter side is scaled to `size` pixels."""
+    *frames, height, width, channels = image_shape
+    shorter = min(height, width)
+    sides = (round(side * size / shorter) for side in (height, width))
+    return *frames, *sides, channels
+
+
+def scaled(preprocess: Preprocess, size: int) -> Preprocess:
+    """Scale training images to `size` pixels on their shorter side, after the rest.
+
+    Bilinear, with a filter where they shrink: the same content at another resolution
+    (He et al. 2014, Sec. 2.3). Evaluated images keep their size.
+    """
+
+    def scaled_preprocess(key, batch, *, train):
+        images = preprocess(key, batch, train=train)
+        if not train:
+            return images
+        shape = (len(images), *scaled_shape(images.shape[1:], size))
+        return jax.image.resize(images, shape, "bilinear")
+
+    return scaled_preprocess

@@ -1,0 +1,81 @@
+"""A split of a data set, with random access to checked examples."""
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from resnet_jax.data.batch import Arrays
+from resnet_jax.errors import ConfigError
+
+# [*frames height width channels]; None where the images differ.
+ImageShape = tuple[int | None, ...]
+Progress = Callable[[int, int], object]
+CHUNK = 256  # examples read per call: few calls, and a progress bar that moves
+
+
+class Example(TypedDict):
+    """One example; a clip has its frames on a first axis."""
+
+    image: UInt8[np.ndarray, "*t h w c"]
+    label: int
+
+
+@runtime_checkable
+class Source(Protocol):
+    """One split: `source[i]` has the declared image shape and a label in range.
+
+    An item that is neither raises DataError, which names its place on disk.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def image_shape(self) -> ImageShape: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def fingerprint(self) -> str:
+        """Name, version, split and length, for config.json and checkpoints."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Example: ...
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        """Read many examples at once, which readers of files do faster."""
+        ...
+
+
+def to_arrays(source: Source, *, progress: Progress | None = None) -> Arrays:
+    """Read a whole split: "image" uint8 [n *t h w c] and "label" int32 [n].
+
+    Checks every image and label, and calls `progress(done, total)` on the way.
+    """
+    shape = [side for side in source.image_shape if side is not None]
+    if len(shape) < len(source.image_shape):
+        raise ConfigError(
+            f"data.feed='resident': the images of {source.name} differ in size;"
+            " use 'streaming', which crops them"
+        )
+    images = np.empty((len(source), *shape), np.uint8)
+    labels = np.empty(len(source), np.int32)
+
+    def fill(start):
+        chunk = range(start, min(start + CHUNK, len(source)))
+        for i, example in zip(chunk, source.__getitems__(chunk), strict=True):
+            images[i], labels[i] = example["image"], example["label"]
+        return chunk.stop
+
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
+        for done in pool.map(fill, range(0, len(source), CHUNK)):
+            if progress is not None:
+                progress(done, len(source))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return {"image": images, "label": labels}

@@ -1,0 +1,99 @@
+"""The task of an experiment: its network and data as pure functions, and compiled."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from resnet_jax.config.rules import relay_weight
+from resnet_jax.data.preprocessing import mixing
+from resnet_jax.models.lsuv import lsuv
+from resnet_jax.models.nets.auxiliary_loss import every_loss
+from resnet_jax.paths import replaced
+from resnet_jax.train import program as programs
+from resnet_jax.train.evaluate import over_groups
+from resnet_jax.train.experiment import Experiment
+from resnet_jax.train.program import Program, Update
+from resnet_jax.train.state import TrainState
+from resnet_jax.train.step import StepSpec, Task
+
+
+def make_program(experiment: Experiment, *, size: int | None = None) -> Program:
+    """The functions of a run, compiled when they are first called.
+
+    With `size`, trained on images of so many pixels.
+    """
+    train = experiment.config.train
+    spec = StepSpec(
+        label_smoothing=train.label_smoothing,
+        accumulate=train.accumulate,
+        ema=train.ema,
+        max_nonfinite=train.max_nonfinite_updates,
+        relay_weight=relay_weight(experiment.config),
+    )
+    return programs.compiled(
+        make_task(experiment, size=size),
+        spec,
+        spmd=train.spmd,
+        devices=experiment.devices,
+        seeds=len(experiment.config.seeds),
+    )
+
+
+def updates(experiment: Experiment, program: Program) -> dict[int | None, Update]:
+    """`steps` by the size of training images, where several take turns, else by None."""
+    sizes = dict.fromkeys(experiment.config.data.sizes)
+    own = {size: Update(make_program(experiment, size=size).steps) for size in sizes}
+    return own or {None: Update(program.steps)}
+
+
+def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
+    """The network and its data as functions."""
+    spec = experiment.net
+    relays = every_loss(spec) if getattr(spec, "relays", ()) else ()
+    net = spec.build()
+    image = jax.ShapeDtypeStruct((1, *experiment.pipeline.image_shape), jnp.float32)
+    norm = spec.layers.norm
+    changed = {"layers.norm": norm and norm.of_one_batch()}
+    batch_net = replaced(spec, changed).build()
+
+    def init(key):
+        return net.init(key, jnp.zeros(image.shape, image.dtype), train=False)
+
+    def apply(variables, images, *, train, rngs, net=net):
+        if not train:
+            return net.apply(variables, images, train=False), variables["batch_stats"]
+        logits, new = net.apply(
+            variables, images, train=True, mutable=["batch_stats", "relays"], rngs=rngs
+        )
+        if relays:  # in the order of all losses
+            inside = (new["relays"][f"relay{relay.stage}"] for relay in relays[:-1])
+            logits = (*(sown["logits"][0] for sown in inside), logits)
+        return logits, new.get("batch_stats", {})
+
+    def statistics(variables, images, *, rngs):
+        return apply(variables, images, train=True, rngs=rngs, net=batch_net)[1]
+
+    if norm and norm.group:
+        statistics = over_groups(statistics, size=norm.group)
+    return Task(
+        init=init,
+        apply=apply,
+        preprocess=experiment.pipeline.preprocess_at(size),
+        tx=experiment.optim.build(),
+        protocol=experiment.config.data.protocol.build(),
+        statistics=statistics,
+        mix=mixing(experiment.config.data),
+        keeps=tuple(
+            functools.partial(relay.kept, stage_of=spec.stage_of) for relay in relays
+        ),
+    )
+
+
+def scaled_by_data(experiment: Experiment, state: TrainState) -> Any:
+    """Parameters after layer-sequential unit-variance scaling on the first batch."""
+    batch = experiment.pipeline.first_batch()
+    images = experiment.pipeline.preprocess(None, batch, train=False)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    return lsuv(experiment.net.build(), variables, images)["params"]

@@ -1,0 +1,107 @@
+"""A network as a run left it, to be scored or looked into."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from resnet_jax.config.resolve import changed, validated
+from resnet_jax.errors import CheckpointError, ConfigError
+from resnet_jax.runs.directory import read_config
+from resnet_jax.train import checkpoint, loop
+from resnet_jax.train.evaluate import errors, precise_statistics
+from resnet_jax.train.experiment import Experiment, prepare
+from resnet_jax.train.program import Program
+from resnet_jax.train.task import make_program
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network as a run left it, with the data of the run."""
+
+    experiment: Experiment
+    program: Program
+    variables: dict[str, Any]
+    step: int
+
+    @property
+    def protocol(self) -> str:
+        """Name of the evaluation protocol."""
+        return self.experiment.config.data.protocol.name
+
+    def logits(self, split: Split) -> np.ndarray:
+        """float32 [n classes], in the order of the split."""
+        net, pipeline = self.experiment.net.build(), self.experiment.pipeline
+        protocol = self.experiment.config.data.protocol.build()
+
+        @jax.jit
+        def forward(batch):
+            def apply(images):
+                return net.apply(self.variables, images, train=False)
+
+            return protocol(apply, pipeline.preprocess(None, batch, train=False))
+
+        rows = [
+            np.asarray(forward(batch))[batch["mask"] > 0]
+            for batch in self._batches(split)
+        ]
+        return np.concatenate(rows).astype(np.float32)
+
+    def scores(self, split: Split) -> dict[str, float | int]:
+        """n, loss [nats] and errors [%] over every example of a split."""
+        sums = [
+            jax.device_get(self.program.evaluate(self.variables, None, batch))
+            for batch in self._batches(split)
+        ]
+        return errors({k: sum(float(s[k]) for s in sums) for k in sums[0]})
+
+    def with_precise_statistics(self, batches: int) -> "Trained":
+        """The same parameters under statistics over so many training batches."""
+        pipeline = self.experiment.pipeline
+        train = pipeline.train_batches(pipeline.gathered)
+        read = (train(self.step + i) for i in range(batches))
+        stats = precise_statistics(self.program, self.variables, None, read)
+        return dataclasses.replace(
+            self, variables=self.variables | {"batch_stats": stats}
+        )
+
+    def _batches(self, split: Split) -> Iterator[dict[str, Any]]:
+        pipeline = self.experiment.pipeline
+        if split not in pipeline.splits:
+            raise ConfigError(
+                f"--split={split}: this run has {', '.join(pipeline.splits)}"
+            )
+        return pipeline.examples(split)
+
+
+def load(
+    folder: pathlib.Path | str,
+    *,
+    which: Literal["last", "best"] = "last",
+    data_dir: str | None = None,
+    protocol: str | None = None,
+) -> Trained:
+    """The network of a finished or interrupted run; reads only.
+
+    `protocol` is the word of another evaluation protocol than the run's.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    stored = read_config(folder)
+    if stored is None:
+        raise ConfigError(f"workdir={folder}: holds no config.json, so no run")
+    own = {"data.dir": data_dir, "data.protocol": protocol}
+    changes = {path: value for path, value in own.items() if value is not None}
+    config = validated(*changed(stored.tree, changes))
+    experiment = prepare(config)
+    program = make_program(experiment)
+    place = folder / ("checkpoints" if which == "last" else "best")
+    found = checkpoint.restore(place, experiment.abstract_state(program))
+    if found is None:
+        raise CheckpointError(f"{place}: no checkpoint yet; train first")
+    state, _ = found
+    return Trained(experiment, program, loop.variables_of(state), int(state.step))
