@@ -27,15 +27,11 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from resnet_jax import cli
 from resnet_jax.config import reference
 from resnet_jax.config.schema import Config
 from resnet_jax.train.progress import Bar
-
-if TYPE_CHECKING:
-    from resnet_jax.train.seed_runs import Result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +62,7 @@ def _train(arguments: Sequence[str]) -> None:
     if trace and not trace.complete:
         print(trace.told(), file=sys.stderr)
     for place, result in results.items():
-        print(final_line(result, place))
+        print(run.final_line(result, place))
 
 
 def default_folder(experiment: str, row: str, config: Config) -> str:
@@ -87,20 +83,6 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if options.config is None and options.help_fields is None:
         parser.error("the following arguments are required: --config")
     return options, fields
-
-
-def final_line(result: "Result", folder: pathlib.Path) -> str:
-    """One line: the test error, and where everything lies."""
-    shown = f"test error {result['test_top1_err']:.2f} %"
-    if result["test_top1_err_precise"] is not None:
-        shown += f" (precise statistics {result['test_top1_err_precise']:.2f} %)"
-    if best := result["best_on_val"]:
-        shown += f", {best['test_top1_err']:.2f} % at the best validation step"
-    return (
-        f"done: {shown} on n={result['n']} after {result['step']} steps in "
-        f"{result['wall_s']:.0f} s; logs {folder}/metrics.jsonl, checkpoint "
-        f"{folder}/checkpoints/{result['step']}"
-    )
 
 
 if __name__ == "__main__":

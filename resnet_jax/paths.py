@@ -37,10 +37,16 @@ def replaced_where_known(spec: Any, changes: Mapping[str, Any]) -> Any:
     return dataclasses.replace(spec, **{name: changes[name] for name in known})
 
 
-def did_you_mean(name: str, choices: list[str]) -> str:
-    """'; did you mean ...?' where a choice is close to the name, else nothing."""
+def did_you_mean(name: str, choices: list[str], *, prefix: str = "") -> str:
+    """'; did you mean ...?' where a choice is close to the name, else nothing.
+
+    Initials are close: lr to learning_rate.
+    """
+    initials = {"".join(word[:1] for word in c.split("_")): c for c in choices}
     close = difflib.get_close_matches(name, choices, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    if not close and len(name) > 1 and name in initials:
+        close = [initials[name]]
+    return f"; did you mean {prefix + close[0]!r}?" if close else ""
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

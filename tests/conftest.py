@@ -1,14 +1,37 @@
-"""Two CPU devices, no silent broadcasting, no accelerator, no network."""
+"""Two CPU devices, quick compilation, no silent broadcasting, no accelerator."""
 
+import importlib.metadata
 import os
+import shutil
+import tempfile
+
+# A sixth of the time to compile. Tests of optimised programs ask for them by name.
+QUICK = "--xla_backend_optimization_level=0"
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"  # later ones know no such flag
+CACHE = "JAX_COMPILATION_CACHE_DIR"
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
+os.environ.setdefault("XLA_FLAGS", QUICK)
+# What one test has compiled need not be compiled by another, in whatever process.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+made = None if CACHE in os.environ else tempfile.mkdtemp(prefix="resnet_jax_tests_")
+if made:
+    os.environ[CACHE] = made
 
 import jax
 import pytest
 
+from resnet_jax import cli
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure():
+    """Remove the cache, in the process that made it."""
+    if made:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture
@@ -16,3 +39,17 @@ def float64():
     """Arithmetic in which values are told from rounding."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch):
+    """Commands in this process leave the settings of jax as they are."""
+    monkeypatch.setattr(cli, "prepare_jax", lambda: None)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """Digits, prepared once, and a tiny net to train on them."""
+    import runs
+
+    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))

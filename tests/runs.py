@@ -1,4 +1,4 @@
-"""Runs as a user starts them: processes that train a tiny net, and what they leave."""
+"""Runs of a tiny net as a user starts them, here or as a process, and what they leave."""
 
 import contextlib
 import dataclasses
@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tinytask
 
+from resnet_jax.config.schema import Config
 from resnet_jax.data.sources.splits import open_splits
-from resnet_jax.runs.log import read
+from resnet_jax.main import main
+from resnet_jax.runs.reader import read
 
 ROOT = pathlib.Path(__file__).parents[1]
 DIGITS = ROOT / "experiments" / "digits_preact.py"
@@ -48,7 +51,11 @@ LIMIT = 300  # seconds that any run here may take
 
 @dataclasses.dataclass(frozen=True)
 class Workshop:
-    """A folder with digits prepared, and what XLA compiled kept for the next run."""
+    """A folder with digits prepared, and a tiny net to train on them.
+
+    `train` is a command in this process, `run` and `done` one in a process of its own;
+    both compute the same bits.
+    """
 
     folder: pathlib.Path
 
@@ -65,6 +72,16 @@ class Workshop:
             *(f"--config.{path}={value}" for path, value in fields.items()),
         ]
 
+    def config(self, changes=()) -> Config:
+        """A config of the tiny net."""
+        data = {"data.dir": str(self.folder / "tfds"), "train.epochs": 20.0}
+        return tinytask.config(TINY | {"optim.schedule": "cosine"} | data | dict(changes))
+
+    def train(self, workdir, changes=(), *, flags=()) -> pathlib.Path:
+        """The folder of a run that ended well, in this process."""
+        assert main(["main", *self.command(workdir, changes), *flags]) == 0
+        return workdir
+
     @contextlib.contextmanager
     def started(
         self, workdir, changes=(), *, devices=2, before="", flags=()
@@ -73,7 +90,7 @@ class Workshop:
         arguments = [*self.command(workdir, changes), *flags]
         with subprocess.Popen(
             [sys.executable, "-c", before + MAIN, *arguments],
-            env=self.environment(devices=devices),
+            env=environment(devices=devices),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -88,21 +105,19 @@ class Workshop:
             return ended(process)
 
     def done(self, workdir, changes=(), **kwargs) -> pathlib.Path:
-        """The folder of a run that ended well."""
+        """The folder of a run that ended well, in a process of its own."""
         run = self.run(workdir, changes, **kwargs)
         assert run.returncode == 0, run.stderr
         assert run.stdout.startswith("done: test error"), run.stdout
         return workdir
 
-    def environment(self, *, devices=2) -> dict[str, str]:
-        return os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            "JAX_COMPILATION_CACHE_DIR": str(self.folder / "xla"),
-            "PYTHONPATH": str(ROOT),
-            # Compiles in half the time; equal in all runs that are compared.
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        }
+
+def environment(*, devices=2) -> dict[str, str]:
+    """That of a process with so many devices, which compiles as the tests do."""
+    return os.environ | {
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 class Quiet:
@@ -124,6 +139,9 @@ class Quiet:
 
     def note(self, text):
         Quiet.notes += (text,)
+
+    def doing(self, what):
+        pass
 
 
 def ended(process) -> subprocess.CompletedProcess:

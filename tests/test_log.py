@@ -1,8 +1,9 @@
-"""The log: strict lines, whole after any kill, one writer, and a cut that forgets."""
+"""The log: strict lines, whole after any kill, one writer and one reader."""
 
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,13 +14,31 @@ import numpy as np
 import pytest
 
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.runs.log import Log, Problem, lock, read
+from resnet_jax.runs import reader
+from resnet_jax.runs.log import Log, lock
+from resnet_jax.runs.reader import LogFile, Problem, gaps, parse, read
+
+
+def row_of(split, step, top1=50.0, **extra):
+    """A row as the training loop writes it."""
+    n = 128 if split == "train" else 360
+    row = {"split": split, "step": step, "epoch": step / 10, "n": n, "loss": 0.5}
+    return row | {"top1_err": top1, "top5_err": 1.0, "lr": 0.1, "wall_s": 2.0} | extra
+
+
+def text_of(steps):
+    """Lines of so short rows that one sees them."""
+    return b"".join(b'{"split": "train", "step": %d}\n' % step for step in steps)
 
 
 def rows_to(path, steps):
     with Log(path) as log:
         for step in steps:
             log.write({"split": "train", "step": step, "loss": 1 / (step + 1)})
+
+
+def steps_in(path):
+    return [row["step"] for row in read(path)[0]]
 
 
 def strict(line):
@@ -57,8 +76,8 @@ def test_rows_come_back_as_python_numbers(tmp_path):
 def test_floats_are_exact(tmp_path):
     values = np.random.default_rng(0).standard_normal(100).tolist()
     with Log(tmp_path / "m.jsonl") as log:
-        for value in values:
-            log.write({"loss": value})
+        for step, value in enumerate(values):
+            log.write({"split": "train", "step": step, "loss": value})
     assert [row["loss"] for row in read(tmp_path / "m.jsonl")[0]] == values
 
 
@@ -84,11 +103,11 @@ def test_cut_forgets_what_will_be_written_again(tmp_path):
     path = tmp_path / "m.jsonl"
     rows_to(path, range(6))
     with Log(path) as log:
-        log.write({"event": "without a step"})
         log.cut(3)
+        assert [row["step"] for row in log.rows()] == [0, 1, 2, 3]
         log.write({"split": "train", "step": 4})
     rows, problems = read(path)
-    assert [row.get("step") for row in rows] == [0, 1, 2, 3, None, 4]
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
     assert problems == []
     assert os.listdir(tmp_path) == ["m.jsonl"]
 
@@ -101,11 +120,11 @@ def test_a_torn_tail_is_set_aside(tmp_path, reopened):
         file.write(b'{"split": "train", "st')
     rows, problems = read(path)
     assert len(rows) == 3
-    assert problems == [Problem(4, "torn", '{"split": "train", "st')]
+    assert problems == [Problem(4, "torn", "torn", '{"split": "train", "st')]
     with Log(path) as log:
         if reopened == "and cut":
             log.cut(1)
-        log.write({"step": 9})
+        log.write({"split": "train", "step": 9})
     rows, problems = read(path)
     kept = [0, 1, 2] if reopened == "only" else [0, 1]
     assert [row["step"] for row in rows] == [*kept, 9]
@@ -116,36 +135,49 @@ def test_a_torn_tail_is_set_aside(tmp_path, reopened):
 
 def test_a_row_that_lacks_only_its_newline_is_kept(tmp_path):
     path = tmp_path / "m.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2}')
-    assert read(path) == ([{"step": 1}, {"step": 2}], [])
+    path.write_bytes(text_of([1, 2])[:-1])
+    assert steps_in(path) == [1, 2] and read(path)[1] == []
     rows_to(path, [3])
-    assert [row["step"] for row in read(path)[0]] == [1, 2, 3]
+    assert steps_in(path) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
     "line",
-    [b'{"step": 2', b'{"loss": NaN}', b"[1, 2]", b"\xff\xfe", b"", b'{"a": 1}{"a": 2}'],
+    [
+        b'{"split": "train", "step": 2',
+        b'{"split": "train", "step": 2, "loss": NaN}',
+        b'{"step": 2}',
+        b'{"split": "train"}',
+        b"[1, 2]",
+        b"\xff\xfe",
+        b"",
+        b'{"a": 1}{"a": 2}',
+        text_of([1])[:-1],
+    ],
 )
 def test_foreign_lines_are_reported_and_stay(tmp_path, line):
     path = tmp_path / "m.jsonl"
-    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n{"step": 3}\n')
+    first, *rest = (text_of([step]) for step in (1, 2, 3))
+    path.write_bytes(first + line + b"\n" + b"".join(rest))
     with Log(path) as log:
         log.cut(2)
-    assert path.read_bytes() == b'{"step": 1}\n' + line + b'\n{"step": 2}\n'
+    assert path.read_bytes() == first + line + b"\n" + rest[0]
     rows, problems = read(path)
     assert [row["step"] for row in rows] == [1, 2]
-    assert [(problem.line, problem.kind) for problem in problems] == [(2, "foreign")]
+    kind = "repeated" if line + b"\n" == first else "foreign"
+    assert [(problem.line, problem.kind) for problem in problems] == [(2, kind)]
 
 
+@pytest.mark.process
 def test_every_row_written_before_a_kill_is_whole(tmp_path):
     path = tmp_path / "m.jsonl"
     writer = child(
         """
         import itertools, sys
-        from resnet_jax.train.log import Log
+        from resnet_jax.runs.log import Log
         log = Log(sys.argv[1])
         for step in itertools.count():
-            log.write({"step": step, "pad": "x" * 3000})
+            log.write({"split": "train", "step": step, "pad": "x" * 3000})
             if step == 500:
                 print("go", flush=True)
         """,
@@ -160,18 +192,19 @@ def test_every_row_written_before_a_kill_is_whole(tmp_path):
     assert [problem.kind for problem in problems] in ([], ["torn"])
 
 
+@pytest.mark.process
 def test_a_full_disk_is_a_storage_error(tmp_path):
     path = tmp_path / "m.jsonl"
     writer = child(
         """
         import resource, sys
         from resnet_jax.errors import StorageError
-        from resnet_jax.train.log import Log
+        from resnet_jax.runs.log import Log
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         log = Log(sys.argv[1])
         try:
             for step in range(20):
-                log.write({"step": step})
+                log.write({"split": "train", "step": step})
         except StorageError as error:
             sys.exit(f"{error.exit_code} {error}")
         """,
@@ -180,8 +213,7 @@ def test_a_full_disk_is_a_storage_error(tmp_path):
     with writer:
         told = writer.stderr.read()
     assert told.startswith("6 ") and str(path) in told and told.count("\n") == 1
-    rows, _ = read(path)
-    assert [row["step"] for row in rows] == list(range(8))
+    assert steps_in(path) == [0, 1, 2]  # 31 bytes each
     rows_to(path, [8])
     assert read(path)[1] == []
 
@@ -210,11 +242,12 @@ def test_the_lock_passes_on_the_errors_of_the_run(tmp_path):
         pass
 
 
+@pytest.mark.process
 def test_a_killed_run_leaves_no_lock(tmp_path):
     holder = child(
         """
         import sys, time
-        from resnet_jax.train.log import lock
+        from resnet_jax.runs.log import lock
         with lock(sys.argv[1]):
             print("held", flush=True)
             time.sleep(60)
@@ -285,3 +318,141 @@ def test_real_event_files(tmp_path):
     (file,) = (tmp_path / "events").iterdir()
     assert b"train/loss" in file.read_bytes()
     assert "tensorflow" not in sys.modules
+
+
+# ---------------------------------------------------------------- the reader
+
+GOOD = [row_of("train", step) for step in range(1, 9)] + [row_of("test", 8, 9.0)]
+
+
+def log_of(tmp_path, text):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(text)
+    return LogFile(path)
+
+
+def encoded(*, rows=GOOD, separators=None):
+    """Log lines in one of the two styles of JSON."""
+    lines = [json.dumps(row, separators=separators) + "\n" for row in rows]
+    return "".join(lines).encode()
+
+
+@pytest.mark.parametrize("separators", [None, (",", ":")])
+def test_rows_are_found_in_either_style(tmp_path, separators):
+    log = log_of(tmp_path, encoded(separators=separators))
+    assert list(log.rows()) == [*log.rows("train"), *log.rows("test")] == GOOD
+    assert log.at("test", 8) == [GOOD[-1]] and log.at("train", 5) == [GOOD[4]]
+    assert log.last() == GOOD[-1] and log.count == 9
+    assert log.steps("train") == list(range(1, 9)) and log.steps("val") == []
+    assert not log.problems and log.torn is None
+
+
+def test_only_the_rows_asked_for_are_parsed(tmp_path, monkeypatch):
+    """A run has thousands; their frames, splits and steps are seen without it."""
+    parsed = []
+    monkeypatch.setattr(
+        reader, "parse", lambda line: parsed.append(line) or parse(line)
+    )
+    rows = [row_of(split, step) for step in range(1000) for split in ("train", "test")]
+    lost = row_of("train", 1000, None, loss=None, nonfinite={"loss": "nan"})
+    log = log_of(tmp_path, encoded(rows=[*rows, lost]))
+    assert log.count == 2001 and max(log.steps()) == 1000 and parsed == []
+    assert log.at("test", 999) == [rows[-1]] and log.last() == lost
+    assert len(parsed) == 2
+    assert len(list(log.rows("train", at_most=10))) == 10 and len(parsed) == 12
+
+
+def test_thinned_rows_include_the_last(tmp_path):
+    log = log_of(tmp_path, encoded())
+    assert [r["step"] for r in log.rows("train", at_most=3)] == [2, 5, 8]
+    assert len(list(log.rows("train", at_most=8))) == 8
+    assert list(log.rows("val", at_most=3)) == []
+
+
+def test_an_empty_log_has_no_rows(tmp_path):
+    log = log_of(tmp_path, b"")
+    assert log.last() is None and list(log.rows("train")) == [] and not log.problems
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b"Traceback (most recent call last):", "not JSON"),
+        (b'{"split": "train", "step": 3, "los', "not JSON"),
+        (b'{"split": "tr{"split": "train", "step": 3}', "not JSON"),
+        (b'{"sp{"split": "train", "step": 3}', "not JSON"),
+        (b'{"split": "train", "step": 3}{"split": "train", "step": 4}', "not JSON"),
+        (b'{"split": "train", "step": 3, "loss": NaN}', "not JSON"),
+        (b'{"split": "train", "step": 03}', "not JSON"),
+        (b'{"split": "train", "loss": \0\0\0\0}', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"split": "trial", "step": 3}', "split is not one of"),
+        (b'{"split": "train", "step": -3, "x": {"y": 1}}', "step is not a whole"),
+        (b'{"split": "train", "step": 3.5, "x": {"y": 1}}', "step is not a whole"),
+        (b'{"split": "train", "step": 3, "x": {}, "loss": 1e999}', "out of range"),
+        (b'{"split": "test", "step": 3, "top1_err": 101}', "not a percentage"),
+        (b'{"split": "test", "step": 3, "top1_err": true}', "not a percentage"),
+        (b"", "not JSON"),
+        (b"3", "not a JSON object"),
+        (
+            b'{"split": "train", "step": 4, "loss": 7}',
+            "repeats the train row of step 4",
+        ),
+    ],
+)
+def test_a_foreign_line_is_named_with_its_number(tmp_path, line, complaint):
+    whole = encoded().split(b"\n")
+    log = log_of(tmp_path, b"\n".join([*whole[:4], line, *whole[4:]]))
+    rows = [*log.rows("train"), *log.rows("test")]
+    assert rows == GOOD and log.torn is None
+    assert len(log.problems) == 1
+    assert re.match(rf"line 5: .*{complaint}", str(log.problems[0]))
+
+
+def test_a_torn_last_line_is_told_from_a_foreign_one(tmp_path):
+    log = log_of(tmp_path, encoded() + b'{"split": "tes')
+    assert str(log.torn) == 'line 10: torn: {"split": "tes'
+    assert log.problems == [log.torn]
+    assert log.last() == GOOD[-1] and log.count == 9
+
+
+def test_a_whole_last_line_without_its_newline_counts(tmp_path):
+    log = log_of(tmp_path, encoded()[:-1])
+    assert log.last() == GOOD[-1] and log.torn is None and not log.problems
+
+
+def test_rows_that_are_not_finite_are_good_lines(tmp_path):
+    lost = row_of("train", 9, None, loss=None, nonfinite={"loss": "nan"})
+    log = log_of(tmp_path, encoded(rows=[*GOOD, lost]))
+    assert log.last() == lost and not log.problems
+
+
+def test_numbers_are_percentages_at_both_ends():
+    for error in (0, 100, 0.0, 100.0, None):
+        row = {"split": "test", "step": 0, "top1_err": error}
+        assert parse(json.dumps(row).encode()) == row
+
+
+@pytest.mark.parametrize("field", ["stats", "params", "protocol", "event"])
+def test_rows_of_one_step_that_say_what_they_are_do_not_repeat(tmp_path, field):
+    word = {"stats": "precise", "params": "ema", "protocol": "10crop"}.get(field, "x")
+    rows = [row_of("test", 8), row_of("test", 8, **{field: word})]
+    assert not log_of(tmp_path, encoded(rows=rows)).problems
+    log = log_of(tmp_path, encoded(rows=[*rows, rows[1]]))
+    assert [problem.line for problem in log.problems] == [3] and log.count == 2
+
+
+def test_evaluations_that_fell_due_must_be_there(tmp_path):
+    """One less than half an interval ahead of an end may be made at that end."""
+
+    def told(*steps, every=10, end=30):
+        rows = [row_of(split, step) for step in steps for split in ("train", "test")]
+        return gaps(log_of(tmp_path, encoded(rows=rows)), every=every, end=end)
+
+    assert told(10, 20, 30) == told(10, 24, 30) == told(10, 20, 33, end=33) == []
+    assert told(10, 20, 30, 33, end=33) == told(10, 13, 20, 30) == []
+    assert told(1, 2, 3, every=1, end=3) == []
+    assert told(10, 25, 30)[1] == "has no test row of step 20"
+    assert told(1, 3, every=1, end=3)[0] == "has no train row of step 2"
+    assert told(30)[0] == "has no train row of step 10 and 1 more"
+    assert told(10, 20, 30, 40) == ["has 2 rows behind step 30, the last"]

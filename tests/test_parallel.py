@@ -17,17 +17,17 @@ import tinytask
 from resnet_jax.data.sources.records import Records
 from resnet_jax.data.sources.tfds import TfdsSource
 from resnet_jax.data.sources.tfrecord import TFRecords
-from resnet_jax.train import program as parallel
-from resnet_jax.train import run as experiment
+from resnet_jax.train import program as programs
 from resnet_jax.train.evaluate import evaluations
 from resnet_jax.train.step import StepSpec, example_sums
+from resnet_jax.train.task import make_task
 
 EXACT = {"train.dtype": "float64"}
 # All that a step does but the noise, which pmap draws for each device by itself.
 BUSY = {
     "train.ema": 0.9,
     "train.label_smoothing": 0.1,
-    "train.max_skips": 1,
+    "train.max_nonfinite_updates": 1,
     **EXACT,
     **tinytask.NOISY,
 }
@@ -36,7 +36,7 @@ SUMS = 1e-6  # kept in float32
 
 @pytest.fixture(autouse=True)
 def float64():
-    with jax.enable_x64(True), tinytask.compiled_fast():
+    with jax.enable_x64(True):
         yield
 
 
@@ -92,8 +92,8 @@ def test_parts_of_a_batch_are_spread_as_well(spmd):
     if spmd == "pmap":
         assert_same(two.run(2), one.run(2))
         return
-    feeds = two.program.place(two.feeds(0, 1))
-    steps = two.program.steps.lower(two.state, two.data, feeds, 1).compile()
+    batches = two.program.place(two.batches(0, 1))
+    steps = two.program.steps.lower(two.state, two.data, batches, 1).compile()
     # No device computes what another one computes: of 8 images a part, 4 each.
     assert "f64[4,8,8,8]" in steps.as_text() and "f64[8,8,8,8]" not in steps.as_text()
     program = dataclasses.replace(two.program, steps=steps)
@@ -110,12 +110,12 @@ def test_many_updates_in_one_call(spmd):
 def test_calls_that_are_not_full_are_the_same_bit_for_bit(spmd):
     net = trainer(2, spmd, "global")
     whole, _ = net.run(3, k=3)
-    state = net.opening.devices.copied(jax.tree.map(jnp.copy, net.state))
+    state = net.experiment.devices.copied(jax.tree.map(jnp.copy, net.state))
     for step, count in ((0, 1), (1, 2)):
-        feeds = net.program.filled(net.feeds(step, count), 3)
-        assert {len(x) for x in jax.tree.leaves(feeds)} == {3}
-        feeds = net.program.place(feeds)
-        state, seen = net.program.steps(state, net.data, feeds, count)
+        batches = net.program.filled(net.batches(step, count), 3)
+        assert {len(x) for x in jax.tree.leaves(batches)} == {3}
+        batches = net.program.place(batches)
+        state, seen = net.program.steps(state, net.data, batches, count)
         np.testing.assert_array_equal(seen["ok"], np.arange(3) < count)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), whole)
 
@@ -123,7 +123,7 @@ def test_calls_that_are_not_full_are_the_same_bit_for_bit(spmd):
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_streamed_batches_equal_resident_ones(spmd):
     net = trainer(2, spmd, "global")
-    state, said = streamed(net, [feed_of(net, step) for step in range(3)])
+    state, said = streamed(net, [batch_of(net, step) for step in range(3)])
     assert_same((state, said), three_updates(2, spmd, "global"))
 
 
@@ -131,27 +131,27 @@ def test_streamed_batches_equal_resident_ones(spmd):
 def test_what_is_not_finite_is_left_out_on_all_devices(spmd):
     """One image of one device is poisoned, in the second of three updates."""
     net = trainer(2, spmd, "global")
-    feeds = [feed_of(net, step) for step in range(3)]
-    feeds[1]["mask"][0, 12] = np.nan
-    state, said = streamed(net, feeds)
+    batches = [batch_of(net, step) for step in range(3)]
+    batches[1]["mask"][0, 12] = np.nan
+    state, said = streamed(net, batches)
     assert said["ok"].tolist() == [True, False, True]
     assert (state.step, state.skipped, state.sums["n"]) == (3, 1, 32)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
 
 
-def feed_of(net, step):
+def batch_of(net, step):
     """A resident batch as a stream would give it."""
-    feed, arrays = net.feeds(step, 1), net.opening.feeds.resident["train"]
-    index = feed.pop("index")
-    feed |= {name: array[index] for name, array in arrays.items()}
-    return feed | {"mask": np.ones(index.shape, np.float32)}
+    batch, arrays = net.batches(step, 1), net.experiment.pipeline.resident["train"]
+    index = batch.pop("index")
+    batch |= {name: array[index] for name, array in arrays.items()}
+    return batch | {"mask": np.ones(index.shape, np.float32)}
 
 
-def streamed(net, feeds):
-    """(state, what was said) after these feeds, without resident arrays."""
-    state, said = net.opening.devices.copied(jax.tree.map(jnp.copy, net.state)), []
-    for feed in feeds:
-        state, seen = net.program.steps(state, None, net.program.place(feed), 1)
+def streamed(net, batches):
+    """(state, what was said) after these batches, without resident arrays."""
+    state, said = net.experiment.devices.copied(jax.tree.map(jnp.copy, net.state)), []
+    for batch in batches:
+        state, seen = net.program.steps(state, None, net.program.place(batch), 1)
         said.append(seen)
     said = jax.tree.map(lambda *x: np.concatenate(x), *jax.device_get(said))
     return jax.device_get(state), said
@@ -161,17 +161,17 @@ def test_order_and_augmentation_know_no_devices():
     """The very images that the network is given."""
     pictures = []
     for count in (1, 2):
-        opening = tinytask.opened(tinytask.NOISY, count=count, units=1)
+        made = tinytask.experiment(tinytask.NOISY, count=count, units=1)
         task = dataclasses.replace(
-            experiment.make_task(opening), statistics=lambda v, images, rngs: images
+            make_task(made), statistics=lambda v, images, rngs: images
         )
-        where = opening.devices
-        program = parallel.compiled(task, StepSpec(), spmd="jit", devices=where)
-        data = where.copied(opening.feeds.resident["train"])
-        feeds = opening.feeds.train_batches()(5, 3)
+        where = made.devices
+        program = programs.compiled(task, StepSpec(), spmd="jit", devices=where)
+        data = where.copied(made.pipeline.resident["train"])
+        batches = made.pipeline.train_batches()(5, 3)
         for step in range(3):
-            feed = where.spread({k: x[step] for k, x in feeds.items()}, axis=0)
-            pictures.append(np.asarray(program.statistics({}, data, feed, step)))
+            batch = where.spread({k: x[step] for k, x in batches.items()}, axis=0)
+            pictures.append(np.asarray(program.statistics({}, data, batch, step)))
     np.testing.assert_array_equal(pictures[:3], pictures[3:])
     assert not np.array_equal(pictures[0], pictures[1])
 
@@ -196,17 +196,17 @@ def test_evaluation_counts_each_example_once():
         image_shape=(8, 8, 1), description="", start=0, length=64,
         records=Records("test", (), (), TFRecords((), ())),
     )  # fmt: skip
-    feeds = dataclasses.replace(
-        net.opening.feeds,
+    pipeline = dataclasses.replace(
+        net.experiment.pipeline,
         splits={"test": source},
-        resident={"test": net.opening.feeds.resident["train"]},
+        resident={"test": net.experiment.pipeline.resident["train"]},
     )
-    evaluate = evaluations(feeds, net.program, {"test": net.data})
+    evaluate = evaluations(pipeline, net.program, {"test": net.data})
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
     found = evaluate(variables)
-    images = net.opening.feeds.preprocess(None, feeds.resident["test"], train=False)
-    logits = net.opening.net.build().apply(variables, images, train=False)
-    label = jnp.asarray(feeds.resident["test"]["label"])
+    images = net.experiment.pipeline.preprocess(None, pipeline.resident["test"], train=False)
+    logits = net.experiment.net.build().apply(variables, images, train=False)
+    label = jnp.asarray(pipeline.resident["test"]["label"])
     expected = jax.device_get(example_sums(logits, label, jnp.ones(64)))
     assert found.keys() == {"test"} and found["test"]["n"] == 64
     for name, value in expected.items():
@@ -231,18 +231,18 @@ MANY = """
     import jax, numpy as np, tinytask
 
     net = tinytask.trainer({"data.batch_size": 64}, count=2)
-    devices = net.opening.devices
+    devices = net.experiment.devices
     data = devices.copied(tinytask.images(shape=(64, 64, 1)))
     rows = {"index": np.arange(64), "row": np.arange(64)}
-    feed = devices.spread(rows, axis=0)
+    batch = devices.spread(rows, axis=0)
     state = jax.device_put(net.state, devices.replicated)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    sums = [net.program.evaluate(variables, data, feed) for _ in range(100)]
+    sums = [net.program.evaluate(variables, data, batch) for _ in range(100)]
     assert {int(one["n"]) for one in jax.device_get(sums)} == {64}
 """
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_devices_of_a_cpu_do_not_wait_for_each_other_for_ever():
     """A hundred evaluations at once; where they overlap XLA ends the process."""
     folder = pathlib.Path(__file__).parent

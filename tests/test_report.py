@@ -1,43 +1,33 @@
 """Golden logs give the golden table; whatever changes in them is seen."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from resnet_jax.config.experiment_file import differences, load
+from resnet_jax.config.experiment_file import load
 from resnet_jax.report.__main__ import main
-from resnet_jax.report.plots import curve
 from resnet_jax.report.table import report
+from resnet_jax.runs.compatibility import differences
 
 EXPERIMENT = '''\
 """Shortcuts on a toy."""
 
-ROWS = {"plain": {"model.name": "plain"}, "A": {}, "B": {"model.shortcut": "B"}}
+from resnet_jax.config import configured
+
+BASE = {"model.depth": 8, "optim.learning_rate": 0.1, "train.iterations": 20}
+ROWS = {
+    "plain": {"model.name": "plain"}, "A": {}, "B": {"model.unit.shortcut": "B"}
+}
 SEEDS = (0, 1)
 PAPER = {"plain": "he2016a/T3/plain-34", "A": "he2016a/T6/ResNet-110"}
 
 
-class Config:
-    def __init__(self, row):
-        self.row = row
-
-    def to_dict(self):
-        model = {"name": "resnet", "shortcut": "A", "widths": (16, 32), "depth": 8}
-        model |= {k.split(".")[1]: v for k, v in ROWS[self.row].items()}
-        optim = {"learning_rate": 0.1, "nesterov": False}
-        return {"model": model, "optim": optim, "data": {"dir": "here"}, "seed": 0}
-
-
 def get_config(row):
-    return Config(row)
+    return configured(BASE, ROWS, row)
 '''
-MODELS = {
-    "plain": {"name": "plain", "shortcut": "A"},
-    "A": {"name": "resnet", "shortcut": "A"},
-    "B": {"name": "resnet", "shortcut": "B"},
-}
 ERRORS = {"plain": (9.0, 9.5), "A": (7.25, 7.75), "B": (7.5, 7.5)}
 GOLDEN = """\
 **Shortcuts on a toy.**
@@ -93,18 +83,24 @@ def edit_json(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def edit_config(folder, section, **changes):
+    """Fields of one section of a run's config.json."""
+    path = folder / "config.json"
+    edit_json(path, **{section: json.loads(path.read_text())[section] | changes})
+
+
 def build(tmp_path):
     """An experiment file, toy.py, and two finished runs of each of its rows."""
     (tmp_path / "toy.py").write_text(EXPERIMENT)
+    experiment = load(tmp_path / "toy.py")
     for row, errors in ERRORS.items():
+        tree = {"schema": 2} | experiment.config(row).to_dict()
+        tree["data"]["dir"] = "there"
+        tree["derived"] = {"num_params": 1234, "total_steps": 20}
         for seed, error in enumerate(errors):
             folder = tmp_path / "runs" / "toy" / row / f"seed{seed}"
             folder.mkdir(parents=True)
-            model = MODELS[row] | {"widths": [16, 32], "depth": 8}
-            optim = {"learning_rate": 0.1, "nesterov": False}
-            config = {"model": model, "optim": optim, "data": {"dir": "there"}}
-            config["derived"] = {"num_params": 1234}
-            (folder / "config.json").write_text(json.dumps(config | {"seed": seed}))
+            (folder / "config.json").write_text(json.dumps(tree | {"seed": seed}))
             env = {"devices": ["cpu", "cpu"]}
             (folder / "env.json").write_text(json.dumps(env))
             rows = [
@@ -129,7 +125,8 @@ def seed(place, row, number):
 
 def call(place, *options):
     """The exit code of the command, on the experiment in `place`."""
-    return main([str(place / "toy.py"), "--runs", str(place / "runs"), *options])
+    file, runs = str(place / "toy.py"), str(place / "runs")
+    return main(["report", file, "--runs", runs, *options])
 
 
 def made(place, capsys, *options):
@@ -159,9 +156,11 @@ def test_the_table_is_the_same_every_time(place, capsys):
         assert one == made(place, capsys, "--format", form)
 
 
+@pytest.mark.process
 def test_importing_the_report_imports_no_jax():
     code = (
-        "import sys, resnet_jax.report.__main__, resnet_jax.report.plots;"
+        "import sys, resnet_jax.report.__main__, resnet_jax.report.init_table;"
+        "import resnet_jax.probe, resnet_jax.saliency;"
         "sys.exit(bool({'jax', 'matplotlib', 'flax'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -190,7 +189,7 @@ def test_check_fails_when_one_thing_changes(place, capsys, suffix, change):
         log.write_text(log.read_text().replace("30.0", "31.0"))
     elif change == "config":
         config = seed(place, "A", 1) / "config.json"
-        config.write_text(config.read_text().replace("false", "true"))
+        config.write_text(config.read_text().replace("false", "true", 1))
     else:
         text = EXPERIMENT.replace('learning_rate": 0.1', 'learning_rate": 0.2')
         (place / "toy.py").write_text(text)
@@ -252,14 +251,20 @@ def test_missing_seeds_and_rows_are_marked(place, capsys):
 
 
 def test_a_config_that_is_not_todays_is_marked_by_field(place, capsys):
-    edit_json(seed(place, "A", 1) / "config.json", optim={"learning_rate": 0.3})
-    edit_json(seed(place, "B", 0) / "config.json", optim={"nesterov": 0})
-    same = {"name": "resnet", "shortcut": "B", "depth": "8", "new": 1}
-    edit_json(seed(place, "B", 1) / "config.json", data={"dir": "x"}, model=same)
+    edit_config(seed(place, "A", 1), "optim", learning_rate=0.3)
+    edit_config(seed(place, "B", 0), "optim", nesterov=True)
+    edit_config(seed(place, "B", 1), "data", dir="x", workers=3)
     table = made(place, capsys)
     assert "config is not today's: seed 1; fewer" in table
     assert "today's: optim.learning\\_rate 0.3, today 0.1." in table
     assert "B/seed0: run under" in table and "B/seed1: run under" not in table
+
+
+def test_a_field_of_a_config_that_nothing_reads_is_named(place, capsys):
+    edit_config(seed(place, "B", 1), "optim", new=1)
+    table = made(place, capsys)
+    assert re.search(r"- B/seed1: config\.json: .*new'; it has learning", table)
+    assert "B/seed1: run under" not in table
 
 
 def test_a_config_of_tuples_is_todays_when_it_comes_back_as_lists():
@@ -305,17 +310,14 @@ def test_multiply_adds_and_the_time_of_a_step(place, capsys):
     windows = {"plain": (2.0, 2.0, 40.0), "A": (3.0, 3.0, 3.0), "B": (1.0, 2.0, 3.0)}
     for row, seconds in windows.items():
         for number in (0, 1):
-            config = json.loads((seed(place, row, number) / "config.json").read_text())
-            config["data"]["batch_size"] = 64  # so that a window of 128 has two steps
-            config["derived"]["multiply_adds"] = 41_000_000
-            edit_json(seed(place, row, number) / "config.json", **config)
+            # so that a window of 128 has two steps
+            edit_config(seed(place, row, number), "data", batch_size=64)
+            edit_config(seed(place, row, number), "derived", multiply_adds=41_000_000)
             rows = [
                 log_row("train", 5 * i, 9.0, step_s=s) for i, s in enumerate(seconds, 1)
             ]
             write_log(seed(place, row, number), [*rows, log_row("test", 20, 9.0)])
-    edit_json(
-        seed(place, "B", 0) / "config.json", derived={"multiply_adds": 42_000_000}
-    )
+    edit_config(seed(place, "B", 0), "derived", multiply_adds=42_000_000)
     lines = made(place, capsys, "--against", "A").splitlines()
     header = next(line for line in lines if line.startswith("| Row |")).split(" | ")
     at = {name: header.index(name) for name in ("Multiply-adds", "Step", "Step over A")}
@@ -351,10 +353,17 @@ def test_figures_are_written_and_repeat(place, capsys):
 
 
 def test_a_figure_without_matplotlib_names_the_extra(place, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, line = refused(place, capsys, "--figure", str(place / "a.png"))
     assert code == 2 and "resnet_jax[figures]" in line
+
+
+def curve(line, split):
+    """A curve of the figure; it needs matplotlib."""
+    pytest.importorskip("matplotlib")
+    from resnet_jax.report import plots
+
+    return plots.curve(line, split)
 
 
 def test_a_curve_is_the_mean_over_the_seeds(place):

@@ -25,7 +25,9 @@ def committed(request, tmp_path):
 def checked(table):
     """The exit code of a check of the copy."""
     experiment = ROOT / "experiments" / f"{table.stem}.py"
-    return main([str(experiment), "--runs", str(table.parent), "--check", str(table)])
+    return main(
+        ["report", str(experiment), "--runs", str(table.parent), "--check", str(table)]
+    )
 
 
 def one_digit(table):

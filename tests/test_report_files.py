@@ -6,105 +6,26 @@ import json
 import re
 
 import pytest
-from test_report import EXPERIMENT, build, edit_json, log_row, made, refused, seed
+from test_report import (
+    EXPERIMENT,
+    build,
+    call,
+    edit_config,
+    edit_json,
+    log_row,
+    made,
+    refused,
+    seed,
+    write_log,
+)
 
 from resnet_jax.report.__main__ import main
 from resnet_jax.report.render import md, plain, spreadsheet, tex
-from resnet_jax.runs.reader import Lines, parse
-
-GOOD = [log_row("train", step, 50.0) for step in range(1, 9)] + [
-    log_row("test", 8, 9.0)
-]
 
 
 @pytest.fixture
 def place(tmp_path):
     return build(tmp_path)
-
-
-def lines_of(tmp_path, text):
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(text)
-    return Lines(path)
-
-
-def encoded(*, rows=GOOD, separators=None):
-    """Log lines in one of the two styles of JSON."""
-    lines = [json.dumps(row, separators=separators) + "\n" for row in rows]
-    return "".join(lines).encode()
-
-
-@pytest.mark.parametrize("separators", [None, (",", ":")])
-def test_rows_are_found_in_either_style(tmp_path, separators):
-    log = lines_of(tmp_path, encoded(separators=separators))
-    assert [*log.rows("train"), *log.rows("test")] == GOOD
-    assert log.last("test", 8) == [GOOD[-1]] and log.last("train", 5) == [GOOD[4]]
-    assert log.final() == GOOD[-1] and log.count == 9
-    assert not log.problems and log.torn is None
-
-
-def test_thinned_rows_include_the_last(tmp_path):
-    log = lines_of(tmp_path, encoded())
-    assert [r["step"] for r in log.rows("train", at_most=3)] == [2, 5, 8]
-    assert len(list(log.rows("train", at_most=8))) == 8
-    assert list(log.rows("val", at_most=3)) == []
-
-
-def test_an_empty_log_has_no_rows(tmp_path):
-    log = lines_of(tmp_path, b"")
-    assert log.final() is None and list(log.rows("train")) == [] and not log.problems
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        (b"Traceback (most recent call last):", "not JSON"),
-        (b'{"split": "train", "step": 3, "los', "not JSON"),
-        (b'{"split": "tr{"split": "train", "step": 3}', "not JSON"),
-        (b'{"sp{"split": "train", "step": 3}', "not JSON"),
-        (b'{"split": "train", "step": 3, "loss": NaN}', "not JSON"),
-        (b'{"split": "train", "loss": \0\0\0\0}', "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b'{"split": "trial", "step": 3}', "split is not one of"),
-        (b'{"split": "train", "step": -3, "x": {"y": 1}}', "step is not a whole"),
-        (b'{"split": "train", "step": 3.5, "x": {"y": 1}}', "step is not a whole"),
-        (b'{"split": "train", "step": 3, "x": {}, "loss": 1e999}', "out of range"),
-        (b'{"split": "test", "step": 3, "top1_err": 101}', "not a percentage"),
-        (b'{"split": "test", "step": 3, "top1_err": true}', "not a percentage"),
-        (b"", "not JSON"),
-        (b"3", "not a JSON object"),
-    ],
-)
-def test_a_foreign_line_is_named_with_its_number(tmp_path, line, complaint):
-    whole = encoded().split(b"\n")
-    log = lines_of(tmp_path, b"\n".join([*whole[:4], line, *whole[4:]]))
-    rows = [*log.rows("train"), *log.rows("test")]
-    assert rows == GOOD and log.torn is None
-    assert len(log.problems) == 1
-    assert re.match(rf"line 5: .*{complaint}", log.problems[0])
-
-
-def test_a_torn_last_line_is_told_from_a_foreign_one(tmp_path):
-    log = lines_of(tmp_path, encoded() + b'{"split": "tes')
-    assert log.torn == 'line 10: torn: {"split": "tes' and not log.problems
-    assert log.final() == GOOD[-1] and log.count == 9
-
-
-def test_a_whole_last_line_without_its_newline_counts(tmp_path):
-    log = lines_of(tmp_path, encoded()[:-1])
-    assert log.final() == GOOD[-1] and log.torn is None and not log.problems
-
-
-def test_rows_that_are_not_finite_are_good_lines(tmp_path):
-    lost = log_row("train", 3, None, loss=None, nonfinite={"loss": "nan"})
-    log = lines_of(tmp_path, encoded(rows=[*GOOD, lost]))
-    assert log.final() == lost and not log.problems
-
-
-def test_numbers_are_percentages_at_both_ends():
-    for error in (0, 100, 0.0, 100.0, None):
-        line = json.dumps({"split": "test", "step": 0, "top1_err": error})
-        assert parse(line.encode())[1] == ""
 
 
 def test_a_damaged_log_is_refused_or_named(place, capsys):
@@ -120,7 +41,7 @@ def test_a_damaged_log_is_refused_or_named(place, capsys):
 def test_a_torn_log_warns_and_is_named_in_the_table(place, capsys):
     with (seed(place, "A", 0) / "metrics.jsonl").open("a") as log:
         log.write('{"split": "te')
-    assert main([str(place / "toy.py"), "--runs", str(place / "runs")]) == 0
+    assert call(place) == 0
     out, err = capsys.readouterr()
     assert "A/seed0: metrics.jsonl line 5: torn" in out and "bad lines: seed 0" in out
     assert err.startswith("warning: ") and "line 5: torn" in err
@@ -140,11 +61,56 @@ def test_a_finished_run_without_its_config_is_refused(place, capsys):
     assert code == 3 and "config.json: missing" in line
 
 
-def test_two_different_tests_at_the_last_step_are_refused(place, capsys):
+def test_a_second_test_at_the_last_step_is_refused(place, capsys):
     log = seed(place, "A", 0) / "metrics.jsonl"
     log.write_text(log.read_text() + json.dumps(log_row("test", 20, 1.0)) + "\n")
     code, line = refused(place, capsys)
-    assert code == 3 and "2 different test rows at step 20" in line
+    assert code == 3 and "line 5: repeats the test row of step 20: " in line
+    assert "| 7.50 ± 0.35 (2) |" in made(place, capsys, "--skip_bad")
+
+
+def test_a_log_without_an_evaluation_that_fell_due_is_refused(place, capsys):
+    """Half an interval ahead of the end it may be made at the end."""
+    folder = seed(place, "A", 0)
+    edit_config(folder, "derived", eval_every=10)
+    assert call(place) == 0
+    edit_config(folder, "derived", eval_every=5)
+    code, line = refused(place, capsys)
+    assert code == 3
+    assert "A/seed0/metrics.jsonl has no train row of step 5 and 1 more; " in line
+    assert "metrics.jsonl has no test row of step 5 and 1 more; " in line
+    edit_config(folder, "derived", eval_every=19)
+    log = folder / "metrics.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[2:]))
+    assert call(place) == 0
+
+
+def test_rows_behind_the_last_step_are_refused(place, capsys):
+    folder = seed(place, "A", 0)
+    edit_config(folder, "derived", eval_every=10)
+    edit_json(folder / "DONE", step=10)
+    code, line = refused(place, capsys)
+    assert code == 3 and "metrics.jsonl has 2 rows behind step 10, the last" in line
+
+
+def test_a_result_that_the_log_contradicts_is_refused(place, capsys):
+    result = seed(place, "A", 0) / "result.json"
+    result.write_text(json.dumps({"test_top1_err": 7.25}))
+    assert call(place) == 0
+    result.write_text(json.dumps({"test_top1_err": 63.06}))
+    code, line = refused(place, capsys)
+    assert code == 3
+    assert "A/seed0/result.json: test_top1_err is 63.06, the log has 7.25" in line
+
+
+def test_only_the_protocol_of_the_config_counts(place, capsys):
+    rows = [
+        log_row("test", 10, 20.0),
+        log_row("test", 20, 1.0, protocol="10crop"),
+        log_row("test", 20, 7.25, protocol="1crop"),
+    ]
+    write_log(seed(place, "A", 0), rows)
+    assert "| 7.50 ± 0.35 (2) |" in made(place, capsys)
 
 
 HOSTILE = (
@@ -160,7 +126,8 @@ HOSTILE = (
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_from_logs_stays_text(place, capsys, text):
-    edit_json(seed(place, "A", 0) / "config.json", optim={"learning_rate": text})
+    edit_config(seed(place, "A", 0), "optim", learning_rate=text)
+    edit_config(seed(place, "B", 0), "optim", **{text: 3})
     edit_json(seed(place, "A", 1) / "env.json", devices=text)
     for form in ("md", "latex", "csv", "json"):
         out = made(place, capsys, "--format", form)
@@ -208,12 +175,12 @@ def test_plain_text_has_no_control_characters():
     ("change", "complaint"),
     [
         (("SEEDS", "SEED"), "has no SEEDS"),
-        (('"A": {}', '"../A": {}'), r"ROWS\['../A'\]: a row's name is a folder's"),
+        (('"A"', '"../A"'), r"ROWS\['../A'\]: a row's name is a folder's"),
         (("plain-34", "plane-34"), "did you mean 'he2016a/T3/plain-34'"),
         (('"A": "he', '"AA": "he'), "no such row"),
-        (("return Config(row)", "return nothing"), r"toy.py:20: NameError"),
+        (("return configured", "return nothing"), r"toy.py:\d+: NameError"),
         (("def get_config", "def config"), r"no get_config\(row\)"),
-        (("class Config", "class"), "SyntaxError"),
+        (("def get_config", "def"), r"toy.py:\d+: invalid syntax"),
     ],
 )
 def test_a_wrong_experiment_file_is_one_line(place, capsys, change, complaint):
@@ -224,6 +191,6 @@ def test_a_wrong_experiment_file_is_one_line(place, capsys, change, complaint):
 
 
 def test_folders_that_are_not_there(place, capsys):
-    assert main([str(place / "none.py")]) == 2
-    assert main([str(place / "toy.py"), "--runs", str(place / "none")]) == 3
+    assert main(["report", str(place / "none.py")]) == 2
+    assert main(["report", str(place / "toy.py"), "--runs", str(place / "none")]) == 3
     assert "none.py: no such experiment file" in capsys.readouterr().err

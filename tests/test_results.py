@@ -15,14 +15,16 @@ TABLES = sorted({*(ROOT / "results").glob("*/*.md")} - {*SLOPES})
 def test_table_is_what_the_logs_give(table, capsys):
     experiment = ROOT / "experiments" / f"{table.stem}.py"
     runs = ["--runs", str(table.parent)]
-    assert main([str(experiment), *runs, "--check", str(table)]) == 0
+    assert main(["report", str(experiment), *runs, "--check", str(table)]) == 0
 
 
 @pytest.mark.parametrize("table", SLOPES, ids=lambda t: t.stem)
 def test_table_of_slopes_is_what_the_runs_left(table):
     experiment = ROOT / "experiments" / f"{table.stem.removesuffix('-slopes')}.py"
     runs = ["--runs", str(table.parent)]
-    assert main([str(experiment), *runs, "--slopes", "--check", str(table)]) == 0
+    assert (
+        main(["report", str(experiment), *runs, "--slopes", "--check", str(table)]) == 0
+    )
 
 
 def test_there_are_tables():

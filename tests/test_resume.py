@@ -11,33 +11,19 @@ import pytest
 import runs
 import tinyset
 
-from resnet_jax import main as command
 from resnet_jax.main import main
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
-
-
-@pytest.fixture(scope="module")
-def whole(shop):
+def whole(shop, tmp_path_factory):
     """An uninterrupted run of 24 steps."""
-    return shop.done(shop.folder / "whole")
+    return shop.train(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture(scope="module")
-def half(shop, whole):
+def half(shop, tmp_path_factory):
     """The same run, ended at step 12."""
-    return shop.done(shop.folder / "half", {"train.steps": 12})
-
-
-@pytest.fixture(autouse=True)
-def settings(monkeypatch):
-    """Commands in this process leave the settings of jax as they are."""
-    monkeypatch.setattr(command, "prepare_jax", lambda: None)
+    return shop.train(tmp_path_factory.mktemp("half"), {"train.steps": 12})
 
 
 @pytest.fixture
@@ -46,12 +32,18 @@ def copied(tmp_path):
     return lambda workdir: shutil.copytree(workdir, tmp_path / workdir.name)
 
 
-def refused(shop, workdir, changes, capsys):
-    """What a refused command says, in this process; nothing in the folder changes."""
-    before = runs.listing(workdir)
+def told(shop, workdir, changes, capsys):
+    """(exit code, stderr) of a command in this process."""
     code = main(["main", *shop.command(workdir, changes)])
-    assert runs.listing(workdir) == before
     return code, capsys.readouterr().err
+
+
+def refused(shop, workdir, changes, capsys):
+    """The same of a command that is refused; nothing in the folder changes."""
+    before = runs.listing(workdir)
+    said = told(shop, workdir, changes, capsys)
+    assert runs.listing(workdir) == before
+    return said
 
 
 # Killed
@@ -74,9 +66,10 @@ def killed_and_resumed(shop, workdir, changes=(), *, times):
             run = runs.ended(process)
         print(f"killed after {delay:.3f} s: {run.returncode}, {runs.steps(workdir)}")
         assert run.returncode == -signal.SIGKILL
-    return shop.done(workdir, changes)
+    return shop.train(workdir, changes)
 
 
+@pytest.mark.process
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(shop, whole, tmp_path):
     workdir = killed_and_resumed(shop, tmp_path / "run", times=2)
     runs.assert_same_run(workdir, whole)
@@ -84,9 +77,10 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(shop, whole, tmp_path
     assert len(environment["resumed"]) == 2
 
 
+@pytest.mark.process
 def test_a_killed_run_keeps_its_best_and_its_precise_rows(shop, tmp_path):
     changes = {"data.split": "1200/200", "model.norm.precise": 2}
-    whole = shop.done(tmp_path / "whole", changes)
+    whole = shop.train(tmp_path / "whole", changes)
     workdir = killed_and_resumed(shop, tmp_path / "run", changes, times=1)
     runs.assert_same_run(workdir, whole)
     one, other = (json.loads((d / "result.json").read_text()) for d in (workdir, whole))
@@ -104,6 +98,7 @@ def test_a_killed_run_keeps_its_best_and_its_precise_rows(shop, tmp_path):
 # Asked to stop
 
 
+@pytest.mark.process
 def test_sigterm_saves_the_current_step(shop, whole, tmp_path):
     with shop.started(tmp_path / "run", before=SLOWLY) as process:
         runs.await_rows(process, tmp_path / "run", 2)
@@ -113,9 +108,10 @@ def test_sigterm_saves_the_current_step(shop, whole, tmp_path):
     (step,) = runs.steps(tmp_path / "run")[-1:]
     assert f"error[preempted] step={step}: asked to stop, state saved" in run.stderr
     assert 4 <= step < 24
-    runs.assert_same_run(shop.done(tmp_path / "run"), whole)
+    runs.assert_same_run(shop.train(tmp_path / "run"), whole)
 
 
+@pytest.mark.process
 def test_a_second_signal_ends_a_run_at_once_and_a_second_run_is_refused(
     shop, whole, tmp_path, capsys
 ):
@@ -135,41 +131,43 @@ def test_a_second_signal_ends_a_run_at_once_and_a_second_run_is_refused(
         process.send_signal(signal.SIGTERM)
         assert runs.ended(process).returncode == -signal.SIGTERM
     assert runs.steps(workdir) == [3, 6]
-    runs.assert_same_run(shop.done(workdir), whole)
+    runs.assert_same_run(shop.train(workdir), whole)
 
 
 # More of the same
 
 
 def test_more_steps_continue_a_finished_run(shop, whole, half, copied):
-    runs.assert_same_run(shop.done(copied(half)), whole)
+    runs.assert_same_run(shop.train(copied(half)), whole)
 
 
 def test_a_finished_run_answers_at_once(shop, whole, capsys):
     assert refused(shop, whole, {}, capsys)[0] == 0
 
 
-def test_fewer_steps_than_were_made_are_refused(shop, half, copied):
+def test_fewer_steps_than_were_made_are_refused(shop, half, copied, capsys):
     workdir = copied(half)
     (workdir / "DONE").unlink()
     (workdir / "metrics.jsonl").write_bytes(b"")  # as if it was between two looks
-    run = shop.run(workdir, {"train.steps": 10})
-    assert run.returncode == 2
-    assert "train.steps=10: the run is at step 12 already" in run.stderr
+    code, said = told(shop, workdir, {"train.steps": 10}, capsys)
+    assert code == 2
+    assert "train.steps=10: the run is at step 12 already" in said
     assert runs.steps(workdir) == runs.steps(half)
 
 
 # Other devices, other feeds
 
 
+@pytest.mark.process
 def test_losses_are_the_same_on_one_two_and_four_devices(shop, whole, tmp_path):
-    for devices, steps in ((1, 8), (2, 16), (4, 24)):
-        shop.done(tmp_path / "run", {"train.steps": steps}, devices=devices)
+    shop.done(tmp_path / "run", {"train.steps": 8}, devices=1)
+    shop.train(tmp_path / "run", {"train.steps": 16})
+    shop.done(tmp_path / "run", devices=4)
     assert_close_rows(tmp_path / "run", whole)
 
 
 def test_a_streamed_run_continues_a_resident_one(shop, whole, half, copied):
-    workdir = shop.done(copied(half), {"data.feed": "streaming"})
+    workdir = shop.train(copied(half), {"data.feed": "streaming"})
     assert_close_rows(workdir, whole)
 
 
@@ -191,6 +189,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384))
 """
 
 
+@pytest.mark.process
 def test_a_full_disk_keeps_the_last_good_checkpoint(shop, whole, half, copied):
     workdir = copied(half)
     run = shop.run(workdir, before=FULL_DISK)
@@ -200,7 +199,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(shop, whole, half, copied):
     assert "last good step: 12" in said
     assert runs.timeless(workdir)[:6] == runs.timeless(half)
     assert runs.steps(workdir)[-1] == 12
-    runs.assert_same_run(shop.done(workdir), whole)
+    runs.assert_same_run(shop.train(workdir), whole)
 
 
 def flip(checkpoint):
@@ -212,26 +211,25 @@ def flip(checkpoint):
     largest.write_bytes(data)
 
 
-def test_a_damaged_checkpoint_is_not_used(shop, whole, copied):
+def test_a_damaged_checkpoint_is_not_used(shop, whole, copied, caplog):
     workdir = copied(whole)
     (workdir / "DONE").unlink()
     flip(workdir / "checkpoints" / "24")
-    run = shop.run(workdir)
-    assert run.returncode == 0, run.stderr
-    assert "STEP 24 IS DAMAGED" in run.stderr
+    shop.train(workdir)
+    assert "STEP 24 IS DAMAGED" in caplog.text
     assert (workdir / "checkpoints" / "corrupt-24").is_dir()
     runs.assert_same_run(workdir, whole)
 
 
-def test_no_usable_checkpoint_is_not_a_fresh_start(shop, whole, copied):
+def test_no_usable_checkpoint_is_not_a_fresh_start(shop, whole, copied, capsys):
     workdir = copied(whole)
     (workdir / "DONE").unlink()
     for step in runs.steps(workdir):
         flip(workdir / "checkpoints" / str(step))
     logged = runs.rows(workdir)
-    run = shop.run(workdir)
-    assert run.returncode == 4, run.stderr
-    assert f"checkpoints={workdir}/checkpoints: none of the checkpoints" in run.stderr
+    code, said = told(shop, workdir, {}, capsys)
+    assert code == 4
+    assert f"checkpoints={workdir}/checkpoints: none of the checkpoints" in said
     assert runs.rows(workdir) == logged
     assert runs.steps(workdir) == runs.steps(whole)
 
@@ -301,9 +299,7 @@ def test_another_version_of_the_data_is_refused(shop, whole, tmp_path, capsys):
 
 def test_other_data_are_taken_where_they_are_asked_for(shop, half, copied):
     workdir = copied(half)
-    run = shop.run(
-        workdir, {"seed": 1, "train.steps": 16}, flags=["--allow_data_change"]
-    )
-    assert run.returncode == 0, run.stderr
+    changes = {"seed": 1, "train.steps": 16}
+    shop.train(workdir, changes, flags=["--allow_data_change"])
     assert runs.timeless(workdir)[:6] == runs.timeless(half)
     assert json.loads((workdir / "config.json").read_text())["seed"] == 1

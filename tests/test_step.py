@@ -23,12 +23,6 @@ from resnet_jax.train.step import (
 FEATURES, CLASSES, RATE = 6, 4, 0.5
 
 
-@pytest.fixture(autouse=True)
-def fast():
-    with tinytask.compiled_fast():
-        yield
-
-
 def linear(**changes):
     """logits = x W, whose every derivative one can write down."""
 
@@ -154,16 +148,16 @@ def test_parts_of_a_batch_add_up_to_it(parts, float64):
 def test_batchnorm_sees_one_part_at_a_time(float64):
     """Equal to a whole batch of which the rows of each part are one group."""
     changes = tinytask.NOISY | {"train.dtype": "float64", "model.norm.group": 4}
-    cut = tinytask.trainer(changes | {"train.accumulate": 4})
-    whole = tinytask.trainer(changes)
+    cut = tinytask.trainer(changes | {"train.accumulate": 4}, units=1)
+    whole = tinytask.trainer(changes, units=1)
 
     def dealt(step, k):
         return {
             name: np.concatenate([x[:, i::4] for i in range(4)], axis=1)
-            for name, x in whole.opening.feeds.train_batches()(step, k).items()
+            for name, x in whole.experiment.pipeline.train_batches()(step, k).items()
         }
 
-    object.__setattr__(whole, "feeds", dealt)
+    object.__setattr__(whole, "batches", dealt)
     (a, said_a), (b, said_b) = cut.run(3), whole.run(3)
     for name in ("params", "opt_state", "sums"):
         tinytask.assert_close(getattr(a, name), getattr(b, name), rtol=1e-12)
@@ -194,7 +188,7 @@ def test_an_update_that_is_not_finite_is_left_out():
     task = linear(tx=optax.adam(0.1))
     good = [batch_of(8, seed=i) for i in range(3)]
     bad = [good[0], inf_image(good[1]), good[2]]
-    state, said = after(task, StepSpec(max_skips=1), bad)
+    state, said = after(task, StepSpec(max_nonfinite=1), bad)
     without, _ = after(task, StepSpec(), [good[0], good[2]])
     assert [bool(s["ok"]) for s in said] == [True, False, True]
     assert [int(s["skipped"]) for s in said] == [0, 1, 1]
@@ -205,12 +199,12 @@ def test_an_update_that_is_not_finite_is_left_out():
     )
 
 
-def test_past_max_skips_the_state_freezes():
+def test_past_max_nonfinite_the_state_freezes():
     task = linear()
     batches = [batch_of(8, seed=i) for i in range(5)]
     batches[1:3] = map(inf_image, batches[1:3])
-    frozen, said = after(task, StepSpec(max_skips=1), batches)
-    before, _ = after(task, StepSpec(max_skips=1), batches[:2])
+    frozen, said = after(task, StepSpec(max_nonfinite=1), batches)
+    before, _ = after(task, StepSpec(max_nonfinite=1), batches[:2])
     assert [bool(s["ok"]) for s in said] == [True, False, False, False, False]
     assert frozen.step == before.step == 2
     assert frozen.skipped > 1 and np.isfinite(said[4]["loss"])
@@ -270,7 +264,7 @@ def test_learns_64_random_images_by_heart():
     state, said = net.run(20, state=state.replace(sums=begin(linear()).sums))
     assert (state.step, state.sums["n"], state.sums["wrong"]) == (170, 1280, 0)
     assert said["loss"][-1] < 0.1
-    feed = net.opening.devices.spread(
+    feed = net.experiment.devices.spread(
         {"index": np.arange(64), "row": np.arange(64)}, axis=0
     )
     sums = net.program.evaluate(variables_of(state), net.data, feed)
@@ -287,7 +281,7 @@ def test_bfloat16_arithmetic_keeps_float32_numbers():
     assert len(floats) > 3 * len(jax.tree.leaves(state.params))
     assert said["loss"].dtype == np.float32
     assert said["loss"][-5:].mean() < 0.8 * said["loss"][:5].mean()
-    apply = functools.partial(net.opening.net.build().apply, train=False)
+    apply = functools.partial(net.experiment.net.build().apply, train=False)
     program = jax.make_jaxpr(apply)(variables_of(state), jnp.zeros((2, 8, 8, 1)))
     assert "bf16[2,8,8,8]" in str(program)
     assert program.out_avals[0].dtype == np.float32

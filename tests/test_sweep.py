@@ -1,6 +1,7 @@
 """Sweeps: what is run, in which folder, how it ends, and what it would cost."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -17,24 +18,27 @@ import jax.numpy as jnp
 import pytest
 import tinyset
 
-from resnet_jax import cli
-from resnet_jax.analysis.audit_values import DATASETS
-from resnet_jax.config import experiment_file as claim
-from resnet_jax.report import runs as rows
+from resnet_jax.config import experiment_file
+from resnet_jax.config.datasets import DATASETS
+from resnet_jax.config.resolve import configured, validated
+from resnet_jax.config.schema import VERSION
+from resnet_jax.report.runs import read_runs
 from resnet_jax.runs.log import lock
 from resnet_jax.sweep import __main__ as sweep
-from resnet_jax.sweep import dry_run, estimate
-from resnet_jax.sweep.process import Outcome
+from resnet_jax.sweep import dry_run, estimate, scheduler
+from resnet_jax.sweep.plan import plan
+from resnet_jax.sweep.process import ChildProcess, JobOutcome, finished_in, worst_code
 from resnet_jax.sweep.scheduler import (
-    Launch,
+    Scheduler,
     SweepBar,
     eta_text,
     shared_accelerator,
     time_left,
 )
-from resnet_jax.train import run as experiment
+from resnet_jax.train.task import make_program
 
-EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
+ROOT = pathlib.Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments"
 
 EXPERIMENT = '''"""A claim about nothing."""
 from resnet_jax.config import configured
@@ -78,17 +82,6 @@ if row == "waits":
     signal.signal(signal.SIGTERM, save)
     print(" 25%| | 1/4 [00:01<00:03]", file=sys.stderr, flush=True)
     time.sleep(60)
-if row == "meets":
-    (folder / "here").touch()
-    deadline = time.monotonic() + 20
-    while len(list(folder.parent.glob("*/here"))) < 2:
-        if time.monotonic() > deadline:
-            sys.exit("alone")
-        time.sleep(0.01)
-config = json.loads((folder.parent / "config.json").read_text())
-config["seed"] = int(folder.name.removeprefix("seed"))
-(folder / "config.json").write_text(json.dumps(config))
-(folder / "DONE").write_text(json.dumps({"step": 4, "wall_s": 1.0}))
 print("done: test error 50.00 %")
 """
 
@@ -99,12 +92,23 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "claim.py").write_text(EXPERIMENT)
     (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scheduler, "POLL_S", 0.01)
     return tmp_path
 
 
-def jobs_of(*argv):
-    chosen, fields = sweep.parse(["--config", "claim.py", *argv])
-    return sweep.make_jobs(chosen, fields, name="claim")
+def jobs_of(*argv, config="claim.py"):
+    options, fields = sweep.parse(["--config", str(config), *argv])
+    return plan(
+        experiment_file.load(options.config),
+        fields,
+        rows=options.rows,
+        seeds=options.seeds,
+        runs=options.runs,
+    )
+
+
+def config_of(*fields):
+    return experiment_file.load("claim.py").config("good", fields)
 
 
 def renamed(job, row):
@@ -115,19 +119,9 @@ def renamed(job, row):
 
 
 def resolved(job):
-    """What a run of the job writes to config.json."""
-    return job.config.to_dict() | {"derived": {"total_steps": 4}}
-
-
-def launched(jobs, *, at_once=1, program=(sys.executable, "program.py")):
-    """Carries out jobs with the program; their outcomes by name, and the signal."""
-    for job in jobs:
-        job.folder.parent.mkdir(parents=True, exist_ok=True)
-        (job.folder.parent / "config.json").write_text(json.dumps(resolved(job)))
-    launch = Launch(jobs, at_once=at_once, program=program)
-    with SweepBar("claim", total=len(jobs)) as bar:
-        number = launch.run(bar)
-    return {outcome.job.name: outcome for outcome in launch.outcomes}, number
+    """What a run of the job writes to config.json, as JSON gives it back."""
+    tree = {"schema": VERSION} | job.config.to_dict() | {"derived": {"total_steps": 4}}
+    return json.loads(json.dumps(tree))
 
 
 def written(job, **files):
@@ -142,12 +136,63 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
+class Instant:
+    """Stands for the process of a job: it is done once it is started."""
+
+    def __init__(self, job):
+        self.job = job
+        written(job, config_json=resolved(job), DONE={"step": 4, "wall_s": 1.0})
+
+    def steps(self):
+        return 4, 4
+
+    def fraction(self):
+        return 1.0
+
+    def elapsed(self):
+        return 1.0
+
+    def whole_run(self):
+        return 1.0
+
+    def terminate(self):
+        raise AssertionError("is done")
+
+    def outcome(self):
+        return JobOutcome(self.job, "done", message="done: test error 50.00 %")
+
+
+def never(job):
+    raise AssertionError(f"{job.name} was started")
+
+
+def scheduled(jobs, *, start=Instant, at_once=1):
+    """A scheduler that has carried out jobs, and their outcomes by name."""
+    runs = Scheduler(jobs, at_once=at_once, start=start)
+    with SweepBar("claim", total=len(jobs)) as bar:
+        assert runs.run(bar) is None
+    return runs, {outcome.job.name: outcome for outcome in runs.outcomes}
+
+
+program = functools.partial(
+    ChildProcess, program=(sys.executable, "program.py"), environment=os.environ
+)
+
+
 # Which runs
 
 
 def test_rows_in_order_seed_after_seed(here):
     names = [job.name for job in jobs_of("--rows", "crashes,good,crashes")]
     assert names == ["crashes/seed0", "good/seed0", "crashes/seed1", "good/seed1"]
+
+
+def test_the_experiment_file_is_executed_once(here, capsys):
+    with open("claim.py", "a") as file:
+        file.write('print("executed")\n')
+    assert sweep.main(["", "--config", "claim.py", "--commands"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("executed") == 1 and len(lines) == 1 + 8
 
 
 def test_a_job_is_a_command_of_main(here, capsys):
@@ -158,13 +203,14 @@ def test_a_job_is_a_command_of_main(here, capsys):
     words = shlex.split(capsys.readouterr().out)
     assert words[:3] == ["python", "-m", "resnet_jax.main"]
     assert words[-2:] == ["--workdir", "a b/claim/diverges/seed7"]
-    config = cli.changed("claim.py:diverges", words[5:-2])
+    config = experiment_file.load("claim.py").config("diverges", words[5:-2])
     assert (config.seed, config.data.dir, config.model.depth) == (7, "x y", 14)
     assert config.optim.learning_rate == 9.0
     (job,) = jobs_of(*argv[3:])
     assert job.config == config
 
 
+@pytest.mark.process
 def test_slurm_script_runs_every_command_once(here, capsys, tmp_path):
     argv = ["", "--config", "claim.py", "--config.data.dir=it's $HOME", "--jobs", "3"]
     assert sweep.main([*argv, "--commands"]) == 0
@@ -197,17 +243,17 @@ def test_slurm_script_runs_every_command_once(here, capsys, tmp_path):
     "argv, message",
     [
         (["--rows", "god,good"], "no row 'god'.*did you mean 'good'"),
-        (["--rows", ","], "names none"),
-        (["--seeds", "0,one"], "give numbers"),
+        (["--rows", ","], "--rows is empty"),
+        (["--seeds", "0,one"], "must be whole numbers"),
         (["--jobs", "0"], "at least 1"),
         (["--config.seed=3"], "choose seeds with --seeds"),
         (["--config.modl.depth=8"], "did you mean 'model'"),
         (["--nonsense"], "nonsense"),
         (["--slurm", "--commands"], "not allowed with"),
-        (["--time"], "belong to --dry_run"),
-        (["--dry_run", "--shapes", "--time"], "does not compile"),
+        (["--time"], "only with --dry_run"),
+        (["--dry_run", "--shapes", "--time"], "not allowed with"),
         (["--config", "claim.py:good"], "choose rows with --rows"),
-        (["--config", "nowhere.py"], "no such file"),
+        (["--config", "nowhere.py"], "no such experiment file"),
     ],
 )
 def test_wrong_command_lines(here, capsys, argv, message):
@@ -230,13 +276,55 @@ def test_every_problem_of_every_row_before_anything_starts(here, capsys):
     assert not (here / "runs").exists()
 
 
+def test_problems_of_rows_and_seeds_are_told_together(here, capsys):
+    argv = ["", "--config", "claim.py", "--rows", "god,bad", "--seeds", "one"]
+    assert sweep.main(argv) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["--rows:", "--rows:", "--seeds=one:"]
+
+
+def test_a_problem_of_some_rows_names_them(here, capsys):
+    argv = ["", "--config", "claim.py", "--config.model.act.slope=0.1"]
+    assert sweep.main(argv) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert all("model.act.slope" in line for line in lines)
+    assert [line.rpartition(" (rows: ")[2] for line in lines] == [
+        "good, diverges)",
+        "is-killed)",
+    ]
+
+
+def test_an_experiment_needs_rows_and_has_seed_0(here, capsys):
+    with open("claim.py", "a") as file:
+        file.write("\ndel SEEDS\n")
+    assert {job.seed for job in jobs_of()} == {0}
+    with open("claim.py", "a") as file:
+        file.write("\nROWS = {}\n")
+    assert sweep.main(["", "--config", "claim.py"]) == 2
+    assert "claim.py: has no ROWS, or an empty one" in capsys.readouterr().err
+
+
+@pytest.mark.process
+def test_commands_are_printed_without_jax(here):
+    """As is every problem with a command line, and the help."""
+    code = (
+        "import sys; from resnet_jax.sweep.__main__ import main; code = main(); "
+        "sys.exit(code or {'jax', 'flax', 'optax'} & sys.modules.keys() != set())"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for argv in (["--config", "claim.py", "--commands"], ["--help"]):
+        command = [sys.executable, "-c", code, *argv]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 # How they end
 
 
-def test_every_end_is_told(here, capsys):
-    outcomes, number = launched(jobs_of("--seeds", "0"))
-    assert number is None
-    told = {name: (o.kind, o.code, o.said) for name, o in outcomes.items()}
+@pytest.mark.process
+def test_every_end_is_told(here):
+    runs, outcomes = scheduled(jobs_of("--seeds", "0"), start=program)
+    told = {name: (o.kind, o.code, o.message) for name, o in outcomes.items()}
     assert told == {
         "good/seed0": ("done", 0, "done: test error 50.00 %"),
         "diverges/seed0": ("failed", 5, "diverged: step=3: loss nan"),
@@ -249,27 +337,31 @@ def test_every_end_is_told(here, capsys):
         failed = here / "runs" / "claim" / name / "FAILED"
         assert failed.exists() == (outcome.kind == "failed")
         if failed.exists():
-            assert failed.read_text() == f"{outcome.said}\n"
-    head, *lines = sweep.summary(list(outcomes.values()), total=4)
+            assert failed.read_text() == f"{outcome.message}\n"
+    head, *lines = runs.summary()
     assert head == "1 of 4 runs done; 3 failed"
     assert lines[0] == "failed runs/claim/diverges/seed0: diverged: step=3: loss nan"
-    assert sweep.worst(outcomes.values()) == 1
+    assert worst_code(outcomes.values()) == 1
     log = (here / "runs/claim/crashes/seed0/sweep.log").read_text()
     assert "program.py --config claim.py:crashes" in log.splitlines()[0]
     assert "Traceback" in log
 
 
+@pytest.mark.process
 def test_the_report_reads_why_a_run_failed(here):
-    launched(jobs_of("--rows", "diverges", "--seeds", "1"))
-    (run,) = rows.read_runs(claim.load(here / "claim.py"), here / "runs")["diverges"]
-    assert (run.state, run.reason) == ("failed", "diverged: step=3: loss nan")
+    scheduled(jobs_of("--rows", "diverges", "--seeds", "1"), start=program)
+    found = read_runs(experiment_file.load(here / "claim.py"), here / "runs")
+    (run,) = found["diverges"]
+    outcome = run.outcome
+    assert (outcome.status, outcome.reason) == ("failed", "diverged: step=3: loss nan")
 
 
+@pytest.mark.process
 def test_failed_is_gone_when_the_run_is_started_again(here):
     (job,) = jobs_of("--rows", "good", "--seeds", "0")
     written(job)
     (job.folder / "FAILED").write_text("storage: no room\n")
-    outcomes, _ = launched([job])
+    _, outcomes = scheduled([job], start=program)
     assert outcomes["good/seed0"].kind == "done"
     assert not (job.folder / "FAILED").exists()
 
@@ -277,16 +369,16 @@ def test_failed_is_gone_when_the_run_is_started_again(here):
 def test_done_runs_are_not_started(here):
     job, other = jobs_of("--rows", "good")
     written(job, config_json=resolved(job), DONE={"step": 4, "wall_s": 9.0})
-    outcomes, _ = launched([job, other])
+    before = contents(job.folder)
+    runs, outcomes = scheduled([job, other])
     assert {n: o.kind for n, o in outcomes.items()} == {
-        "good/seed0": "kept",
+        "good/seed0": "already_done",
         "good/seed1": "done",
     }
-    assert not (job.folder / "sweep.log").exists()
-    head, *_ = sweep.summary(list(outcomes.values()), total=2)
-    assert head == "2 of 2 runs done, 1 of them before"
-    again, _ = launched([job, other], program=("/nowhere",))
-    assert {o.kind for o in again.values()} == {"kept"}
+    assert contents(job.folder) == before
+    assert runs.summary() == ["2 of 2 runs done, 1 of them before"]
+    _, again = scheduled([job, other], start=never)
+    assert {o.kind for o in again.values()} == {"already_done"}
 
 
 def test_where_data_lie_does_not_matter_but_length_does(here):
@@ -294,58 +386,74 @@ def test_where_data_lie_does_not_matter_but_length_does(here):
     (moved,) = jobs_of("--rows=good", "--seeds=0", "--config.data.dir=b")
     (short,) = jobs_of("--rows=good", "--seeds=0", "--config.train.steps=2")
     written(job, config_json=resolved(job), DONE={"step": 2, "wall_s": 9.0})
-    assert short.done()
-    assert moved.done() is None
+    assert finished_in(short) == 9.0
+    assert finished_in(moved) is None
     (job.folder / "DONE").write_text('{"step": 4, "wall_s": 9.0}')
-    assert moved.done()
+    assert finished_in(moved) == 9.0
 
 
 def test_a_run_is_done_though_a_field_came_after_it(here):
     """As `main` goes on there: the field had its default when it did not exist."""
     (job,) = jobs_of("--rows=good", "--seeds=0")
-    config = json.loads(json.dumps(resolved(job)))
-    assert config["train"].pop("relay_weight") == 1.0
+    config = resolved(job)
+    assert config["train"].pop("max_nonfinite_updates") == 0
     written(job, config_json=config, DONE={"step": 4, "wall_s": 9.0})
-    assert job.done()
+    assert finished_in(job) == 9.0
+
+
+def test_runs_of_older_versions_are_done():
+    """Committed runs, whose config.json has the field names of the first version."""
+    folders = [path for path in (ROOT / "results/digits").iterdir() if path.is_dir()]
+    assert len(folders) > 5
+    left = [
+        job.folder
+        for folder in folders
+        for job in jobs_of(
+            "--seeds=0",
+            f"--runs={folder.parent}",
+            config=EXPERIMENTS / f"{folder.name}.py",
+        )
+        if (job.folder / "DONE").exists() and finished_in(job) is None
+    ]
+    assert not left
 
 
 def test_another_config_is_refused_and_its_folder_untouched(here):
     job, other = jobs_of("--rows", "good")
-    config = json.loads(json.dumps(resolved(job)))
+    config = resolved(job)
     config["optim"]["learning_rate"] = 0.5
     written(job, config_json=config, DONE={"step": 4, "wall_s": 9.0})
     before = contents(job.folder)
-    outcomes, _ = launched([job, other])
+    _, outcomes = scheduled([job, other])
     refused = outcomes["good/seed0"]
     assert (refused.kind, refused.code) == ("refused", 4)
-    assert "optim.learning_rate: 0.5 -> 0.1" in refused.said
+    assert "optim.learning_rate: 0.5 -> 0.1" in refused.message
     assert contents(job.folder) == before
     assert outcomes["good/seed1"].kind == "done"
-    assert sweep.worst(outcomes.values()) == 4
+    assert worst_code(outcomes.values()) == 4
 
 
+@pytest.mark.process
 def test_a_run_under_way_elsewhere_is_left_alone(here):
     job, other = jobs_of("--rows", "diverges")
     with lock(job.folder):
-        outcomes, _ = launched([job])
-        assert (outcomes["diverges/seed0"].kind, outcomes["diverges/seed0"].code) == (
-            "refused", 2,
-        )  # fmt: skip
-        assert "another run is writing here" in outcomes["diverges/seed0"].said
+        _, outcomes = scheduled([job], start=program)
+        outcome = outcomes["diverges/seed0"]
+        assert (outcome.kind, outcome.code) == ("refused", 2)
+        assert "another run is writing here" in outcome.message
         assert contents(job.folder).keys() == {".lock"}
-    outcomes, _ = launched([other])
+    _, outcomes = scheduled([other], start=program)
     assert outcomes["diverges/seed1"].kind == "failed"
 
 
 def test_a_folder_that_cannot_be_is_refused_and_the_rest_goes_on(here):
     first, second = jobs_of("--rows", "good")
     first = dataclasses.replace(first, folder=here / "claim.py" / "seed0")
-    launch = Launch([first, second], at_once=1, program=("true",))
-    with SweepBar("claim", total=2) as bar:
-        launch.run(bar)
-    assert [(o.kind, o.code) for o in launch.outcomes] == [("refused", 2), ("done", 0)]
+    runs, _ = scheduled([first, second])
+    assert [(o.kind, o.code) for o in runs.outcomes] == [("refused", 2), ("done", 0)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_runs_save_and_starts_no_other(here, number):
     jobs = [renamed(job, "waits") for job in jobs_of("--seeds", "0,1,2", "--rows=good")]
@@ -360,33 +468,43 @@ def test_a_signal_lets_runs_save_and_starts_no_other(here, number):
         os.kill(os.getpid(), number)
 
     sender = threading.Thread(target=when_two_are_running)
+    runs = Scheduler(jobs, at_once=2, start=program)
     sender.start()
-    outcomes, came = launched(jobs, at_once=2)
+    with SweepBar("claim", total=3) as bar:
+        assert runs.run(bar) == number
     sender.join()
-    assert came == number
-    assert {n: o.kind for n, o in outcomes.items()} == {
+    assert {outcome.job.name: outcome.kind for outcome in runs.outcomes} == {
         "waits/seed0": "stopped",
         "waits/seed1": "stopped",
     }
     assert [(job.folder / "saved").exists() for job in jobs] == [True, True, False]
     assert not any((job.folder / "FAILED").exists() for job in jobs)
-    head, *lines = sweep.summary(list(outcomes.values()), total=3)
+    head, *lines = runs.summary()
     assert head == "0 of 3 runs done; 2 stopped; 1 not started"
     assert lines[-1].startswith("the same command goes on")
 
 
 def test_as_many_at_once_as_asked(here):
-    """Each of the two ends well only if it meets the other."""
-    jobs = [renamed(job, "meets") for job in jobs_of("--rows", "good")]
-    outcomes, _ = launched(jobs, at_once=2)
-    assert {o.kind for o in outcomes.values()} == {"done"}
+    counts = []
+
+    class Counted(Instant):
+        def outcome(self):
+            counts.append(len(runs.running))
+            return super().outcome()
+
+    jobs = jobs_of("--rows", "good", "--seeds", "0,1,2,3")
+    runs = Scheduler(jobs, at_once=2, start=Counted)
+    with SweepBar("claim", total=4) as bar:
+        runs.run(bar)
+    assert max(counts) == 2
+    assert [outcome.kind for outcome in runs.outcomes] == 4 * ["done"]
 
 
 def test_worst_of_the_ends(here):
     (job,) = jobs_of("--rows=good", "--seeds=0")
 
     def worst(*codes):
-        return sweep.worst(Outcome(job, "failed", code) for code in codes)
+        return worst_code(JobOutcome(job, "failed", code) for code in codes)
 
     assert worst() == 0
     assert worst(0, 143) == 143
@@ -399,13 +517,13 @@ def test_worst_of_the_ends(here):
 
 
 def test_time_left_is_that_of_the_measured_rows():
-    took = {"a": 100.0, "b": 300.0}
+    measured = {"a": 100.0, "b": 300.0}
     assert time_left({}, [("a", 1.0)], at_once=1) is None
-    assert time_left(took, [("a", 0.5), ("b", 1.0)], at_once=1) == (350.0, True)
-    assert time_left(took, [("b", 1.0), ("c", 1.0)], at_once=1) == (500.0, False)
+    assert time_left(measured, [("a", 0.5), ("b", 1.0)], at_once=1) == (350.0, True)
+    assert time_left(measured, [("b", 1.0), ("c", 1.0)], at_once=1) == (500.0, False)
     # Two at a time halve it, but no run is cut in two.
-    assert time_left(took, [("a", 1.0)] * 4, at_once=2) == (200.0, True)
-    assert time_left(took, [("a", 1.0), ("b", 1.0)], at_once=2) == (300.0, True)
+    assert time_left(measured, [("a", 1.0)] * 4, at_once=2) == (200.0, True)
+    assert time_left(measured, [("a", 1.0), ("b", 1.0)], at_once=2) == (300.0, True)
     assert eta_text((7500.4, True)) == "2:05:00"
     assert eta_text((7500.4, False)) == "~2:05:00"
     assert eta_text(None) == "not known yet"
@@ -414,7 +532,7 @@ def test_time_left_is_that_of_the_measured_rows():
 def test_progress_counts_runs_and_shares_of_them(here):
     good, *_ = jobs_of("--rows=good", "--seeds=0")
     jobs = [good, renamed(good, "waits"), renamed(good, "meets")]
-    launch = Launch(jobs, at_once=1, program=())
+    runs = Scheduler(jobs, at_once=1, start=never)
 
     class Running:
         job = jobs[1]
@@ -422,17 +540,17 @@ def test_progress_counts_runs_and_shares_of_them(here):
         def steps(self):
             return 1, 4
 
-        def share(self):
+        def fraction(self):
             return 0.25
 
-        def takes(self):
+        def whole_run(self):
             return 80.0
 
-    launch.waiting.popleft()
-    launch.waiting.popleft()
-    launch.outcomes.append(Outcome(good, "kept"))
-    launch.running.append(Running())
-    done, text = launch.progress()
+    runs.waiting.popleft()
+    runs.waiting.popleft()
+    runs.outcomes.append(JobOutcome(good, "already_done"))
+    runs.running.append(Running())
+    done, text = runs.progress()
     assert done == 1.25
     # 3/4 of 80 s, and as much as a whole one for the row that was never run.
     assert text == "1/3 runs, waits/seed0 1/4, ETA ~0:02:20"
@@ -477,6 +595,37 @@ def test_dry_run_counts_the_papers_nets(here, capsys, no_cache_change):
     assert sorted(here.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "base, row, shown",
+    [
+        ({}, {}, ""),
+        ({}, {"model.depth": 32, "data.sizes": (8, 4)},
+         "model.depth=32, data.sizes=(8, 4)"),
+        ({}, {"model.unit.join": "scaled", "model.unit.join.branch": 1.0},
+         "model.unit.join=scaled, model.unit.join.shortcut=0.5, "
+         "model.unit.join.branch=1.0"),
+        ({"model.unit.join": "scaled"}, {"model.unit.join.branch": 1.0},
+         "model.unit.join.branch=1.0"),
+        ({"model.unit.join": "scaled"}, {"model.unit.join": "add"},
+         "model.unit.join=add; without model.unit.join.branch, "
+         "model.unit.join.shortcut"),
+        ({}, {"model.unit.gate": "se"},
+         "model.unit.gate=se, model.unit.gate.reduction=16, "
+         "model.unit.gate.place=standard"),
+        ({"model.unit.gate": "se"}, {"model.unit.gate": None}, "model.unit.gate=None"),
+        ({}, {"model.name": "nin"},
+         "model.name=nin; without model.depth, model.depth_mode, model.ghost_share, "
+         "model.levels, model.unit"),
+    ],
+)  # fmt: skip
+def test_changes_are_the_fields_that_differ(base, row, shown):
+    """A slot by its word; fields that only one of both has, too."""
+    rows = {"base": base, "row": base | row}
+    trees = (configured({"train.epochs": 1.0}, rows, name) for name in rows)
+    one, other = (validated(tree.to_dict()) for tree in trees)
+    assert dry_run.changes(one, other) == shown
+
+
 def test_state_and_data_are_counted_in_bytes(here):
     """Parameters and momentum in float32, mean and variance of every norm, counters."""
     (job,) = jobs_of("--rows=good", "--seeds=0")
@@ -488,9 +637,9 @@ def test_state_and_data_are_counted_in_bytes(here):
     assert found.steps == 4
 
 
-@pytest.mark.slow
+@pytest.mark.compile
 def test_what_is_compiled_is_measured(here):
-    config = cli.changed("claim.py:good", ["--config.data.batch_size=4"])
+    config = config_of("--config.data.batch_size=4")
     found = estimate.estimate(config, level="time")
     assert min(found.temporary_bytes, found.compile_s, found.step_s) > 0
     assert found.hours == pytest.approx(4 * found.step_s / 3600)
@@ -502,12 +651,12 @@ def test_shapes_are_those_that_a_step_takes(here, spmd, feed):
     """Two updates a call, on two devices."""
     fields = [f"--config.train.spmd={spmd}", f"--config.data.feed={feed}"]
     fields += ["--config.data.batch_size=4", "--config.train.steps_per_call=2"]
-    made = estimate.prepared(cli.changed("claim.py:good", fields))
-    program = experiment.make_program(made)
-    state, data, feeds, k = estimate.arguments(made, program)
-    new, seen = jax.eval_shape(program.steps, state, data, feeds, k)
+    experiment = estimate.prepared(config_of(*fields))
+    program = make_program(experiment)
+    given = estimate.arguments(experiment, program)
+    new, seen = jax.eval_shape(program.steps, *given)
     assert seen["loss"].shape == (2,)
-    assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
+    assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, given.state)
 
 
 def test_what_was_not_measured_is_a_dash(here):
@@ -535,9 +684,9 @@ def test_what_was_not_measured_is_a_dash(here):
 )
 def test_data_are_fed_as_a_run_would_be(here, fields, shape, resident):
     changed = [f"--config.{name}={value}" for name, value in fields.items()]
-    made = estimate.prepared(cli.changed("claim.py:good", changed))
-    assert made.feeds.image_shape == shape
-    assert (made.feeds.resident is not None) == resident
+    made = estimate.prepared(config_of(*changed))
+    assert made.pipeline.image_shape == shape
+    assert (made.pipeline.resident is not None) == resident
     assert (
         made.net.num_classes
         == {"cifar100": 100, "imagenet2012": 1000}[fields["data.name"]]
@@ -547,7 +696,7 @@ def test_data_are_fed_as_a_run_would_be(here, fields, shape, resident):
 def test_validation_images_are_not_trained_on(here):
     fields = ["--config.data.name=cifar10", "--config.data.split=45k/5k"]
     fields += ["--config.train.epochs=1.0", "--config.train.iterations=None"]
-    found = estimate.estimate(cli.changed("claim.py:good", fields), level="shapes")
+    found = estimate.estimate(config_of(*fields), level="shapes")
     assert found.steps == round(45_000 / 128)
 
 
@@ -560,7 +709,7 @@ def test_a_data_set_of_unknown_size_is_asked_for_it(here, capsys):
     argv = ["", "--config", "claim.py", "--rows=good", "--dry_run", "--shapes", *fields]
     assert sweep.main([*argv, "--config.data.dir=nowhere"]) == 3
     assert "data.name='tiny': not prepared" in capsys.readouterr().err
-    config = cli.changed("claim.py:good", [*fields, "--config.data.dir=tfds"])
+    config = config_of(*fields, "--config.data.dir=tfds")
     found = estimate.estimate(config, level="shapes")
     assert (found.steps, found.data_bytes) == (6, 6 * (8 * 8 * 3 + 4))
 
@@ -585,11 +734,11 @@ def test_known_sizes_are_those_of_the_data_sets():
 # The real program
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_sweep_of_real_runs(here, monkeypatch, capsys):
     """Trains, keeps what is done, and refuses to mix configs."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "tfds"))
-    monkeypatch.setenv("PYTHONPATH", str(EXPERIMENTS.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(here / "xla"))
     # Compiles in half the time.
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")

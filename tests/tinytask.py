@@ -1,6 +1,5 @@
-"""Small nets on random images, trained without a workdir, and compared."""
+"""A small net on random images, trained without a workdir, and compared."""
 
-import contextlib
 import dataclasses
 import functools
 
@@ -9,19 +8,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
 
-from resnet_jax.config import build
 from resnet_jax.config.resolve import configured, validated
+from resnet_jax.config.schema import Config
 from resnet_jax.data.augment import standard as augment
 from resnet_jax.data.pipeline import Pipeline
+from resnet_jax.models.network import network
 from resnet_jax.paths import replaced
-from resnet_jax.train import program as parallel
-from resnet_jax.train import run as experiment
+from resnet_jax.train.experiment import Experiment
+from resnet_jax.train.mesh import AXIS, Devices
+from resnet_jax.train.optim import optimizer
+from resnet_jax.train.program import Program
 from resnet_jax.train.state import create
+from resnet_jax.train.task import make_program, make_task
 
-BASE = {"data.batch_size": 16, "train.iterations": 100, "optim.schedule": "constant"}
-NOISY = {"model.unit.survival": 0.5, "data.augment": "crop_flip"}
+BASE = {
+    "data.batch_size": 16,
+    "train.iterations": 100,
+    "optim.schedule": "constant",
+}
+NOISY = {"model.unit.stochastic_depth": "drop", "data.augment": "crop_flip"}
 # One stage of so many units: there is little to compile.
 NET = {"widths": (8,), "stem_width": 8}
+
+
+def config(changes) -> Config:
+    """The defaults, an epoch long, with changes by dotted path."""
+    length = {} if "train.iterations" in changes else {"train.epochs": 1.0}
+    return validated(configured(length | dict(changes), {"": {}}, "").to_dict())
 
 
 def images(n=64, shape=(8, 8, 1), seed=0):
@@ -33,44 +46,34 @@ def images(n=64, shape=(8, 8, 1), seed=0):
     }
 
 
-@contextlib.contextmanager
-def compiled_fast():
-    """Nets of a few steps: compiling costs more than running."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
-
-
 def devices(count):
     """The first so many devices in one row."""
     mesh = jax.make_mesh(
         (count,),
-        (parallel.AXIS,),
+        (AXIS,),
         devices=jax.devices()[:count],
         axis_types=(AxisType.Auto,),
     )
-    return parallel.Devices(mesh)
+    return Devices(mesh)
 
 
-def opened(changes, *, count=1, units=2):
+def experiment(changes, *, count=1, units=2):
     """The experiment of a config on so many devices, on random images."""
-    config = validated(configured(BASE | changes, {"row": {}}, "row").to_dict())
-    axis_name = parallel.AXIS if config.train.spmd == "pmap" else None
-    net = build.network(config, num_classes=10, devices=count, axis_name=axis_name)
+    tiny = config(BASE | changes)
+    axis_name = AXIS if tiny.train.spmd == "pmap" else None
+    net = network(tiny, num_classes=10, devices=count, axis_name=axis_name)
     arrays = images()
-    spec = augment.preset(config.data.augment)
-    feeds = Pipeline(
-        config=config,
+    spec = augment.preset(tiny.data.augment)
+    pipeline = Pipeline(
+        config=tiny,
         splits={},
         resident={"train": arrays},
         image_shape=arrays["image"].shape[1:],
         preprocess=augment.build(spec, augment.statistics(arrays["image"])),
     )
-    optim = build.optimizer(config, total_steps=config.train.iterations)
+    optim = optimizer(tiny, total_steps=tiny.train.iterations)
     net = dataclasses.replace(net, depths=(units,), **NET)
-    return experiment.Experiment(config, feeds, net, optim, devices(count))
+    return Experiment(tiny, pipeline, net, optim, devices(count))
 
 
 def begin(task, config):
@@ -96,16 +99,16 @@ def begin(task, config):
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-    """The program of a config with its data and its first state."""
+    """The program of an experiment with its data and its first state."""
 
-    opening: experiment.Experiment
-    program: parallel.Program
+    experiment: Experiment
+    program: Program
     data: dict
     state: object
 
     @functools.cached_property
-    def feeds(self):
-        return self.opening.feeds.train_batches()
+    def batches(self):
+        return self.experiment.pipeline.train_batches()
 
     def run(self, steps, *, k=1, state=None):
         """(state after so many steps, k a call; what they said), as host arrays."""
@@ -114,8 +117,8 @@ class Trainer:
         state = jax.device_put(start, self.program.seeds.sharding)
         seen = []
         for step in range(0, steps, k):
-            feeds = self.program.place(self.feeds(step, k))
-            state, last = self.program.steps(state, self.data, feeds, k)
+            batches = self.program.place(self.batches(step, k))
+            state, last = self.program.steps(state, self.data, batches, k)
             seen.append(last)
         seen = jax.device_get(seen)
         seen = jax.tree.map(lambda *x: np.concatenate(x, axis=-1), *seen)
@@ -123,15 +126,15 @@ class Trainer:
 
 
 def trainer(changes, *, count=1, units=2):
-    opening = opened(changes, count=count, units=units)
-    program = experiment.make_program(opening)
-    data = opening.devices.copied(opening.feeds.resident["train"])
-    task, config = experiment.make_task(opening), opening.config
-    states = [begin(task, replaced(config, {"seed": seed})) for seed in config.seeds]
-    state = program.seeds.joined(states)
-    return Trainer(
-        opening, program, data, jax.device_put(state, program.seeds.sharding)
-    )
+    made = experiment(changes, count=count, units=units)
+    program = make_program(made)
+    data = made.devices.copied(made.pipeline.resident["train"])
+    task = make_task(made)
+    states = [
+        begin(task, replaced(made.config, {"seed": seed})) for seed in made.config.seeds
+    ]
+    state = jax.device_put(program.seeds.joined(states), program.seeds.sharding)
+    return Trainer(made, program, data, state)
 
 
 def assert_equal(a, b):

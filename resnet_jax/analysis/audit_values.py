@@ -130,7 +130,7 @@ class Row:
         branch = first_branch(spec)
         word = getattr(getattr(unit, "branch", None), "name", "auto")
         told = {
-            "branch": ("model.unit.branch", BRANCHES.get(_kernels(branch), word)),
+            "branch": ("model.unit.branch", _word(branch, word)),
             "norm on projections": ("model.unit.shortcut", "yes" if normed else "no"),
             "units a stage": ("model.depth", spec.depths),
             "pool of the stem": ("model.name", _pool(spec)),
@@ -293,6 +293,12 @@ def first_branch(spec: ResNetSpec) -> Any:
     """The branch of the first unit, behind a pre-activation of its own."""
     (first, *_) = *spec.firsts, spec.unit
     return getattr(first.branch, "branch", first.branch)
+
+
+def _word(branch: Any, chosen: str) -> str:
+    """The word of a branch of convolutions, which may have come with the depth."""
+    known = {"auto", "basic", "bottleneck", "single", "min"}
+    return BRANCHES.get(_kernels(branch) or (), chosen) if chosen in known else chosen
 
 
 def _kernels(branch: Any) -> tuple[int, ...] | None:

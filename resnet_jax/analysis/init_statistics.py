@@ -30,13 +30,13 @@ from jaxtyping import Array, Float
 from resnet_jax.config.schema import Config
 from resnet_jax.models import inspect
 from resnet_jax.models.inspect import Path
-from resnet_jax.models.layers.layers import Convolution
+from resnet_jax.models.layers.convolution import Convolution
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.paths import replaced, replaced_where_known
 from resnet_jax.train import program as programs
 from resnet_jax.train.experiment import Experiment, prepare
-from resnet_jax.train.task import make_task, scaled_by_data
 from resnet_jax.train.step import StepSpec
+from resnet_jax.train.task import make_task, scaled_by_data
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

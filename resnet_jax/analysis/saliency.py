@@ -1,12 +1,14 @@
-"""What a network sees in images: signals sent back to them, and maps of classes."""
+"""Saliency: gradients on images by several rules, and class activation maps."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
@@ -15,13 +17,66 @@ from resnet_jax.models.layers.layers import Layers
 from resnet_jax.models.nets.plain import FC, Mean, PlainSpec
 from resnet_jax.models.nets.stem_head import GlobalMean
 from resnet_jax.paths import did_you_mean, replaced
+from resnet_jax.train.trained import Trained
 
 Rule = Literal["gradient", "deconvnet", "guided"]
+Method = Literal["gradient", "deconvnet", "guided", "cam"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Saliency:
+    """Images of a data set, and saliency on them, of the predicted class or a layer.
+
+    maps: of the shape of the images [b h w c] for the rules of gradients; [b h2 w2],
+    whose mean over h2, w2 is the logit of the predicted class, for "cam".
+    """
+
+    method: Method
+    images: np.ndarray
+    maps: np.ndarray
+    labels: tuple[int, ...]
+    predicted: tuple[int, ...]
+
+
+def saliency(
+    trained: Trained, method: Method, *, count: int, layer: str | None = None
+) -> Saliency:
+    """Saliency of a trained net on its first test images."""
+    batch, images = _first_images(trained, count)
+    spec, variables = trained.experiment.net, trained.variables
+    forward = jax.jit(functools.partial(spec.build().apply, train=False))
+    predicted = np.asarray(forward(variables, images).argmax(-1))
+    if method == "cam":
+        every = np.asarray(class_maps(spec, variables, images))
+        maps = every[np.arange(len(every)), ..., predicted]
+    else:
+        traced = traced_back(spec, variables, images, rule=method, layer=layer)
+        maps = np.asarray(traced)
+    return Saliency(
+        method=method,
+        images=batch["image"],
+        maps=maps,
+        labels=tuple(batch["label"].tolist()),
+        predicted=tuple(predicted.tolist()),
+    )
+
+
+def _first_images(trained: Trained, count: int) -> tuple[dict[str, np.ndarray], Array]:
+    """The first test examples, and their images as the network gets them."""
+    pipeline = trained.experiment.pipeline
+    if len(pipeline.image_shape) != 3:
+        raise ConfigError(
+            f"--workdir: {trained.experiment.config.data.name} has inputs of shape "
+            f"{pipeline.image_shape}; pictures are of [h w c] only"
+        )
+    batch = next(pipeline.examples("test", batch_size=count))
+    batch = {name: value[batch["mask"] > 0] for name, value in batch.items()}
+    return batch, pipeline.preprocess(None, batch, train=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Switched:
-    """Any rectifier f(x), and another rule for the signal R' that comes back to it.
+    """Any rectifier f(x), with another rule for the gradient R' that comes back to it.
 
     guided     f'(x) max(0, R'), which for ReLU is 1[f > 0] 1[R' > 0] R'
     deconvnet  max(0, R')
@@ -40,7 +95,7 @@ class Switched:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _switched(rule, x, y):
-    """y; what comes back goes to y (and on through f) or to x (past f)."""
+    """y; the gradient goes back to y (and on through f) or to x (past f)."""
     return y
 
 
@@ -64,7 +119,7 @@ def traced_back(
     rule: Rule,
     layer: str | None = None,
 ) -> Float[Array, "b *hw c"]:
-    """What of each image one neuron reacts to: its activation, sent back by a rule.
+    """Gradient of one neuron's activation with respect to each image, by a rule.
 
     The neuron of the predicted class, or the most active one of a layer: the greatest
     output of the module of that path.
@@ -86,9 +141,11 @@ def traced_back(
     return jax.jit(jax.grad(activation))(images)
 
 
-def _outputs(net, wanted, variables, images) -> dict[str, Array]:
+def _outputs(
+    net: nn.Module, wanted: Callable[[str], bool], variables: Any, images: Array
+) -> dict[str, Array]:
     """The output of every module whose path is wanted."""
-    _, kept = net.apply(
+    _, sown = net.apply(
         variables,
         images,
         train=False,
@@ -97,12 +154,12 @@ def _outputs(net, wanted, variables, images) -> dict[str, Array]:
             method == "__call__" and wanted("/".join(module.path))
         ),
     )
-    leaves = jax.tree_util.tree_leaves_with_path(kept["intermediates"])
+    leaves = jax.tree_util.tree_leaves_with_path(sown["intermediates"])
     return {"/".join(key.key for key in path[:-2]): leaf for path, leaf in leaves}
 
 
-def _check_layer(net, variables, images, layer) -> None:
-    """Units in a loop have their outputs stacked: their layers are not to be had."""
+def _check_layer(net: nn.Module, variables: Any, images: Array, layer: str) -> None:
+    """ConfigError for no layer, or one of a loop, whose outputs are stacked."""
     several = functools.partial(_outputs, net, lambda path: "rest" not in path)
     known = [path for path in jax.eval_shape(several, variables, images) if path]
     if layer not in known:
@@ -112,8 +169,8 @@ def _check_layer(net, variables, images, layer) -> None:
         )
 
 
-class Kept(nn.Module):
-    """Keeps a map beside the output of a net."""
+class SownMap(nn.Module):
+    """Sows a feature map beside the output of a net."""
 
     @nn.compact
     def __call__(self, x: Array) -> None:
@@ -121,11 +178,11 @@ class Kept(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class KeptMean:
-    """A global mean that keeps what it is the mean of."""
+class SownMean:
+    """A global mean that sows the map that it is the mean of."""
 
     def __call__(self, layers: Layers, x: Array, *, name: str = "") -> Array:
-        Kept(name="kept")(x)
+        SownMap(name="sown")(x)
         return layers.global_mean(x)
 
 
@@ -137,13 +194,13 @@ def class_maps(
     Zhou et al. 2016, Eq. 1 and 2, which have no bias. Where nothing is behind the mean,
     the maps themselves.
     """
-    net = _keeping(spec).build()
+    net = _sowing(spec).build()
 
     @jax.jit
-    def kept(variables, images):
+    def sown(variables, images):
         return net.apply(variables, images, train=False, mutable=["intermediates"])[1]
 
-    (x,) = kept(variables, images)["intermediates"]["kept"]["map"]
+    (x,) = sown(variables, images)["intermediates"]["sown"]["map"]
     if "head" not in variables["params"]:
         return x
     head = variables["params"]["head"]
@@ -151,17 +208,17 @@ def class_maps(
     return x @ head["kernel"] + bias
 
 
-def _keeping(spec: Any) -> Any:
-    """The spec with its global mean kept; ConfigError where more than W x is behind."""
+def _sowing(spec: Any) -> Any:
+    """The spec with its global mean sown; ConfigError where more than W x is behind."""
     if isinstance(spec, PlainSpec):
         others = [
             r for r in spec.records if isinstance(r, FC) and (r.features or r.steps)
         ]
         if Mean() in spec.records and not others:
-            records = (KeptMean() if r == Mean() else r for r in spec.records)
+            records = (SownMean() if r == Mean() else r for r in spec.records)
             return dataclasses.replace(spec, records=tuple(records))
     elif spec.head.pool == GlobalMean() and not spec.head.hidden:
-        return replaced(spec, {"head.pool": KeptMean()})
+        return replaced(spec, {"head.pool": SownMean()})
     raise ConfigError(
         "--method=cam: is for nets that end with a global mean and at most one layer "
         "behind it; try --method=guided"

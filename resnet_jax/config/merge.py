@@ -112,7 +112,8 @@ class Merge:
         for name, value in changes.items():
             where = f"{path}.{name}".lstrip(".")
             if name not in known:
-                self.problems.append(_unknown(cls, where, name, tree))
+                told = _deepest(where, value)
+                self.problems.append(_unknown(cls, path, name, tree, told=told))
                 continue
             merged[name] = self._value(known[name], tree.get(name), value, where)
         return merged
@@ -149,8 +150,9 @@ class Merge:
             self.problems += [f"{path}.{name}: {path} is none" for name in rest]
             return None
         if not isinstance(word, str) or word not in found.members:
+            field = f"{path}.name" if found.shared else path
             self.problems.append(
-                f"{path}={word!r}: must be one of {', '.join(found.words)}"
+                f"{field}={word!r}: must be one of {', '.join(found.words)}"
                 f"{did_you_mean(str(word), found.words)}"
             )
             return old
@@ -163,19 +165,24 @@ class Merge:
         return self.section(member, old, rest, path)
 
 
-def _unknown(cls: type, path: str, name: str, tree: Tree) -> str:
-    """The complaint about a field that a part does not have."""
-    if new := RENAMED.get(path):
-        return f"{path}: renamed to {new}"
-    owner = path.rpartition(".")[0]
-    known = list(hints(cls))
+def _deepest(path: str, value: Any) -> str:
+    """The dotted path as it was given, down to its last name."""
+    while isinstance(value, dict) and len(value) == 1:
+        ((name, value),) = value.items()
+        path = f"{path}.{name}"
+    return path
+
+
+def _unknown(cls: type, owner: str, name: str, tree: Tree, *, told: str) -> str:
+    """The complaint about a field that the part at `owner` does not have."""
+    prefix, known = f"{owner}.".lstrip("."), list(hints(cls))
+    if new := RENAMED.get(prefix + name):
+        return f"{told}: renamed to {new}"
     what = f"config.{owner}".rstrip(".")
     if words(cls):
         what += f"={tree.get('name')!r}"
-    return (
-        f"{path}: {what} has no field {name!r}; it has {', '.join(known)}"
-        f"{did_you_mean(name, known)}"
-    )
+    near = did_you_mean(name, known, prefix=prefix)
+    return f"{told}: {what} has no field {name!r}; it has {', '.join(known)}{near}"
 
 
 def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Any]]:
@@ -188,7 +195,7 @@ def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Any]]:
                 yield from leaves(member, where)
         elif part := section(hint):
             yield from leaves(part, where)
-        elif name != "name":
+        elif name != "name" or not literals(hint):
             yield where, cls, hint
 
 

@@ -1,27 +1,24 @@
 """The network of a config: one of all families, by name."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from resnet_jax.config import other_nets as other
 from resnet_jax.config import residual_nets as residual
+from resnet_jax.config.family import Family
 from resnet_jax.config.types import part
-
-if TYPE_CHECKING:
-    pass
 
 
 @part
-class SpecFile:
-    """A network that no family describes (cut, converted), as JSON in the run's folder."""
+class SpecFile(Family):
+    """A network that no family describes (cut, converted), as JSON."""
 
     name: Literal["spec"] = "spec"
     file: str = "spec.json"
     """Path of the spec; a relative one is beside config.json."""
 
-    def network(self) -> Any:
-        """The spec as it was written."""
+    def spec(self) -> Any:
         from resnet_jax.models import serialize
 
         return serialize.read(self.file)
@@ -51,6 +48,7 @@ Model: TypeAlias = Annotated[
     | other.PReluSmall
     | other.PReluLarge
     | other.SppNet
-    | other.Places2,
+    | other.Places2
+    | SpecFile,
     Field(discriminator="name"),
 ]

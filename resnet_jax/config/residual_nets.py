@@ -4,20 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from resnet_jax.config.branches import Bottleneck, Min, Multigrid, Simple, with_noise
 from resnet_jax.config.family import Looped, Staged
 from resnet_jax.config.layers import Ghost
 from resnet_jax.config.types import Count, Positive, Share, part
-from resnet_jax.config.units import (
-    Basic,
-    Bottleneck,
-    Min,
-    Multigrid,
-    ResidualUnit,
-    RungeKuttaUnit,
-    Unit,
-    WideUnit,
-    with_noise,
-)
+from resnet_jax.config.units import ResidualUnit, RungeKuttaUnit, Unit, WideUnit
 
 if TYPE_CHECKING:
     from resnet_jax.models.nets.resnet import ResNetSpec
@@ -65,11 +56,12 @@ class Branched(Residual):
         zoo_function: Callable[..., "ResNetSpec"],
         depth: int,
         *,
-        auto: Basic | Bottleneck | Min | Multigrid,
+        auto: Simple | Bottleneck | Min | Multigrid,
+        **fields: Any,
     ) -> "ResNetSpec":
         """The spec of a zoo function with the unit's branch, or the family's `auto`."""
         branch = self.unit.built_branch(auto)
-        return self.filled(zoo_function, depth, self.unit, branch=branch)
+        return self.filled(zoo_function, depth, self.unit, branch=branch, **fields)
 
 
 @part
@@ -83,7 +75,7 @@ class CifarResNet(Branched):
     def spec(self) -> "ResNetSpec":
         from resnet_jax.models.zoo.resnets import cifar_resnet
 
-        return self.branched(cifar_resnet, self.depth, auto=Basic())
+        return self.branched(cifar_resnet, self.depth, auto=Simple())
 
 
 @part
@@ -159,7 +151,7 @@ class SmallResNet3d(Branched):
     def spec(self) -> "ResNetSpec":
         from resnet_jax.models.zoo.resnets_3d import small_resnet_3d
 
-        return self.branched(small_resnet_3d, self.depth, auto=Basic())
+        return self.branched(small_resnet_3d, self.depth, auto=Simple())
 
 
 @part
@@ -284,5 +276,5 @@ class GGhostRegNetX(Staged):
         return gghost(self.variant)
 
 
-def _by_depth(depth: int) -> Basic | Bottleneck:
-    return Basic() if depth < 50 else Bottleneck()
+def _by_depth(depth: int) -> Simple | Bottleneck:
+    return Simple() if depth < 50 else Bottleneck()

@@ -4,158 +4,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from resnet_jax.config.types import Count, Finite, Positive, Share, part
+from resnet_jax.config.branches import (
+    Auto,
+    Bottleneck,
+    Min,
+    Multigrid,
+    Noise,
+    Simple,
+    with_noise,
+)
+from resnet_jax.config.types import Count, Finite, Share, part
 from resnet_jax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from resnet_jax.models.layers import dropout
-    from resnet_jax.models.units import branch, shortcut, unit
+    from resnet_jax.models.units import gate, shortcut
 
 Order: TypeAlias = Literal[
     "original", "norm_after_addition", "relu_before_addition", "relu_only_pre",
     "full_pre", "pyramid",
 ]  # fmt: skip
-
-
-# --- branch F
-
-
-@part
-class Auto:
-    """The branch of the family: basic or bottleneck by depth, Min, V-cycle."""
-
-    name: Literal["auto"] = "auto"
-
-
-@part
-class Basic:
-    """Two 3x3 convolutions (He et al. 2016a, Fig. 5 left)."""
-
-    name: Literal["basic"] = "basic"
-
-    def build(self) -> "branch.B":
-        from resnet_jax.models.units import branch
-
-        return branch.BASIC
-
-
-@part
-class Bottleneck:
-    """1x1, 3x3, 1x1 convolutions, the 3x3 in groups for ResNeXt (Xie et al. 2017)."""
-
-    name: Literal["bottleneck"] = "bottleneck"
-    stride_at: Literal["1x1", "3x3"] = "1x1"
-    """Convolution that subsamples: as in the papers, or as in fb.resnet.torch."""
-    cardinality: Count = 1
-    """Groups of the 3x3 convolution, C of ResNeXt's CxDd."""
-    group_width: Positive = 64.0
-    """Channels per group where the template has 64 channels, D of CxDd."""
-
-    def build(self) -> "branch.B":
-        """C groups of D channels are C D / 256 of the output (ResNeXt, released code).
-
-        One group of 64 is He's bottleneck, one of 128 that of WRN-50-2.
-        """
-        from resnet_jax.models.units import branch
-
-        return branch.B(
-            (1, 3, 1),
-            inner=self.cardinality * self.group_width / 256,
-            cardinality=self.cardinality,
-            stride_at=1 if self.stride_at == "3x3" else 0,
-        )
-
-
-@part
-class Single:
-    """One 3x3 convolution (He et al. 2016b, Table 3)."""
-
-    name: Literal["single"] = "single"
-
-    def build(self) -> "branch.B":
-        from resnet_jax.models.units import branch
-
-        return branch.SINGLE
-
-
-@part
-class Min:
-    """The minimum of two depthwise convolutions (Gruening & Barth 2021)."""
-
-    name: Literal["min"] = "min"
-
-    def build(self) -> "branch.Branch":
-        from resnet_jax.models.units import min as min_unit
-
-        return min_unit.Min()
-
-
-@part
-class Multigrid:
-    """A V-cycle over groups of channels (Eliasof et al. 2023)."""
-
-    name: Literal["multigrid"] = "multigrid"
-    group: Count = 32
-    """Channels per group."""
-    coarsest: Annotated[int, Strict(), Field(ge=2)] = 32
-    """Channels of the coarsest level."""
-
-    def build(self) -> "branch.Branch":
-        from resnet_jax.models.units import multigrid
-
-        return multigrid.Multigrid(self.group, self.coarsest)
-
-
-# --- noise ahead of the last convolution of a branch
-
-
-@part
-class Dropout:
-    """Single features (Srivastava et al. 2014)."""
-
-    name: Literal["dropout"] = "dropout"
-    rate: Share = 0.3
-    """Probability that a feature is dropped."""
-
-    def build(self) -> "dropout.Noise":
-        from resnet_jax.models.layers import dropout
-
-        return dropout.Dropout(self.rate)
-
-
-@part
-class SpatialDropout:
-    """Whole maps (Tompson et al. 2015)."""
-
-    name: Literal["spatial_dropout"] = "spatial_dropout"
-    rate: Share = 0.3
-    """Probability that a map is dropped."""
-
-    def build(self) -> "dropout.Noise":
-        from resnet_jax.models.layers import dropout
-
-        return dropout.SpatialDropout(self.rate)
-
-
-@part
-class DropBlock:
-    """Squares of a map (Ghiasi et al. 2018)."""
-
-    name: Literal["drop_block"] = "drop_block"
-    rate: Share = 0.3
-    """Share of the pixels that is dropped."""
-    block: Count = 7
-    """Side of a square in pixels; odd."""
-
-    def build(self) -> "dropout.Noise":
-        from resnet_jax.models.layers import dropout
-
-        return dropout.DropBlock(self.rate, self.block)
-
-
-Noise: TypeAlias = Annotated[
-    Dropout | SpatialDropout | DropBlock, Field(discriminator="name")
-]
 
 
 # --- how shortcut and branch are joined (He et al. 2016b, Fig. 2)
@@ -231,10 +98,10 @@ class SE:
     place: Literal["standard", "pre", "post", "identity"] = "standard"
     """Behind the branch, ahead of it, behind the addition, on the shortcut."""
 
-    def build(self) -> "unit.SE":
-        from resnet_jax.models.units import unit
+    def build(self) -> "gate.SE":
+        from resnet_jax.models.units import gate
 
-        return unit.SE(self.reduction, self.place)
+        return gate.SE(self.reduction, self.place)
 
 
 @part
@@ -297,7 +164,7 @@ class ResidualUnit(Shortcut):
     """The residual unit of most families."""
 
     branch: Annotated[
-        Auto | Basic | Bottleneck | Single | Min | Multigrid,
+        Auto | Simple | Bottleneck | Min | Multigrid,
         Field(discriminator="name"),
     ] = Auto()
     """Residual function F."""
@@ -306,7 +173,7 @@ class ResidualUnit(Shortcut):
     num_branches: Literal[1, 2] = 1
     """Branches per unit; 2: Shake-Shake (Gastaldi 2017)."""
 
-    def built_branch(self, auto: Basic | Bottleneck | Min | Multigrid):
+    def built_branch(self, auto: Simple | Bottleneck | Min | Multigrid):
         """The branch, `auto` where the config leaves it to the family."""
         from resnet_jax.models.units import shake
 
@@ -345,26 +212,9 @@ class Implicit:
 class RungeKuttaUnit(Shortcut):
     """A Runge-Kutta step of dx/dt = F(x)."""
 
-    branch: Annotated[Basic | Bottleneck | Single, Field(discriminator="name")] = (
-        Basic()
-    )
+    branch: Annotated[Simple | Bottleneck, Field(discriminator="name")] = Simple()
     """Residual function F."""
     noise: Noise | None = None
     """Dropout ahead of the last convolution of a branch."""
     tableau: Annotated[Explicit | Implicit, Field(discriminator="name")] = Explicit()
     """Butcher tableau of the step."""
-
-
-def with_noise(chosen: Any, noise: Noise | None) -> "branch.Branch":
-    """The branch of a slot with noise in it; ConfigError where it takes none."""
-    import dataclasses
-
-    built = chosen.build()
-    if noise is None:
-        return built
-    if isinstance(chosen, Single) or not hasattr(built, "noise"):
-        raise ConfigError(
-            f"model.unit.noise={noise.name!r}: model.unit.branch={chosen.name!r} has "
-            "no place for it; leave it out"
-        )
-    return dataclasses.replace(built, noise=noise.build())

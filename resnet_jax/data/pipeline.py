@@ -20,6 +20,7 @@ from resnet_jax.errors import ConfigError
 
 Placed = dict[str, np.ndarray] | dict[str, jax.Array]
 Place = Callable[[Batch], Placed]
+Reader = Callable[[int, int], Batch]  # (step, k) -> k batches of one seed, [k b ...]
 RESIDENT_BYTES = 2**31  # larger sets are streamed unless a config says otherwise
 
 
@@ -55,13 +56,12 @@ class Pipeline:
 
     def train_batches(self, place: Place = on_host) -> "TrainBatches":
         """Open the training batches of all seeds of the config."""
-        readers = tuple(self._train_reader(seed) for seed in self.config.seeds)
-        return TrainBatches(readers, place)
+        return TrainBatches(self._train_readers(self.share), place)
 
     def first_batch(self) -> Batch:
         """Read the whole global batch of the first step, on the host."""
-        whole = dataclasses.replace(self, share=WHOLE)
-        return whole.gathered(whole.train_batches().read(0))
+        batches = TrainBatches(self._train_readers(WHOLE), on_host)
+        return self.gathered(batches.read(0))
 
     def eval_batches(self, split: str, place: Place = on_host) -> Iterable[Placed]:
         """Batches that hold every example of a split once; may be iterated again.
@@ -98,15 +98,19 @@ class Pipeline:
             return len(self.resident[split]["label"])
         return len(self.splits[split])
 
-    def _train_reader(self, seed: int) -> Callable[[int, int], Batch]:
-        """Function (step, k) -> k batches of one seed from a step on, [k b ...]."""
-        data = self.config.data
-        order = Sampler(seed, data.batch_size, self._length("train"), self.share)
+    def _train_readers(self, share: Share) -> tuple[Reader, ...]:
+        """Open a reader of the training batches for each seed of the config."""
+        data, length = self.config.data, self._length("train")
+        samplers = [
+            Sampler(seed, data.batch_size, length, share) for seed in self.config.seeds
+        ]
         if self.resident:
-            return lambda step, k: stacked(order.batch(step + i) for i in range(k))
-        source, workers = self.splits["train"], data.workers
-        reader = streaming.Streaming(source, order, self._crop, workers=workers)
-        return streaming.SeekingBatches(reader.iterate)
+            return tuple(order.batches for order in samplers)
+        source, crop, workers = self.splits["train"], self._crop, data.workers
+        streams = [
+            streaming.Streaming(source, s, crop, workers=workers) for s in samplers
+        ]
+        return tuple(streaming.SeekingBatches(stream.iterate) for stream in streams)
 
     def _eval_reader(self, split: str, size: int, share: Share) -> Iterator[Batch]:
         if self.resident:
@@ -124,7 +128,7 @@ class TrainBatches:
     in its own order, have a leading axis, [seeds k b ...]. Of one step there is no k.
     """
 
-    readers: tuple[Callable[[int, int], Batch], ...]  # one per seed
+    readers: tuple[Reader, ...]  # one per seed
     place: Place
 
     def __call__(self, step: int, k: int | None = None) -> Placed:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from resnet_jax.data.batch import Batch
+from resnet_jax.data.batch import Batch, stacked
 from resnet_jax.errors import ConfigError
 
 # Purposes that draw with the same Philox key (seed, n); the top word of the counter
@@ -96,6 +96,10 @@ class Sampler:
         """Compute "index" and "row" of this process's part of the batch of `step`."""
         index = indices_at(self.seed, self.positions(step), length=self.length)
         return {"index": index, "row": self.share.rows(self.batch_size)}
+
+    def batches(self, step: int, k: int) -> Batch:
+        """Compute the k batches from `step` on, stacked [k b]."""
+        return stacked(self.batch(step + i) for i in range(k))
 
 
 def eval_batches(

@@ -1,10 +1,15 @@
-"""The layers of a net in the order in which it calls them, stacked ones unrolled."""
+"""Layers of a net by name, in the order in which it calls them; its learned slopes."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from resnet_jax.models import complexity
 
 Path = tuple[str, ...]
 
@@ -48,3 +53,31 @@ def named(path: Path, unit: int | None) -> str:
     """`stage1/rest[0]/branch/conv1`: one layer of one unit."""
     stacked = "rest" if unit is None else f"rest[{unit}]"
     return "/".join(stacked if part == "rest" else part for part in path)
+
+
+def learned_slopes(
+    net: nn.Module, params: Any, *, image_shape: tuple[int, ...]
+) -> dict[str, list[float]]:
+    """Learned slopes of every rectifier, by name, in the order of the calls.
+
+    One per channel, or the one that all channels share; rectifiers of stacked units
+    one by one.
+    """
+    learned = {
+        path[:-1]: np.asarray(leaf, np.float64)
+        for path, leaf in flatten_dict(params).items()
+        if path[-1] == "slope"
+    }
+    if not learned:
+        return {}
+    called = listed(
+        functools.partial(complexity.shapes, net, image_shape),
+        wanted=lambda module: module.path in learned,
+    )
+    units = {path: len(learned[path]) if "rest" in path else None for path in called}
+    return {
+        named(path, unit): np.ravel(
+            learned[path] if unit is None else learned[path][unit]
+        ).tolist()
+        for path, unit in unrolled(units)
+    }

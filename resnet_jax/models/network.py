@@ -1,4 +1,4 @@
-"""The network of a config: its family's spec, and the layers that all families share."""
+"""The network of a config: its family's spec, and what all families share."""
 
 import dataclasses
 from typing import Any

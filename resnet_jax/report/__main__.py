@@ -1,76 +1,88 @@
-"""`python -m resnet_jax.report FILE`: the paper's table, from logs."""
+"""Make the table of an experiment file from the logs of its runs; reads files only.
 
-import argparse
-import itertools
-import sys
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
-
-from resnet_jax.config.experiment_file import load
-from resnet_jax.errors import ConfigError, DataError, UserError
-from resnet_jax.report import records
-from resnet_jax.report.render import FORMATS, SUFFIXES, plain, render
-from resnet_jax.report.slopes_table import slopes
-from resnet_jax.report.table import report
-
-EPILOG = """\
-A run is RUNS/<name of FILE>/<row>/seed<k>/ with config.json, env.json, metrics.jsonl
-and, once it has finished, DONE. Its result is the test row at its last step. A net with
-learned slopes (PReLU) leaves them in slopes.json.
-
-examples:
   python -m resnet_jax.report experiments/digits_depth.py
   python -m resnet_jax.report experiments/digits_depth.py --format latex > depth.tex
   python -m resnet_jax.report experiments/digits_depth.py --figure a.png --axis depth
   python -m resnet_jax.report experiments/digits_depth.py --check depth.md
-  python -m resnet_jax.report experiments/digits_rectifiers.py --slopes --figure a.png
+  python -m resnet_jax.report experiments/digits_rectifiers.py --slopes --figure a.pdf
 
-exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
-not what they give, 6 a figure cannot be written
+  FILE              an experiment file, which is a program that will be run
+  --runs DIR        folder of the runs (default: runs)
+  --format FORMAT   of the table: md (default), latex, csv, json, text
+  --against ROW     row to compare with (default: the first)
+  --figure FILE     also draw error against an axis, as .png, .pdf or .svg
+  --axis AXIS       iterations (default; train dashed, test bold) or depth
+  --slopes          learned slopes in place of errors, layer by layer: table and figure
+  --check TABLE     compare a committed table instead of printing one
+  --skip_bad        go on past damaged files and log lines
+  --debug           show the traceback of an error
+
+The paper's numbers stand beside ours with their difference, and whether the seeds
+support an order of the rows. A run is RUNS/<name of FILE>/<row>/seed<k>/ with
+config.json, env.json, metrics.jsonl and, once it has finished, DONE. Its result is the
+test row at its last step. A net with learned slopes (PReLU) leaves them in slopes.json.
+
+Exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
+not what they give, 6 a figure cannot be written.
 """
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnet_jax import cli
+from resnet_jax.config.experiment_file import ExperimentFile, load
+from resnet_jax.errors import ConfigError, DataError
+from resnet_jax.report import figure_path, records
+from resnet_jax.report.render import FORMATS, SUFFIXES, render
+from resnet_jax.report.slopes_table import Slopes, slopes
+from resnet_jax.report.table import Report, report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the table, or checks one; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    try:
-        _run(arguments)
-    except UserError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        print(f"error[{error.kind}] {plain(str(error))}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    """Exit code of the command line `argv`."""
+    return cli.run(_report, argv, text=__doc__)
 
 
-def _run(arguments: argparse.Namespace):
-    form = _form(arguments)
-    claim = load(arguments.file).require_rows()
-    bad = "skip" if arguments.skip_bad else "refuse"
-    made = report(claim, arguments.runs, against=arguments.against, bad=bad)
-    for line in made.lines:
-        for run in line.runs:
-            if run.torn:
-                print(f"warning: {plain(f'{run.path}/{run.torn}')}", file=sys.stderr)
-    learned = slopes(made, bad=bad) if arguments.slopes else None
+def _report(arguments: Sequence[str]) -> None:
+    options = parse(arguments)
+    form = _form(options)
+    experiment = load(options.file).require_rows()
+    bad = "skip" if options.skip_bad else "refuse"
+    made = report(experiment, options.runs, against=options.against, bad=bad)
+    for run in (run for line in made.lines for run in line.runs if run.torn):
+        print(f"warning: {run.path}/{run.torn}", file=sys.stderr)
+    learned = slopes(made, bad=bad) if options.slopes else None
     text = render(records.slopes(learned) if learned else records.errors(made), form)
-    if arguments.figure:
-        from resnet_jax.report import plots
-
-        if learned:
-            plots.draw_slopes(learned, arguments.figure)
-        else:
-            axis = arguments.axis or "iterations"
-            plots.draw(made, claim, arguments.figure, axis=axis)
-    if arguments.check:
-        check(arguments.check, text)
-        print(f"{arguments.check}: is what the logs give")
+    if options.figure:
+        _draw(made, learned, experiment, options)
+    if options.check:
+        check(options.check, text)
+        print(f"{options.check}: is what the logs give")
     else:
         sys.stdout.write(text)
 
 
-def check(path: Path, text: str):
+def _draw(
+    made: Report,
+    learned: Slopes | None,
+    experiment: ExperimentFile,
+    options: argparse.Namespace,
+) -> None:
+    if learned:
+        from resnet_jax.report import slopes_figure  # imports matplotlib
+
+        slopes_figure.draw_slopes(learned, options.figure)
+    else:
+        from resnet_jax.report import plots  # imports matplotlib
+
+        axis = options.axis or "iterations"
+        plots.draw(made, experiment, options.figure, axis=axis)
+
+
+def check(path: Path, text: str) -> None:
     """DataError naming the first line at which a committed table differs."""
     try:
         committed = path.read_text(encoding="utf-8").splitlines()
@@ -99,56 +111,40 @@ def _near(old: str | None, new: str | None) -> str:
     return f"has {old[start : start + 60]!r}, should have {new[start : start + 60]!r}"
 
 
-def _form(arguments: argparse.Namespace) -> str:
+def _form(options: argparse.Namespace) -> str:
     """The format asked for, or that of the checked table's name."""
-    if arguments.slopes and (arguments.against or arguments.axis):
-        raise ConfigError(
-            "--against, --axis: are of errors; leave them out, or --slopes"
-        )
-    if arguments.format or not arguments.check:
-        return arguments.format or "md"
-    suffix = arguments.check.suffix
+    if options.format or not options.check:
+        return options.format or "md"
+    suffix = options.check.suffix
     if suffix not in SUFFIXES:
         raise ConfigError(
-            f"--check {arguments.check}: no format is named {suffix!r}; "
+            f"--check {options.check}: no format is named {suffix!r}; "
             f"use one of {', '.join(SUFFIXES)}, or give --format"
         )
     return SUFFIXES[suffix]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m resnet_jax.report",
-        description="Makes the table of an experiment file from the logs of its runs: "
-        "the paper's numbers beside ours, their difference, and whether the seeds "
-        "support an order of the rows. Reads files only.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; ConfigError for those that do not go together."""
+    parser = cli.Parser("resnet_jax.report")
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="an experiment file, a Python program")
-    add(
-        "--runs", type=Path, default=Path("runs"), help="folder of runs (default: runs)"
-    )
-    add("--format", choices=list(FORMATS), help="of the table (default: md)")
-    add("--against", metavar="ROW", help="row to compare with (default: the first)")
-    add("--figure", type=Path, metavar="PNG", help="also draw error against an axis")
-    add(
-        "--axis",
-        choices=("iterations", "depth"),
-        help="of the figure: iterations (default; train dashed, test bold) or depth",
-    )
-    add(
-        "--slopes",
-        action="store_true",
-        help="learned slopes in place of errors, layer by layer: table and figure",
-    )
-    add("--check", type=Path, metavar="TABLE", help="compare a committed table instead")
-    add(
-        "--skip_bad", action="store_true", help="go on past damaged files and log lines"
-    )
-    add("--debug", action="store_true", help="show the traceback of an error")
-    return parser
+    add("file", type=Path, metavar="FILE")
+    add("--runs", type=Path, default=Path("runs"))
+    add("--format", choices=tuple(FORMATS))
+    add("--against")
+    add("--figure", type=Path)
+    add("--axis", choices=("iterations", "depth"))
+    for option in ("--slopes", "--skip_bad"):
+        add(option, action="store_true")
+    add("--check", type=Path)
+    options = parser.parse_args(arguments)
+    if options.slopes and (options.against or options.axis):
+        raise ConfigError(
+            "--against, --axis: are of errors; leave them out, or --slopes"
+        )
+    if options.figure:
+        figure_path.checked(options.figure)
+    return options
 
 
 if __name__ == "__main__":

@@ -1,35 +1,66 @@
-"""The table of an audit as Markdown."""
+"""An audit as Markdown: a table per row of an experiment, reasons, and a summary."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
+
+from resnet_jax.report.render import Grid, padded_table
 
 HEADER = ("quantity", "paper", "config", "verdict", "source")
+VERDICTS = ("equal", "deviates", "WRONG", "unsettled")
 
 
-def markdown(rows: Sequence[Any]) -> str:
-    """A table a row, aligned; then the reasons for what deviates, and a summary."""
+class Line(Protocol):
+    """One compared quantity."""
+
+    @property
+    def quantity(self) -> str: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def paper(self) -> str: ...
+    @property
+    def config(self) -> str: ...
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Row(Protocol):
+    """A row of an experiment with its compared quantities."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def lines(self) -> Sequence[Line]: ...
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A table per row, padded; then the reasons of what deviates, and a summary."""
     parts = []
     for row in rows:
-        parts += [f"## {row.title}", table(row.lines), *_reasons(row.lines)]
-    counts = {
-        verdict: sum(line.verdict == verdict for row in rows for line in row.lines)
-        for verdict in ("equal", "deviates", "WRONG", "unsettled")
-    }
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        parts += [
+            f"## {row.title}",
+            padded_table(grid(row.lines)),
+            *_reasons(row.lines),
+        ]
+    counts = Counter(line.verdict for row in rows for line in row.lines)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     return "\n\n".join([*parts, f"{len(rows)} row{'s'[: len(rows) > 1]}: {said}"])
 
 
-def table(lines: Sequence[Any]) -> str:
-    cells = [HEADER, *([getattr(line, name) for name in HEADER] for line in lines)]
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "| " + " | ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)) + " |"
-        for row in cells
+def grid(lines: Sequence[Line]) -> Grid:
+    """The compared quantities of a row, one per line."""
+    cells = (
+        (line.quantity, line.paper, line.config, line.verdict, line.source)
+        for line in lines
     )
+    return Grid(HEADER, tuple(cells), align="lllll")
 
 
-def _reasons(lines: Sequence[Any]) -> list[str]:
+def _reasons(lines: Sequence[Line]) -> list[str]:
     found = {f"- {line.field}: {line.reason}": None for line in lines if line.reason}
     return ["\n".join(found)] if found else []

@@ -1,40 +1,45 @@
-"""An empty figure, and its file; matplotlib is imported when one is asked for."""
+"""An empty figure, and its file in the format of its suffix; imports matplotlib."""
 
 import textwrap
 from pathlib import Path
-from typing import Any
 
-from resnet_jax.errors import ConfigError, StorageError
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from resnet_jax.errors import StorageError
 from resnet_jax.report.render import plain
 
-# The extra of setup.cfg that brings matplotlib.
-EXTRA = "figures"
-WIDTH = 84  # letters of a title that fit in a line
+LETTERS = 13.1  # of a title, that fit in an inch
+# What would make two files of the same numbers differ.
+STAMPS: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
+}
 
 
-def canvas(*, height: float = 4.4) -> Any:
-    """A matplotlib Figure, 6.4 inches wide; ConfigError where matplotlib is missing."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            "--figure: matplotlib is not installed; "
-            f'pip install "resnet_jax[{EXTRA}]" brings it'
-        ) from error
-    figure = Figure(figsize=(6.4, height), layout="constrained")
+def new_figure(*, width: float = 6.4, height: float = 4.4) -> Figure:
+    """An empty figure of a size in inches, drawn without a display."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(figure: Any, path: Path, *, title: str):
-    """Writes a PNG that names no program and no date: same numbers, same picture."""
-    figure.suptitle(textwrap.fill(label(title), WIDTH), fontsize=10)
+def save(
+    figure: Figure, path: Path, *, title: str = "", option: str = "--figure"
+) -> None:
+    """Write a file that names no program and no date: same numbers, same file."""
+    if title:
+        width = round(LETTERS * figure.get_figwidth())
+        figure.suptitle(textwrap.fill(label(title), width), fontsize=10)
+    form = path.suffix.lower().removeprefix(".")
     try:
-        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+        with matplotlib.rc_context({"svg.hashsalt": "resnet_jax", "pdf.fonttype": 42}):
+            figure.savefig(path, format=form, dpi=150, metadata=STAMPS[form])
     except OSError as error:
         raise StorageError(
-            f"--figure {path}: {error.strerror}; is it writable?"
+            f"{option} {path}: {error.strerror}; is it writable?"
         ) from error
 
 

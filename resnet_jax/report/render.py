@@ -1,11 +1,15 @@
-"""A sheet as Markdown, LaTeX, CSV or JSON. Text from files is data in each of them."""
+"""Tables as Markdown, LaTeX, CSV, JSON or text: the one renderer of all commands.
+
+Text that comes from files is data in each of them: it is never markup.
+"""
 
 import csv
 import html
 import io
 import json
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +20,26 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Grid:
-    """A header and rows of plain text; the first column is left-aligned."""
+    """A header and rows of plain text.
+
+    `align` has an `l` or `r` per column; without it the first column is left-aligned
+    and the others are right-aligned.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    align: str = ""
+
+    @property
+    def sides(self) -> str:
+        """`l` or `r` of every column."""
+        return self.align or "l" + "r" * (len(self.header) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """What a report shows: for people grids, each below its heading, and notes; for
-    programs `records`, a line of CSV each, and `content`, the object of JSON.
+    """A report: grids, each below its heading, and notes for people; for programs
+    `records`, a line of CSV each, and `content`, the object of JSON.
     """
 
     title: str
@@ -36,7 +50,7 @@ class Sheet:
 
 
 def render(sheet: Sheet, form: str) -> str:
-    """The sheet in one of the four formats, ending in one newline."""
+    """The sheet in one of the formats, ending in one newline."""
     return FORMATS[form](sheet)
 
 
@@ -51,7 +65,7 @@ def markdown(sheet: Sheet) -> str:
     parts = [f"**{md(sheet.title)}**"]
     for heading, grid in sheet.grids:
         parts += [f"{md(heading)}:"] if heading else []
-        parts.append(_md_table(grid))
+        parts.append(markdown_table(grid))
     parts.append("\n".join(f"- {md(note)}" for note in sheet.notes))
     return "\n\n".join(parts) + "\n"
 
@@ -64,11 +78,58 @@ def md(text: str) -> str:
     return re.sub(r"www\.", r"www\\.", text, flags=re.IGNORECASE)
 
 
-def _md_table(grid: Grid) -> str:
-    rule = ["---", *["---:"] * (len(grid.header) - 1)]
+def markdown_table(grid: Grid) -> str:
+    """A table of GitHub's Markdown to be rendered: no padding, all text escaped."""
+    rule = ["---" if side == "l" else "---:" for side in grid.sides]
     rows = [grid.header, *grid.rows]
     lines = ["| " + " | ".join(md(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "|".join(rule) + "|", *lines[1:]])
+
+
+def padded_table(grid: Grid) -> str:
+    """A table of Markdown to be read as it is: padded, nothing but bars escaped."""
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in _all(grid)]
+    widths = _widths(rows)
+    rule = [
+        "-" * width if side == "l" else "-" * (width - 1) + ":"
+        for side, width in zip(grid.sides, widths, strict=True)
+    ]
+    rows.insert(1, rule)
+    lines = (_justified(row, grid.sides, widths) for row in rows)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def text_table(grid: Grid) -> str:
+    """Columns of plain text, two blanks apart."""
+    rows = [[plain(cell) for cell in row] for row in _all(grid)]
+    widths = _widths(rows)
+    lines = (_justified(row, grid.sides, widths) for row in rows)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _all(grid: Grid) -> list[tuple[str, ...]]:
+    return [grid.header, *grid.rows]
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _justified(row: Sequence[str], sides: str, widths: Sequence[int]) -> list[str]:
+    return [
+        cell.ljust(width) if side == "l" else cell.rjust(width)
+        for cell, side, width in zip(row, sides, widths, strict=True)
+    ]
+
+
+def text(sheet: Sheet) -> str:
+    """Plain text for a terminal: the tables, then the notes."""
+    parts = [plain(sheet.title)]
+    for heading, grid in sheet.grids:
+        parts += [f"{plain(heading)}:"] if heading else []
+        parts.append(text_table(grid))
+    parts.append("\n".join(plain(note) for note in sheet.notes))
+    return "\n\n".join(parts) + "\n"
 
 
 def latex(sheet: Sheet) -> str:
@@ -110,7 +171,7 @@ def tex(text: str) -> str:
 def _tex_table(grid: Grid) -> list[str]:
     rows = [" & ".join(tex(cell) for cell in row) + r" \\" for row in grid.rows]
     return [
-        rf"\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
+        rf"\begin{{tabular}}{{{grid.sides}}}",
         r"\toprule",
         " & ".join(tex(cell) for cell in grid.header) + r" \\",
         r"\midrule",
@@ -142,11 +203,25 @@ def spreadsheet(value: Any) -> Any:
 
 def structured(sheet: Sheet) -> str:
     """JSON that is safe inside a script element too."""
-    text = json.dumps(sheet.content, indent=1, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e") + "\n"
+    return as_json(sheet.content).replace("<", "\\u003c").replace(">", "\\u003e") + "\n"
 
 
-def rounded(fields: dict[str, Any]) -> dict[str, Any]:
+def as_json(content: Any) -> str:
+    """Strict JSON: a number that is not finite is null."""
+    return json.dumps(_finite(content), indent=1, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Floats to DIGITS decimals: the last bits are no part of a result."""
     return {
         k: round(v, DIGITS) if isinstance(v, float) else v for k, v in fields.items()
@@ -166,5 +241,8 @@ FORMATS: dict[str, Callable[[Sheet], str]] = {
     "latex": latex,
     "csv": comma_separated,
     "json": structured,
+    "text": text,
 }
-SUFFIXES = {".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json"}
+SUFFIXES = {
+    ".md": "md", ".tex": "latex", ".csv": "csv", ".json": "json", ".txt": "text",
+}  # fmt: skip

@@ -4,54 +4,40 @@ import hashlib
 import json
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.config.merge import Tree
 from resnet_jax.config.migrate import migrated
 from resnet_jax.errors import DataError
 from resnet_jax.runs.compatibility import differences
-from resnet_jax.runs.reader import Lines
+from resnet_jax.runs.reader import LogFile, gaps
+from resnet_jax.runs.result import USUAL, Outcome, Score, contradictions, outcome
 
 WINDOWS = 50  # rows of training read for the time of a step
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
 
 
-@dataclass(frozen=True)
-class Score:
-    """Errors in percent over n examples, as one evaluation logged them."""
-
-    step: int
-    n: int
-    top1_err: float
-    top5_err: float | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row and seed. `final` is the test at the last step with moving averages,
-    `precise` the same with precise BatchNorm statistics, `selected` the test at the
-    step of the lowest validation error. Only a run that is done has them.
-    """
+    """One row and seed: its outcome, what is wrong with its files, and its facts."""
 
     row: str
     seed: int
     path: Path
-    state: Literal["done", "incomplete", "failed"]
-    reason: str = ""
-    final: Score | None = None
-    precise: Score | None = None
-    selected: Score | None = None
+    outcome: Outcome
     changed: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()  # fields of its config that nothing reads today
     torn: str = ""
     problems: tuple[str, ...] = ()
     wall_s: float | None = None
     step_s: float | None = None  # median over the log of training
     parameters: int | None = None
     multiply_adds: int | None = None
+    total_steps: int | None = None  # of the schedule
     devices: str = ""
     data: str = ""
     depth: int | None = None
@@ -62,23 +48,34 @@ class Run:
     def name(self) -> str:
         return f"{self.row}/seed{self.seed}"
 
+    @property
+    def done(self) -> bool:
+        return self.outcome.status == "done"
 
-def read_runs(claim: ExperimentFile, runs: Path) -> dict[str, tuple[Run, ...]]:
+    @property
+    def final(self) -> Score | None:
+        """The test that counts."""
+        return self.outcome.final
+
+
+def read_runs(experiment: ExperimentFile, runs: Path) -> dict[str, tuple[Run, ...]]:
     """Every run found of every row, ordered as SEEDS, further seeds after those."""
     if not runs.is_dir():
         raise DataError(f"--runs {runs}: no such folder; name the one the runs are in")
     return {
-        row: _read_row(claim, claim.tree(row), runs / claim.name / row, row)
-        for row in claim.rows
+        row: _read_row(
+            experiment, experiment.tree(row), runs / experiment.name / row, row
+        )
+        for row in experiment.rows
     }
 
 
-def strangers(claim: ExperimentFile, runs: Path) -> tuple[str, ...]:
+def strangers(experiment: ExperimentFile, runs: Path) -> tuple[str, ...]:
     """Folders of the experiment that belong to no row of its file."""
-    folder = runs / claim.name
+    folder = runs / experiment.name
     found = folder.iterdir() if folder.is_dir() else ()
     return tuple(
-        sorted(p.name for p in found if p.is_dir() and p.name not in claim.rows)
+        sorted(p.name for p in found if p.is_dir() and p.name not in experiment.rows)
     )
 
 
@@ -89,130 +86,80 @@ def digest(runs: Sequence[Run]) -> str:
 
 
 def _read_row(
-    claim: ExperimentFile, today: Tree, folder: Path, row: str
+    experiment: ExperimentFile, today: Tree, folder: Path, row: str
 ) -> tuple[Run, ...]:
     names = folder.glob("seed*") if folder.is_dir() else ()
     found = {p.name.removeprefix("seed"): p for p in names if p.is_dir()}
     seeds = {int(k) for k in found if k.isascii() and k.isdigit() and k == str(int(k))}
-    order = [s for s in claim.seeds if s in seeds] + sorted(seeds - set(claim.seeds))
+    order = [s for s in experiment.seeds if s in seeds] + sorted(
+        seeds - set(experiment.seeds)
+    )
     return tuple(_read_run(today, found[str(s)], row, s) for s in order)
 
 
 def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
-    """A run's state, scores and what is wrong with its files."""
+    """A run's outcome, its facts, and what is wrong with its files."""
     problems: list[str] = []
-    config = _json(path / "config.json", problems)
-    tree, _ = (
-        migrated({k: v for k, v in config.items() if k != "derived"})
-        if config
-        else ({}, [])
-    )
+    config = _json(path / "config.json", problems) or {}
+    derived = _section(config, "derived")
+    tree, unread = migrated({k: v for k, v in config.items() if k != "derived"})
     env = _json(path / "env.json", problems) or {}
-    done = _json(path / "DONE", problems)
+    end = _json(path / "DONE", problems)
     log = _log(path / "metrics.jsonl", problems)
-    if done is not None and config is None:
+    if end is not None and not config:
         problems.append("config.json: missing, so what was run is not known")
-    state, reason, scores = _outcome(path, done, log)
-    problems += [f"metrics.jsonl {p}" for p in log.problems] if log else []
-    facts = {
-        "changed": differences(tree, today) if config else (),
-        "wall_s": _number((done or {}).get("wall_s")),
-        "step_s": _step_s(log, _whole(_within(config, "data", "batch_size"))),
-        "parameters": _whole(_within(config, "derived", "num_params")),
-        "multiply_adds": _whole(_within(config, "derived", "multiply_adds")),
-        "devices": _devices(env),
-        "data": " ".join(str(_within(config, "derived", "description") or "").split()),
-        "depth": _whole(_within(config, "model", "depth")),
-        "lines": log.count if log else 0,
-        "digest": _digest(path, log),
-    }
+    protocol = _section(_section(tree, "data"), "protocol").get("name", USUAL)
+    found = outcome(path, end, log, protocol=protocol)
+    step_s = _step_s(log, _whole(_section(config, "data").get("batch_size")))
+    problems += _faults(path, found, log, every=_whole(derived.get("eval_every")))
     return Run(
         row=row,
         seed=seed,
         path=path,
-        state=state,
-        reason=reason,
+        outcome=found,
+        changed=differences(tree, today) if config else (),
+        unread=tuple(unread),
         torn=f"metrics.jsonl {log.torn}" if log and log.torn else "",
         problems=tuple(problems),
-        **scores,
-        **facts,
+        wall_s=_number((end or {}).get("wall_s")),
+        step_s=step_s,
+        parameters=_whole(derived.get("num_params")),
+        multiply_adds=_whole(derived.get("multiply_adds")),
+        total_steps=_whole(derived.get("total_steps")),
+        devices=_devices(env),
+        data=" ".join(str(derived.get("description") or "").split()),
+        depth=_whole(_section(config, "model").get("depth")),
+        lines=log.count if log else 0,
+        digest=_digest(path, log),
     )
 
 
-def _outcome(path: Path, done: dict | None, log: Lines | None):
-    """(state, reason, scores): only a finished run with a finite test error counts."""
-    if done is None or log is None:
-        return (*_unfinished(path, log), {})
-    step = _whole(done.get("step"))
-    if step is None:
-        return "incomplete", "DONE names no step", {}
-    tests = log.last("test", step)
-    moving = [t for t in tests if t.get("stats", "moving") == "moving"]
-    if not moving:
-        return "incomplete", f"no test row at step {step}, the last", {}
-    if len({t.get("top1_err") for t in moving}) > 1:
-        log.problems.append(f"has {len(moving)} different test rows at step {step}")
-    final = _score(moving[0])
-    if final is None:
-        return "failed", f"the test error at step {step} is not finite", {}
-    precise = [t for t in tests if t.get("stats") == "precise"]
-    return (
-        "done",
-        "",
-        {
-            "final": final,
-            "precise": _score(precise[0]) if precise else None,
-            "selected": _selected(log),
-        },
-    )
+def _faults(
+    path: Path, found: Outcome, log: LogFile | None, *, every: int | None
+) -> list[str]:
+    """What is wrong with the log of a run, and with its result.json beside it."""
+    if log is None:
+        return []
+    faults = [f"metrics.jsonl {p}" for p in log.problems if p.kind != "torn"]
+    if found.final and every:
+        holes = gaps(log, every=every, end=found.final.step)
+        faults += [f"metrics.jsonl {hole}" for hole in holes]
+    result = _json(path / "result.json", faults)
+    if found.final and result:
+        faults += [f"result.json: {c}" for c in contradictions(result, found)]
+    return faults
 
 
-def _unfinished(path: Path, log: Lines | None) -> tuple[str, str]:
-    """Why there is no DONE: the run's own word, a number not finite, or time."""
-    if (path / "FAILED").exists():
-        word = (path / "FAILED").read_text(encoding="utf-8", errors="replace")
-        return "failed", word.strip().split("\n")[0] or "no reason given"
-    last = log.final() if log else None
-    if last is None:
-        return "incomplete", "no log lines"
-    if last.get("nonfinite"):
-        return "failed", f"not finite at step {last['step']}"
-    return "incomplete", f"stopped at step {last['step']}"
-
-
-def _selected(log: Lines) -> Score | None:
-    """The test at the lowest validation error; the earliest where two are equal."""
-    vals = [v for v in log.rows("val") if v.get("top1_err") is not None]
-    vals = [v for v in vals if v.get("stats", "moving") == "moving"]
-    if not vals:
-        return None
-    step = min(vals, key=lambda v: (v["top1_err"], v["step"]))["step"]
-    tests = log.last("test", step)
-    tests = [t for t in tests if t.get("stats", "moving") == "moving"]
-    return _score(tests[0]) if tests else None
-
-
-def _step_s(log: Lines | None, batch: int | None) -> float | None:
+def _step_s(log: LogFile | None, batch: int | None) -> float | None:
     """Seconds of a step: the median over windows of training, some of a long log."""
-    rows = log.rows("train", at_most=WINDOWS) if log and batch else ()
-    each = [
-        seconds / examples * batch
-        for seconds, examples in ((_number(r.get("step_s")), r.get("n")) for r in rows)
-        if seconds and _whole(examples)
-    ]
-    return statistics.median(each) if each else None
-
-
-def _score(row: dict[str, Any]) -> Score | None:
-    top1, top5 = row.get("top1_err"), row.get("top5_err")
-    if top1 is None:
+    if log is None or not batch:
         return None
-    return Score(
-        step=row["step"],
-        n=_whole(row.get("n")) or 0,
-        top1_err=float(top1),
-        top5_err=None if top5 is None else float(top5),
-    )
+    windows = [
+        (_number(row.get("step_s")), _whole(row.get("n")))
+        for row in log.rows("train", at_most=WINDOWS)
+    ]
+    each = [seconds / n * batch for seconds, n in windows if seconds and n]
+    return statistics.median(each) if each else None
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
@@ -232,9 +179,9 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     return None
 
 
-def _log(path: Path, problems: list[str]) -> Lines | None:
+def _log(path: Path, problems: list[str]) -> LogFile | None:
     try:
-        return Lines(path)
+        return LogFile(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -242,7 +189,7 @@ def _log(path: Path, problems: list[str]) -> Lines | None:
         return None
 
 
-def _digest(path: Path, log: Lines | None) -> str:
+def _digest(path: Path, log: LogFile | None) -> str:
     """SHA-256 over the run's files, so that a table names the logs it was made from."""
     total = hashlib.sha256()
     for name in FILES:
@@ -262,10 +209,10 @@ def _devices(env: dict[str, Any]) -> str:
     return devices if isinstance(devices, str) else json.dumps(devices, sort_keys=True)
 
 
-def _within(config: dict[str, Any] | None, section: str, name: str) -> Any:
-    """A field of a section of a config; None where either is missing."""
-    fields = (config or {}).get(section)
-    return fields.get(name) if isinstance(fields, dict) else None
+def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of a config; empty where it is missing."""
+    section = tree.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _whole(number: Any) -> int | None:

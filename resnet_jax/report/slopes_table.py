@@ -1,30 +1,19 @@
-"""Learned slopes of rectifiers, layer by layer (He et al. 2015, Table 1), over seeds.
-
-A finished run of a net with learned slopes has a file
-
-    {"step": 448, "layers": [{"layer": "act_stem", "number": 16,
-                              "mean": .2, "std": .1, "min": -.1, "max": .4}, ...]}
-
-with the layers in the order of the net, and their slopes over the channels; a layer
-whose channels share one slope has `number` 1.
-"""
+"""Learned slopes of rectifiers over seeds, by layer (as He et al. 2015, Table 1)."""
 
 import hashlib
-import json
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from resnet_jax import papers as paper
 from resnet_jax.errors import DataError
 from resnet_jax.report.render import plain
 from resnet_jax.report.runs import Run
 from resnet_jax.report.table import Bad, Line, Report, some
+from resnet_jax.runs.slopes import FILE, FiniteSlopes, read
 
-FILE = "slopes.json"
-NUMBERS = ("mean", "std", "min", "max")
+# The layers of each run that has a file.
+Found = dict[Run, tuple[FiniteSlopes, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +94,9 @@ def slopes(report: Report, *, bad: Bad = "refuse") -> Slopes:
     )
 
 
-def _of_runs(
-    line: Line, faults: list[tuple[Run, str]]
-) -> dict[Run, tuple[dict[str, Any], ...]]:
+def _of_runs(line: Line, faults: list[tuple[Run, str]]) -> Found:
     """The layers of each finished run that has a file; wrong ones go to `faults`."""
-    found: dict[Run, tuple[dict[str, Any], ...]] = {}
+    found: Found = {}
     for run in line.done:
         try:
             text = (run.path / FILE).read_bytes()
@@ -126,39 +113,14 @@ def _of_runs(
     return found
 
 
-def _names(layers: Sequence[dict[str, Any]]) -> list[str]:
+def _names(layers: Sequence[FiniteSlopes]) -> list[str]:
     return [layer["layer"] for layer in layers]
 
 
-def read(text: bytes, *, step: int | None) -> tuple[dict[str, Any], ...]:
-    """The layers in a run's file; ValueError says what is wrong with it."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    layers = content.get("layers") if isinstance(content, dict) else None
-    if not isinstance(layers, list) or not layers:
-        raise ValueError("has no list of layers")
-    if content.get("step") != step:
-        raise ValueError(f"is of step {content.get('step')}; the run ended at {step}")
-    for layer in layers:
-        if not isinstance(layer, dict) or not isinstance(layer.get("layer"), str):
-            raise ValueError("has a layer without a name")
-        for name in ("number", *NUMBERS):
-            if not _finite(layer.get(name)):
-                raise ValueError(f"{layer['layer']}: {name} is not a finite number")
-    return tuple(layers)
-
-
-def _finite(number: Any) -> bool:
-    fits = isinstance(number, int | float) and not isinstance(number, bool)
-    return fits and math.isfinite(number)
-
-
-def _row(line: Line, found: Mapping[Run, Sequence[dict[str, Any]]]) -> Row:
+def _row(line: Line, found: Found) -> Row:
     stacked = list(zip(*found.values(), strict=True))
-    published = line.value and paper.slopes(line.value.key)
-    if not published or len(published) != len(stacked):
+    published = paper.slopes(line.value.key) if line.value else ()
+    if len(published) != len(stacked):
         published = [None] * len(stacked)
     layers = tuple(
         Layer(
@@ -175,7 +137,7 @@ def _row(line: Line, found: Mapping[Run, Sequence[dict[str, Any]]]) -> Row:
     return Row(row=line.row, seeds=tuple(run.seed for run in found), layers=layers)
 
 
-def _without(line: Line, found: Mapping[str, Any]) -> list[str]:
+def _without(line: Line, found: Mapping[str, Found]) -> list[str]:
     """The finished runs of a row that have no slopes; the row, where none has."""
     names = [run.name for run in line.done if run not in found[line.row]]
     return names if found[line.row] else [line.row] * bool(names)

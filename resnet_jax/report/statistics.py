@@ -90,12 +90,14 @@ def pair(
     if not seeds:
         return None
     gaps = [errors[row][seed] - errors[other][seed] for seed in seeds]
-    low, high = bootstrap(gaps) if len(gaps) > 1 else (None, None)
-    if len(gaps) < MIN_PAIRS or low is None:
+    mean = statistics.fmean(gaps)
+    if len(gaps) == 1:
+        return Pair(row, other, seeds, mean, None, None, "too few seeds")
+    low, high = bootstrap(gaps)
+    verdict = "yes" if low > 0 or high < 0 else "no"
+    if len(gaps) < MIN_PAIRS:
         verdict = "too few seeds"
-    else:
-        verdict = "yes" if low > 0 or high < 0 else "no"
-    return Pair(row, other, seeds, statistics.fmean(gaps), low, high, verdict)
+    return Pair(row, other, seeds, mean, low, high, verdict)
 
 
 def bootstrap(gaps: Sequence[float]) -> tuple[float, float]:

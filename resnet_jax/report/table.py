@@ -1,9 +1,9 @@
-"""A claim and its runs as a report: per row the statistics, and what limits them."""
+"""The report of an experiment: statistics per row, and what limits them."""
 
 import itertools
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.papers import CERTAINTY, Value
 from resnet_jax.paths import did_you_mean
-from resnet_jax.report.runs import Run, Score, digest, read_runs, strangers
+from resnet_jax.report.runs import Run, digest, read_runs, strangers
 from resnet_jax.report.statistics import (
     LEVEL,
     MIN_PAIRS,
@@ -24,6 +24,7 @@ from resnet_jax.report.statistics import (
     pair,
     summarise,
 )
+from resnet_jax.runs.result import Score
 
 Bad = Literal["refuse", "skip"]
 
@@ -47,7 +48,7 @@ class Line:
 
     @property
     def done(self) -> tuple[Run, ...]:
-        return tuple(run for run in self.runs if run.state == "done")
+        return tuple(run for run in self.runs if run.done)
 
     @property
     def difference(self) -> float | None:
@@ -96,31 +97,35 @@ class Report:
 
 
 def report(
-    claim: ExperimentFile,
+    experiment: ExperimentFile,
     runs: Path,
     *,
     against: str | None = None,
     bad: Bad = "refuse",
 ) -> Report:
-    """The report of a claim's runs; `bad="skip"` goes on past lines that are not log
+    """The report of an experiment; `bad="skip"` goes on past lines that are not log
     lines, and names them in the notes."""
-    against = against or next(iter(claim.rows))
-    if against not in claim.rows:
-        hint = did_you_mean(against, list(claim.rows))
-        raise ConfigError(f"--against {against}: no such row of {claim.name}{hint}")
-    found = read_runs(claim, runs)
+    against = against or next(iter(experiment.rows))
+    if against not in experiment.rows:
+        hint = did_you_mean(against, list(experiment.rows))
+        raise ConfigError(
+            f"--against {against}: no such row of {experiment.name}{hint}"
+        )
+    found = read_runs(experiment, runs)
     if bad == "refuse":
         _refuse_bad(found)
     counts = Counter(s.n for s in _finals(found).values())
     usual = counts.most_common(1)[0][0] if counts else None
-    lines = tuple(_line(claim, row, found[row], usual=usual) for row in claim.rows)
+    lines = tuple(
+        _line(experiment, row, found[row], usual=usual) for row in experiment.rows
+    )
     extra = [
         f"{name}: a folder that is no row of the file"
-        for name in strangers(claim, runs)
+        for name in strangers(experiment, runs)
     ]
     return Report(
-        name=claim.name,
-        title=claim.title,
+        name=experiment.name,
+        title=experiment.title,
         against=against,
         lines=lines,
         pairs=_pairs(lines, against),
@@ -141,12 +146,13 @@ def published_error(value: Value) -> float | None:
 
 
 def _line(
-    claim: ExperimentFile, row: str, runs: tuple[Run, ...], *, usual: int | None
+    experiment: ExperimentFile, row: str, runs: tuple[Run, ...], *, usual: int | None
 ) -> Line:
-    value = claim.published.get(row)
-    done = [run for run in runs if run.state == "done"]
+    value = experiment.published.get(row)
+    done = [run for run in runs if run.done]
     finals = [run.final for run in done if run.final]
-    selected = [run.selected for run in done if run.selected]
+    selected = [run.outcome.selected for run in done if run.outcome.selected]
+    precise = [run.outcome.precise for run in done if run.outcome.precise]
     counted = selected if value and value.selection == "best_val" else finals
     return Line(
         row=row,
@@ -155,9 +161,9 @@ def _line(
         top1=summarise(_errors(finals, "top1_err")),
         top5=summarise(_errors(finals, "top5_err")),
         selected=summarise(_errors(selected, "top1_err")),
-        precise=summarise(_errors([r.precise for r in done if r.precise], "top1_err")),
+        precise=summarise(_errors(precise, "top1_err")),
         ours=as_paper(value, _errors(counted, _metric(value))) if value else None,
-        marks=tuple(_marks(claim, value, runs, counted=len(counted), usual=usual)),
+        marks=tuple(_marks(experiment, value, runs, counted=len(counted), usual=usual)),
     )
 
 
@@ -171,15 +177,22 @@ def _errors(scores: list[Score], metric: str) -> list[float]:
     return [error for error in errors if error is not None]
 
 
-def _marks(claim, value, runs, *, counted: int, usual: int | None):
+def _marks(
+    experiment: ExperimentFile,
+    value: Value | None,
+    runs: tuple[Run, ...],
+    *,
+    counted: int,
+    usual: int | None,
+) -> Iterator[str]:
     """What keeps a row from being what it claims, each in a few words."""
     if not runs:
         yield "no runs"
         return
     kinds = {
-        "incomplete": [r.seed for r in runs if r.state == "incomplete"],
-        "failed": [r.seed for r in runs if r.state == "failed"],
-        "missing": [s for s in claim.seeds if s not in {r.seed for r in runs}],
+        "incomplete": [r.seed for r in runs if r.outcome.status == "incomplete"],
+        "failed": [r.seed for r in runs if r.outcome.status == "failed"],
+        "missing": [s for s in experiment.seeds if s not in {r.seed for r in runs}],
         "config is not today's": [r.seed for r in runs if r.changed],
         "bad lines": [r.seed for r in runs if r.problems or r.torn],
         "other number of test examples": [
@@ -200,12 +213,11 @@ def _pairs(lines: tuple[Line, ...], against: str) -> tuple[Pair, ...]:
         line.row: {run.seed: run.final.top1_err for run in line.done if run.final}
         for line in lines
     }
-    measured = [line for line in lines if line.top1]
-    ranked = sorted(measured, key=lambda line: line.top1.mean)
+    means = {line.row: line.top1.mean for line in lines if line.top1}
     wanted = [(line.row, against) for line in lines if line.row != against]
-    for better, worse in itertools.pairwise(ranked):
-        if against not in (better.row, worse.row):
-            wanted.append((better.row, worse.row))
+    for better, worse in itertools.pairwise(sorted(means, key=means.__getitem__)):
+        if against not in (better, worse):
+            wanted.append((better, worse))
     pairs = (pair(row, other, errors=errors) for row, other in wanted)
     return tuple(p for p in pairs if p)
 
@@ -215,7 +227,7 @@ def _finals(found: Mapping[str, tuple[Run, ...]]) -> dict[str, Score]:
     return {run.name: run.final for run in runs if run.final}
 
 
-def _refuse_bad(found: Mapping[str, tuple[Run, ...]]):
+def _refuse_bad(found: Mapping[str, tuple[Run, ...]]) -> None:
     """DataError where a file or a line inside a log is not what it should be."""
     runs = itertools.chain.from_iterable(found.values())
     faults = [f"{run.path}/{problem}" for run in runs for problem in run.problems]
@@ -232,7 +244,7 @@ def some(faults: Sequence[str]) -> str:
     return f"{'; '.join(faults[:SHOWN])}{more}"
 
 
-def _rules(lines: tuple[Line, ...], usual: int | None):
+def _rules(lines: tuple[Line, ...], usual: int | None) -> Iterator[str]:
     """How the numbers of this table came to be."""
     if usual:
         yield (
@@ -266,7 +278,7 @@ def _rules(lines: tuple[Line, ...], usual: int | None):
         yield f"Devices: {'; '.join(devices)}."
 
 
-def _sources(lines: tuple[Line, ...]):
+def _sources(lines: tuple[Line, ...]) -> Iterator[str]:
     """Where the paper's numbers are printed, under which protocol, and how surely."""
     values = [line.value for line in lines if line.value]
     yield from dict.fromkeys(
@@ -277,12 +289,14 @@ def _sources(lines: tuple[Line, ...]):
             yield f"Paper, {line.row}: {line.value.note}."
 
 
-def _details(run: Run):
+def _details(run: Run) -> Iterator[str]:
     """Why a run is marked."""
-    if run.state != "done":
-        yield f"{run.name}: {run.state}: {run.reason}."
+    if not run.done:
+        yield f"{run.name}: {run.outcome.status}: {run.outcome.reason}."
     if run.changed:
         fields = "; ".join(run.changed)
         yield f"{run.name}: run under a config that is not today's: {fields}."
+    for complaint in run.unread:
+        yield f"{run.name}: config.json: {complaint}."
     for problem in (*run.problems, *filter(None, [run.torn])):
         yield f"{run.name}: {problem}"

@@ -82,9 +82,12 @@ def write_config(
     write_json(folder / "config.json", tree)
 
 
-def keep_environment(folder: pathlib.Path) -> None:
-    """env.json: the environment of the first start, and of each that resumed it."""
-    now, path = environment(), folder / "env.json"
+def keep_environment(folder: pathlib.Path, devices: Mapping[str, Any]) -> None:
+    """env.json: the environment of the first start, and of each that resumed it.
+
+    `devices`: what jax says of platform, devices and processes.
+    """
+    now, path = environment(devices), folder / "env.json"
     kept = read_json(path)
     if kept is None:
         write_json(path, now | {"resumed": []})
@@ -92,23 +95,17 @@ def keep_environment(folder: pathlib.Path) -> None:
         write_json(path, kept | {"resumed": [*kept["resumed"], now]})
 
 
-def environment() -> dict[str, Any]:
-    """Versions, devices, command: what one needs to run the same thing again."""
-    import jax
-
-    devices = jax.devices()
+def environment(devices: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, devices, command: all that one needs to run the same thing again."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
         "command": ["python", "-m", "resnet_jax.main", *sys.argv[1:]],
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "platform": devices[0].platform,
-        "devices": [device.device_kind for device in devices],
-        "processes": jax.process_count(),
-        "cpu_count": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        **devices,
+        "cpu_count": cores or os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 

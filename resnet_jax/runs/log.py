@@ -1,4 +1,4 @@
-"""metrics.jsonl: one strict JSON object a line, written whole or recognisably torn."""
+"""The writer of metrics.jsonl: a strict JSON object per line, whole or plainly torn."""
 
 import contextlib
 import fcntl
@@ -7,21 +7,13 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from resnet_jax.errors import ConfigError, StorageError
+from resnet_jax.runs.reader import LogRow, Path, parse, read
 
-Path = str | os.PathLike[str]
-Row = dict[str, Any]
-
-
-class Problem(NamedTuple):
-    """A line that is no row: the torn last one (a killed writer), or a foreign one."""
-
-    line: int
-    kind: Literal["torn", "foreign"]
-    text: str
+Row = Mapping[str, object]  # numbers of Python, NumPy or JAX
 
 
 class Log:
@@ -37,16 +29,16 @@ class Log:
         with _storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _open(self.path)
-            self._keep(lambda row: True)
+            self._keep(math.inf)
 
     def __enter__(self) -> "Log":
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def write(self, row: Row) -> None:
-        """Adds one line by one os.write; a non-finite value is null, and named.
+        """Add one line by one os.write; a non-finite value is null, and named.
 
         {"loss": nan} -> {"loss": null, "nonfinite": {"loss": "nan"}}
         """
@@ -58,10 +50,14 @@ class Log:
         if self._events is not None:
             self._events.write(row)
 
+    def rows(self) -> list[LogRow]:
+        """All rows so far."""
+        return read(self.path)[0]
+
     def cut(self, step: int) -> None:
-        """Drops the rows after `step`, which a run resumed there will write again."""
+        """Drop the rows after `step`, which a run resumed there will write again."""
         with _storage_errors(self.path):
-            self._keep(lambda row: _step(row) <= step)
+            self._keep(step)
         if self._events is not None:
             self._events.cut(step)
 
@@ -70,34 +66,25 @@ class Log:
         if self._events is not None:
             self._events.close()
 
-    def _keep(self, wanted: Callable[[Row], bool]) -> None:
-        """Leaves the wanted rows, and the foreign lines, which `read` points at."""
+    def _keep(self, step: int | float) -> None:
+        """Leave the rows up to a step, and the foreign lines, which `read` names."""
         old = self.path.read_bytes()
-        kept = []
-        for line, found in _lines(old):
-            if isinstance(found, Problem) and found.kind == "torn":
-                aside = f"{self.path.name}.torn-{time.time_ns()}"
-                self.path.with_name(aside).write_bytes(line)
-            elif isinstance(found, Problem) or wanted(found):
-                kept.append(line + b"\n")
+        *lines, tail = old.split(b"\n")
+        if tail and _step(tail) is None:
+            aside = f"{self.path.name}.torn-{time.time_ns()}"
+            self.path.with_name(aside).write_bytes(tail)
+        elif tail:
+            lines.append(tail)
+        kept = [line + b"\n" for line in lines if (_step(line) or 0) <= step]
         if (new := b"".join(kept)) != old:
             _replace(self.path, new)
             os.close(self._file)  # that of the replaced file
             self._file = _open(self.path)
 
 
-def read(path: Path) -> tuple[list[Row], list[Problem]]:
-    """(rows, problems): a kill leaves a torn last line, only a fault a foreign one."""
-    found = [found for _, found in _lines(pathlib.Path(path).read_bytes())]
-    return (
-        [row for row in found if not isinstance(row, Problem)],
-        [problem for problem in found if isinstance(problem, Problem)],
-    )
-
-
 @contextlib.contextmanager
 def lock(workdir: Path) -> Iterator[None]:
-    """Holds a folder for one run; the kernel lets go of it however the run ends."""
+    """Hold a folder for one run; the kernel lets go of it however the run ends."""
     folder = pathlib.Path(workdir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +119,7 @@ class _Events:
 
     def __init__(self, folder: Path):
         try:
-            import tensorboardX
+            import tensorboardX  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ConfigError(
                 f"tensorboard={folder}: tensorboardX is not installed; "
@@ -152,7 +139,7 @@ class _Events:
                 self._writer.add_scalar(f"{curve}/{name}", value, row["step"])
 
     def cut(self, step: int) -> None:
-        """Asks TensorBoard to forget what it was told after `step`."""
+        """Ask TensorBoard to forget what it was told after `step`."""
         self.close()
         self._writer, self._purge_step = None, step + 1
 
@@ -163,51 +150,33 @@ class _Events:
 
 def _dumps(row: Row) -> str:
     """Strict JSON of Python, NumPy and JAX numbers, one line."""
-    nonfinite = {}
-
-    def plain(name, value):
-        if hasattr(value, "tolist"):
-            value = value.tolist()
-        if isinstance(value, dict):
-            return {key: plain(f"{name}.{key}", item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(f"{name}.{i}", item) for i, item in enumerate(value)]
-        if isinstance(value, float) and not math.isfinite(value):
-            nonfinite[name] = str(value)
-            return None
-        return value
-
-    finite = {name: plain(name, value) for name, value in row.items()}
+    nonfinite: dict[str, str] = {}
+    finite = {name: _plain(name, value, nonfinite) for name, value in row.items()}
     return json.dumps(
         {**finite, "nonfinite": nonfinite} if nonfinite else finite, allow_nan=False
     )
 
 
-def _lines(data: bytes) -> Iterator[tuple[bytes, Row | Problem]]:
-    """Each line and what it holds; a last row that lacks only its newline is whole."""
-    *ended, last = data.split(b"\n")
-    for number, line in enumerate([*ended, last] if last else ended, start=1):
-        row = _loads(line)
-        if row is None:
-            kind = "torn" if number > len(ended) else "foreign"
-            row = Problem(number, kind, line.decode(errors="replace")[:200])
-        yield line, row
-
-
-def _loads(line: bytes) -> Row | None:
-    def refuse(constant):
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        row = json.loads(line.decode(), parse_constant=refuse)
-    except (ValueError, RecursionError):
+def _plain(name: str, value: Any, nonfinite: dict[str, str]) -> Any:
+    """A value as JSON has it; what is not finite is None, and added to `nonfinite`."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(f"{name}.{k}", item, nonfinite) for k, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(f"{name}.{i}", v, nonfinite) for i, v in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        nonfinite[name] = str(value)
         return None
-    return row if isinstance(row, dict) else None
+    return value
 
 
-def _step(row: Row) -> int | float:
-    step = row.get("step")
-    return step if isinstance(step, int | float) else -math.inf
+def _step(line: bytes) -> int | None:
+    """The step of a line; None where it is no row."""
+    try:
+        return parse(line)["step"]
+    except ValueError:
+        return None
 
 
 def _open(path: pathlib.Path) -> int:

@@ -14,15 +14,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import (
-    Literal,
-    NamedTuple,
-    NoReturn,
-    Required,
-    TypedDict,
-    cast,
-    get_args,
-)
+from typing import Literal, NamedTuple, NoReturn, Required, TypedDict, cast, get_args
 
 Path = str | os.PathLike[str]
 Split = Literal["train", "val", "test"]
@@ -127,7 +119,7 @@ class LogFile:
     ) -> Iterator[LogRow]:
         """The rows of a split (or all) in their order, evenly thinned to `at_most`."""
         found = self._numbers(split)
-        stride = -(-len(found) // at_most) if at_most else 1
+        stride = max(1, -(-len(found) // at_most)) if at_most else 1
         # Counted from the end, so that the last row is one of them.
         return self._parsed(found[::-1][::stride][::-1])
 
@@ -224,18 +216,20 @@ def parse(line: bytes) -> LogRow:
 
 
 def gaps(log: LogFile, *, every: int, end: int) -> list[str]:
-    """Complaints about evaluations that a log of `end` steps lacks, or has beyond.
+    """Complaints about evaluations that a log of `end` steps lacks, or has beyond it.
 
-    An evaluation that falls due less than half an interval ahead of an end may be made
-    there.
+    One that falls due less than half an interval ahead of an end may be made there.
     """
     found = []
     for split in ("train", "test"):
-        steps = sorted(set(log.steps(split)))
+        steps, missing = sorted(set(log.steps(split))), []
         for due in range(every, end + 1, every):
             at = bisect.bisect_left(steps, due)
-            if at == len(steps) or 2 * (steps[at] - due) >= every > 1:
-                found.append(f"has no {split} row of step {due}")
+            if at == len(steps) or 2 * (steps[at] - due) >= every:
+                missing.append(due)
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            found.append(f"has no {split} row of step {missing[0]}{more}")
     beyond = sum(step > end for step in log.steps())
     if beyond:
         found.append(f"has {beyond} rows behind step {end}, the last")

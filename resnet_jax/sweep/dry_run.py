@@ -1,51 +1,57 @@
-"""What a sweep would cost, row by row, before it is started, as a table."""
+"""Cost of a sweep ahead of its start: a table with one line per row."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import tqdm
 
 from resnet_jax.config.schema import Config
-from resnet_jax.paths import flat
 from resnet_jax.sweep.estimate import Estimate, Level, estimate
-from resnet_jax.sweep.process import Job
+from resnet_jax.sweep.plan import Job
 
 PARTS = ("conv", "norm", "slopes", "gates", "fc")
-HEADER = [
+HEADER = (
     "row", "parameters", *PARTS, "multiply-adds", "memory MB", "compile s", "steps",
     "hours", "changes",
-]  # fmt: skip
+)  # fmt: skip
+ALIGN = f"l{'r' * (len(HEADER) - 2)}l"
+ABSENT = object()  # value of a field that a config does not have
 
 
-def table(jobs: Sequence[Job], *, name: str, level: Level) -> str:
-    """The rows of a sweep with their costs, as text."""
+class DryRun(NamedTuple):
+    """A heading, the cells of every row below HEADER, and a note on the columns."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+
+
+def dry_run(jobs: Sequence[Job], *, name: str, level: Level) -> DryRun:
+    """Estimate every row of a sweep."""
     # Compilation is measured, not looked up.
     jax.config.update("jax_enable_compilation_cache", False)
-    by_row = {job.row: job for job in reversed(jobs)}
+    configs = {job.row: job.config for job in reversed(jobs)}  # of the first seed
     rows = list(dict.fromkeys(job.row for job in jobs))
-    base, seeds = by_row[rows[0]].config, len(jobs) // len(rows)
-    lines, hours = [HEADER], 0.0
+    seeds, hours, lines = len(jobs) // len(rows), 0.0, []
     for row in tqdm.tqdm(rows, unit="row", leave=False):
-        found = estimate(by_row[row].config, level=level)
+        found = estimate(configs[row], level=level)
         hours += seeds * (found.hours or 0.0)
-        changed = changes(base, by_row[row].config)
-        what = ", ".join(f"{path}={value}" for path, value in changed.items())
-        lines.append([row, *cells(found), what])
+        lines.append((row, *cells(found), changes(configs[rows[0]], configs[row])))
     title = f"{name}: {len(rows)} rows x {seeds} seeds = {len(jobs)} runs"
     if level == "time":
         title += f", {hours:.2g} hours one after another"
-    return "\n".join([title, *aligned(lines), note(rows[0], level=level)])
+    return DryRun(title, tuple(lines), note(rows[0], level=level))
 
 
-def note(row: str, *, level: Level) -> str:
-    """What the columns mean, and where they were measured."""
-    text = f"changes: against {row}"
+def note(first: str, *, level: Level) -> str:
+    """What the columns hold, and on which devices they were measured."""
+    text = f"changes: against {first}"
     if level == "shapes":
         return text
     devices = jax.devices()
     text += (
-        f"; on {len(devices)} x {devices[0].device_kind}; memory of a device: "
+        f"; on {len(devices)} x {devices[0].device_kind}; memory per device: "
         "parameters and optimizer + resident data + temporaries"
     )
     return text + ("; hours: of training steps alone" if level == "time" else "")
@@ -53,10 +59,10 @@ def note(row: str, *, level: Level) -> str:
 
 def cells(found: Estimate) -> list[str]:
     """The numbers of a row, in the order of the header."""
-    sizes = (found.state_bytes, found.data_bytes, found.temporary_bytes)
     if found.temporary_bytes is None:
         memory = "-"
     else:
+        sizes = (found.state_bytes, found.data_bytes, found.temporary_bytes)
         parts = " + ".join(f"{size / 1e6:.0f}" for size in sizes)
         memory = f"{sum(sizes) / 1e6:.0f} = {parts}"
     return [
@@ -70,17 +76,35 @@ def cells(found: Estimate) -> list[str]:
     ]
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of text: numbers to the right, the first and the last to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *numbers, last in rows:
-        middle = [n.rjust(w) for n, w in zip(numbers, widths[1:-1], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *middle, last]).rstrip())
-    return lines
+def changes(base: Config, config: Config) -> str:
+    """Fields in which a config differs from another, as --config would set them.
+
+    `model.unit.join=scaled, model.unit.join.branch=1.0; without model.levels`
+    """
+    values, missing = [], []
+    for path, value in _differences(base.to_dict(), config.to_dict()):
+        # A slot is named by its path alone; model, optim and data have a field `name`.
+        shown = path.removesuffix(".name") if path.count(".") > 1 else path
+        if value is ABSENT:
+            missing.append(shown)
+        else:
+            values.append(f"{shown}={value}")
+    parts = [", ".join(values)] if values else []
+    parts += [f"without {', '.join(sorted(missing))}"] if missing else []
+    return "; ".join(parts)
 
 
-def changes(base: Config, config: Config) -> dict[str, Any]:
-    """Fields in which a row differs from the first: {path: its value}."""
-    before, after = flat(base.to_dict()), flat(config.to_dict())
-    return {p: v for p, v in after.items() if before[p] != v and p != "seed"}
+def _differences(
+    before: object, after: object, path: str = ""
+) -> Iterator[tuple[str, object]]:
+    """(path, value after) of what differs; ABSENT once for a part that is gone."""
+    if isinstance(after, Mapping):
+        old: Mapping[str, Any] = before if isinstance(before, Mapping) else {}
+        for name in sorted({**after, **old}, key=lambda name: name != "name"):
+            yield from _differences(
+                old.get(name, ABSENT),
+                after.get(name, ABSENT),
+                f"{path}.{name}".lstrip("."),
+            )
+    elif before != after:
+        yield path, after

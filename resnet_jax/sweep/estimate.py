@@ -1,4 +1,4 @@
-"""What one run would cost: counted from its config, measured by compiling its step.
+"""Cost of one run: counted from its config, measured by compiling its train step.
 
 No image is read: sizes are those of the data set, and the train step is compiled for
 shapes.
@@ -8,26 +8,25 @@ import dataclasses
 import math
 import statistics
 import time
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.analysis.audit_values import DATASETS, Row
-from resnet_jax.config.schema import Config
+from resnet_jax.config.datasets import DATASETS, train_images
+from resnet_jax.config.schema import Config, DataConfig
 from resnet_jax.data import crops
 from resnet_jax.data.pipeline import Pipeline, is_resident
 from resnet_jax.data.preprocessing import image_shape, preprocessing
-from resnet_jax.data.sources.records import Records
-from resnet_jax.data.sources.source import Source
+from resnet_jax.data.sources.source import Example, ImageShape, Progress, Source
 from resnet_jax.data.sources.splits import open_splits
-from resnet_jax.data.sources.tfds import TfdsSource
-from resnet_jax.data.sources.tfrecord import TFRecords
-from resnet_jax.models import complexity as cost
-from resnet_jax.train import program as parallel
-from resnet_jax.train import run as experiment
-from resnet_jax.train.update import temporary_bytes
+from resnet_jax.models.complexity import Parts
+from resnet_jax.train.experiment import Experiment, prepare
+from resnet_jax.train.program import Program, Update, temporary_bytes
+from resnet_jax.train.state import TrainState
+from resnet_jax.train.task import make_program, updates
 
 Level = Literal["shapes", "compile", "time"]
 TIMED = 5  # steps, after one that is not counted
@@ -35,13 +34,13 @@ TIMED = 5  # steps, after one that is not counted
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Costs of one run; None is what was not measured.
+    """Cost of one run; None: not measured.
 
-    multiply_adds for one image; bytes of parameters with optimizer, of resident data,
-    and of temporaries on one device.
+    multiply_adds per image; bytes of parameters with optimizer, of resident data, and
+    of temporaries on one device.
     """
 
-    parts: cost.Parts
+    parts: Parts
     multiply_adds: int
     steps: int
     state_bytes: int
@@ -56,47 +55,58 @@ class Estimate:
         return None if self.step_s is None else self.steps * self.step_s / 3600
 
 
+class Arguments(NamedTuple):
+    """Arguments of `Program.steps`: shapes, and the number of updates of a call."""
+
+    state: TrainState
+    data: dict[str, jax.ShapeDtypeStruct] | None  # resident arrays
+    batches: dict[str, jax.ShapeDtypeStruct]
+    num_updates: int
+
+
 def estimate(config: Config, *, level: Level) -> Estimate:
-    """Counts a run and, unless only shapes are asked for, compiles its train step."""
-    made = prepared(config)
-    parts, multiply_adds = made.counts
-    program = experiment.make_program(made)
-    state, data, feeds, k = arguments(made, program)
+    """Count a run; unless level is "shapes", compile its train step; "time": run it."""
+    experiment = prepared(config)
+    parts, multiply_adds = experiment.counts
+    program = make_program(experiment)
+    shapes = arguments(experiment, program)
     counted = Estimate(
         parts=parts,
         multiply_adds=multiply_adds,
-        steps=made.loop.steps,
-        state_bytes=size_of(state),
-        data_bytes=size_of(data),
+        steps=experiment.loop.steps,
+        state_bytes=size_in_bytes(shapes.state),
+        data_bytes=size_in_bytes(shapes.data),
     )
     if level == "shapes":
         return counted
     start = time.perf_counter()
-    updates = experiment.updates(made, program)
-    for update in updates.values():
-        update.compile(state, data, feeds, k)
+    by_size = updates(experiment, program)
+    for update in by_size.values():
+        update.compile(*shapes)
     measured = dataclasses.replace(
         counted,
         compile_s=time.perf_counter() - start,
-        temporary_bytes=temporary_bytes(updates.values()),
+        temporary_bytes=temporary_bytes(by_size.values()),
     )
     if level == "compile":
         return measured
     seconds = statistics.fmean(
-        timed(updates[size], program.init(made.seeds), data, feeds, k)
+        seconds_per_step(
+            by_size[size], shapes._replace(state=program.init(experiment.seeds))
+        )
         for size in config.data.sizes or (None,)
     )
     return dataclasses.replace(measured, step_s=seconds)
 
 
-def prepared(config: Config) -> experiment.Experiment:
-    """An experiment with data of the right shape that holds one black image."""
-    return experiment.prepare(config, feeds=black_feeds)
+def prepared(config: Config) -> Experiment:
+    """Prepare an experiment whose data have the right shapes and hold no images."""
+    return prepare(config, open_data=imageless_pipeline)
 
 
-def black_feeds(config: Config, *, progress: Any = None) -> Pipeline:
-    """Resident or streamed as a run would be, with one black image for all."""
-    data, splits = config.data, sizes(config)
+def imageless_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeline:
+    """Pipeline of a config, resident or streamed as in a run, with one black image."""
+    data, splits = config.data, sized_splits(config.data)
     shape = image_shape(data, splits["train"])
     image = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
     known = {"train": image} if crops.preset(data.augment).crop == "none" else None
@@ -105,74 +115,94 @@ def black_feeds(config: Config, *, progress: Any = None) -> Pipeline:
     return Pipeline(config, splits, resident, shape, preprocess)
 
 
-def sizes(config: Config) -> dict[str, Source]:
-    """The splits of a data set without its records; from its folder where unknown."""
-    data = config.data
+@dataclasses.dataclass(frozen=True)
+class SizedSource:
+    """A split of known sizes, without its examples."""
+
+    name: str
+    num_classes: int
+    image_shape: ImageShape
+    length: int
+    description: str = ""
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Example:
+        raise IndexError(f"{self.name}[{index}]: only its sizes are known")
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        return [self[index] for index in indices]
+
+
+def sized_splits(data: DataConfig) -> dict[str, Source]:
+    """Sizes of a data set's splits; where not known here, those of its folder."""
     name = data.name.partition(":")[0]
     if name not in DATASETS:
-        return open_splits(data.name, directory=data.dir, split=data.split)
+        return dict(open_splits(data.name, directory=data.dir, split=data.split))
     known = DATASETS[name]
-    lengths = {"train": Row(config).train_images, "test": known.test}
+    lengths = {"train": train_images(data), "test": known.test}
     return {
-        split: TfdsSource(
-            name=name,
-            version="",
-            split=split,
-            num_classes=known.classes,
-            image_shape=known.image,
-            description="",
-            records=Records(split, (), (length,), TFRecords((), ())),
-            start=0,
-            length=length,
-        )
+        split: SizedSource(name, known.classes, known.image, length or 0)
         for split, length in lengths.items()
     }
 
 
-def arguments(made: experiment.Experiment, program: parallel.Program) -> Any:
-    """What a call takes: shapes of state, resident arrays, k batches; and k."""
-    same, own = made.devices.replicated, program.seeds.sharding
-    whole = jax.eval_shape(program.init, made.seeds)
+def arguments(experiment: Experiment, program: Program) -> Arguments:
+    """Shapes and placement of the arguments of a call of the train step."""
+    pipeline, seeds = experiment.pipeline, experiment.seeds
+    whole = jax.eval_shape(program.init, seeds)
+    own = program.seeds.sharding
     state = jax.tree.map(lambda x: _shape(x.shape, x.dtype, own), whole)
-    k, shape = made.loop.steps_per_call, made.feeds.image_shape
-    batch = (*made.seeds.shape, k, made.config.data.batch_size)
-    feeds = {"row": (batch, np.int32)}
-    if made.feeds.resident:
-        feeds |= {"index": (batch, np.int32)}
-        length = len(made.feeds.splits["train"])
+    count, shape = experiment.loop.steps_per_call, pipeline.image_shape
+    batch = (*seeds.shape, count, experiment.config.data.batch_size)
+    batches: dict[str, tuple[tuple[int, ...], Any]] = {"row": (batch, np.int32)}
+    data = None
+    if pipeline.resident:
+        batches["index"] = (batch, np.int32)
+        length, everywhere = (
+            len(pipeline.splits["train"]),
+            experiment.devices.replicated,
+        )
         data = {
-            "image": _shape((length, *shape), np.uint8, same),
-            "label": _shape((length,), np.int32, same),
+            "image": _shape((length, *shape), np.uint8, everywhere),
+            "label": _shape((length,), np.int32, everywhere),
         }
     else:
-        feeds |= {"image": ((*batch, *shape), np.uint8), "label": (batch, np.int32)}
-        feeds |= {"mask": (batch, np.float32)}
-        data = None
-    placed = program.place({k: jnp.zeros(*spec) for k, spec in feeds.items()})
-    feeds = jax.tree.map(
+        batches["image"] = ((*batch, *shape), np.uint8)
+        batches["label"] = (batch, np.int32)
+        batches["mask"] = (batch, np.float32)
+    placed = program.place({name: np.zeros(*each) for name, each in batches.items()})
+    # Where pmap takes them, batches are host arrays.
+    placed = jax.tree.map(
         lambda x: _shape(x.shape, x.dtype, getattr(x, "sharding", None)), placed
     )
-    return state, data, feeds, k
+    return Arguments(state, data, placed, count)
 
 
-def _shape(shape, dtype, sharding) -> jax.ShapeDtypeStruct:
+def _shape(
+    shape: tuple[int, ...], dtype: Any, sharding: jax.sharding.Sharding | None
+) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 
-def timed(step: Any, state: Any, data: Any, feeds: Any, k: int) -> float:
-    """Seconds a step of a compiled call, on images that are all black."""
-    data, feeds = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), (data, feeds)
+def seconds_per_step(update: Update, given: Arguments) -> float:
+    """Time a compiled step from a state, on images that are all black."""
+    state, most = given.state, given.num_updates
+    data, batches = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding),
+        (given.data, given.batches),
     )
-    state, _ = jax.block_until_ready(step(state, data, feeds, 1))
+    state, _ = jax.block_until_ready(update(state, data, batches, 1))
     start = time.perf_counter()
-    for done in range(0, TIMED, k):
-        state, _ = step(state, data, feeds, min(k, TIMED - done))
+    for done in range(0, TIMED, most):
+        state, _ = update(state, data, batches, min(most, TIMED - done))
     jax.block_until_ready(state)
     return (time.perf_counter() - start) / TIMED
 
 
-def size_of(tree: Any) -> int:
-    """Bytes of all arrays."""
+def size_in_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a tree."""
     leaves = jax.tree.leaves(tree)
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves)

@@ -1,101 +1,89 @@
-"""One run of a sweep, as a child process: its command, its steps, how it ended.
+"""One run of a sweep as a child process: its command, progress, and outcome.
 
-What a child prints is appended to sweep.log in its folder. One that fails leaves its
-reason there as the one line of FAILED, where the report finds it.
+Its output is appended to sweep.log in the run's folder. The reason of a failure is the
+one line of FAILED there, where the report finds it.
 """
 
 import dataclasses
 import datetime
 import os
-import pathlib
 import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
-from resnet_jax.config.schema import Config
 from resnet_jax.errors import CheckpointError, ConfigError, Preempted
-from resnet_jax.runs import directory as workdir
+from resnet_jax.runs.compatibility import changed_fields, told
+from resnet_jax.runs.directory import read_config, read_json
 from resnet_jax.runs.log import lock
+from resnet_jax.sweep.plan import Job
 
 PROGRAM = (sys.executable, "-m", "resnet_jax.main")
-TAIL = 4096  # bytes at the end of a log that hold the newest bar
-# What a bar says of a run: step, of how many.
-STEPS = re.compile(rb"(\d+)/(\d+) \[")
+TAIL = 4096  # bytes at the end of a log that hold the newest progress bar
+STEPS = re.compile(rb"(\d+)/(\d+) \[")  # `1200/64000 [` of a progress bar
 ERROR = re.compile(r"error\[(\w+)\] (.*)")
-# SIGTERM, before or after the loop could answer it by saving.
+# A run answers SIGTERM by saving; before or after its loop the signal ends it.
 STOPPED = (Preempted.exit_code, -signal.SIGTERM)
+MEASURABLE = 0.02  # fraction of a run that tells its pace
+# Exit codes of a sweep's runs, worst first.
+WORST = (1, 6, 5, 4, 3, 2, 143)
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """A row and a seed, their config, and the options of resnet_jax.main."""
+class JobOutcome:
+    """How a job ended: kind, exit code, and the message of its run.
 
-    row: str
-    seed: int
-    folder: pathlib.Path
-    config: Config
-    options: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.row}/seed{self.seed}"
-
-    def done(self) -> dict[str, Any] | None:
-        """What DONE says, if it is of this config and long enough.
-
-        CheckpointError where the folder holds a run of another config.
-        """
-        old = workdir.read_json(self.folder / "config.json")
-        if old is None:
-            return None
-        derived = old.pop("derived", {})
-        if fields := workdir.changed_fields(old, self.config.to_dict()):
-            listed = "; ".join(f"{p}: {a!r} -> {b!r}" for p, (a, b) in fields.items())
-            raise CheckpointError(
-                f"{self.folder}: holds a run of another config ({listed}); name other "
-                "--runs, or move this one away"
-            )
-        done = workdir.read_json(self.folder / "DONE")
-        total = derived.get("total_steps", 0)
-        wanted = min(self.config.train.steps or total, total)
-        return done if done and done["step"] >= wanted else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a job ended, with the exit code and the words of its run.
-
-    "kept" was DONE before, "refused" found its folder taken by another config or
-    process, "stopped" can go on from its last checkpoint.
+    already_done: DONE before the sweep; refused: another config or process has its
+    folder; stopped: can go on from its last checkpoint.
     """
 
     job: Job
-    kind: Literal["kept", "done", "stopped", "refused", "failed"]
+    kind: Literal["already_done", "done", "stopped", "refused", "failed"]
     code: int = 0
-    said: str = ""
+    message: str = ""
 
 
-class Child:
-    """A job in a process and a session of its own, which Ctrl-C does not reach."""
+def finished_in(job: Job) -> float | None:
+    """Wall-clock seconds of a finished run of the job; None: it has to be run.
 
-    def __init__(self, job: Job, program: Sequence[str], environment: Mapping):
+    CheckpointError where the folder holds a run of another config.
+    """
+    old = read_config(job.folder)
+    if old is None:
+        return None
+    if changes := changed_fields(old.tree, job.config.to_dict()):
+        raise CheckpointError(
+            f"{job.folder}: holds a run of another config ({told(changes)}); name "
+            "other --runs, or move this one away"
+        )
+    done = read_json(job.folder / "DONE")
+    total = old.derived.get("total_steps", 0)
+    wanted = min(job.config.train.steps or total, total)
+    return done["wall_s"] if done and done["step"] >= wanted else None
+
+
+class ChildProcess:
+    """A run in a process and a session of its own, which Ctrl-C does not reach."""
+
+    def __init__(
+        self, job: Job, *, program: Sequence[str], environment: Mapping[str, str]
+    ):
         self.job, self._log = job, job.folder / "sweep.log"
         self._start, command = time.monotonic(), [*program, *job.options]
         resumed = (job.folder / "config.json").exists()
-        self._first = None if resumed else 0  # the step it started from
+        self._first_step = None if resumed else 0
         with lock(job.folder):
             (job.folder / "FAILED").unlink(missing_ok=True)
         with open(self._log, "ab") as file:
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             file.write(f"== {now} {shlex.join(command)}\n".encode())
             file.flush()
-            self._from = file.tell()
-            self.process = subprocess.Popen(
+            self._output = file.tell()  # where that of this process begins
+            self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -104,64 +92,80 @@ class Child:
                 start_new_session=True,
             )
 
+    def terminate(self) -> None:
+        """Ask the run to save and end; asked twice, it ends at once."""
+        self._process.terminate()
+
     def steps(self) -> tuple[int, int] | None:
-        """Its step and its last one, once its bar has shown them."""
+        """(step, last step) of its progress bar; None before there is one."""
         with open(self._log, "rb") as file:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(self._from, end - TAIL))
+            file.seek(max(self._output, end - TAIL))
             shown = STEPS.findall(file.read())
         if not shown:
             return None
         step, total = map(int, shown[-1])
-        if step and self._first is None:
-            self._first = step
+        if step and self._first_step is None:
+            self._first_step = step
         return step, max(total, 1)
 
-    def share(self) -> float:
+    def fraction(self) -> float:
+        """Fraction of the steps that is done."""
         step, total = self.steps() or (0, 1)
         return min(step / total, 1.0)
 
-    def took(self) -> float:
-        """Seconds since its start."""
+    def elapsed(self) -> float:
+        """Seconds since the start of the process."""
         return time.monotonic() - self._start
 
-    def takes(self) -> float | None:
-        """Seconds that a whole run takes at this pace, after 2 % of it."""
+    def whole_run(self) -> float | None:
+        """Estimated seconds of a whole run; None before 2 % of it are measured."""
         step, total = self.steps() or (0, 1)
-        share = (step - (self._first or 0)) / total
-        return self.took() / share if share >= 0.02 else None
+        measured = (step - (self._first_step or 0)) / total
+        return self.elapsed() / measured if measured >= MEASURABLE else None
 
-    def outcome(self) -> Outcome:
-        """How the ended process ended, in the words of its log."""
-        code, said = self.process.returncode, self._said()
+    def outcome(self) -> JobOutcome | None:
+        """How the process ended, by its exit code and its log; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        message = self._message()
         if code == 0:
-            return Outcome(self.job, "done", said=said)
+            return JobOutcome(self.job, "done", message=message)
         if code in STOPPED:
-            return Outcome(self.job, "stopped", Preempted.exit_code, said)
+            return JobOutcome(self.job, "stopped", Preempted.exit_code, message)
         if code == CheckpointError.exit_code:
-            return Outcome(self.job, "refused", code, said)
+            return JobOutcome(self.job, "refused", code, message)
         if code < 0:
-            said = f"killed by {signal.Signals(-code).name}"
-            said += "; often memory ran out" if code == -signal.SIGKILL else ""
-        return self._failed(Outcome(self.job, "failed", max(code, 1), said))
+            message = f"killed by {signal.Signals(-code).name}"
+            message += "; often memory ran out" if code == -signal.SIGKILL else ""
+        return _recorded(JobOutcome(self.job, "failed", max(code, 1), message))
 
-    def _said(self) -> str:
+    def _message(self) -> str:
         """The first line of its error message, else its last line."""
         with open(self._log, "rb") as file:
-            file.seek(self._from)
+            file.seek(self._output)
             text = file.read().decode(errors="replace")
         lines = [line.strip() for line in re.split(r"[\r\n]", text)]
         errors = [": ".join(m.groups()) for line in lines if (m := ERROR.match(line))]
-        return (errors or [line for line in lines if line][-1:] or ["said nothing"])[0]
+        return (errors or [line for line in lines if line][-1:] or ["no output"])[0]
 
-    def _failed(self, outcome: Outcome) -> Outcome:
-        """Writes FAILED, unless another process has the folder by now."""
-        try:
-            with lock(self.job.folder):
-                (self.job.folder / "FAILED").write_text(f"{outcome.said}\n")
-        except ConfigError as error:
-            return dataclasses.replace(outcome, kind="refused", said=str(error))
-        except OSError as error:
-            said = f"{outcome.said} (FAILED cannot be written: {error.strerror})"
-            return dataclasses.replace(outcome, said=said)
-        return outcome
+
+def _recorded(failure: JobOutcome) -> JobOutcome:
+    """Write FAILED, unless another process has the folder by now."""
+    folder = failure.job.folder
+    try:
+        with lock(folder):
+            (folder / "FAILED").write_text(f"{failure.message}\n")
+    except ConfigError as error:
+        return dataclasses.replace(failure, kind="refused", message=str(error))
+    except OSError as error:
+        message = f"{failure.message} (FAILED cannot be written: {error.strerror})"
+        return dataclasses.replace(failure, message=message)
+    return failure
+
+
+def worst_code(outcomes: Iterable[JobOutcome]) -> int:
+    """Exit code of a sweep: that of its worst run."""
+    codes = {outcome.code for outcome in outcomes}
+    return next((code for code in WORST if code in codes), max(codes, default=0))

@@ -3,23 +3,26 @@
 import collections
 import contextlib
 import datetime
+import functools
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tqdm
 
 from resnet_jax.errors import StorageError, UserError
-from resnet_jax.runs import directory as workdir
-from resnet_jax.sweep.process import PROGRAM, Child, Job, Outcome
+from resnet_jax.runs.directory import check_writable, read_json
+from resnet_jax.sweep.plan import Job
+from resnet_jax.sweep.process import PROGRAM, ChildProcess, JobOutcome, finished_in
 
 POLL_S = 0.2
+Start = Callable[[Job], ChildProcess]
 
 
 class SweepBar:
-    """Runs done of all, what is running, and the ETA: a line on stderr.
+    """Finished runs, running ones and the ETA: a line on stderr.
 
     In a file a line every half minute.
     """
@@ -38,7 +41,7 @@ class SweepBar:
     def __enter__(self) -> "SweepBar":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
     def update(self, done: float, text: str) -> None:
@@ -49,145 +52,180 @@ class SweepBar:
         self._bar.write(text, file=sys.stderr)
 
 
-class Launch:
-    """Carries out jobs in their order, `at_once` at a time."""
+class Scheduler:
+    """Carries out jobs in their order, `at_once` at a time.
 
-    def __init__(
-        self, jobs: Sequence[Job], *, at_once: int, program: Sequence[str] = PROGRAM
-    ):
+    `start` makes the process of a job.
+    """
+
+    def __init__(self, jobs: Sequence[Job], *, at_once: int, start: Start):
         self.waiting = collections.deque(jobs)
-        self.running: list[Child] = []
-        self.outcomes: list[Outcome] = []
-        self._total, self._at_once, self._program = len(jobs), at_once, program
-        self._environment = shared_accelerator(os.environ, at_once=at_once)
-        # Row -> seconds that whole runs of it took.
-        self._took: dict[str, list[float]] = collections.defaultdict(list)
+        self.running: list[ChildProcess] = []
+        self.outcomes: list[JobOutcome] = []
+        self._total, self._at_once, self._make_child = len(jobs), at_once, start
+        # Row -> seconds of each of its whole runs.
+        self._durations: dict[str, list[float]] = collections.defaultdict(list)
 
     def run(self, bar: SweepBar) -> int | None:
-        """Runs all; the number of the signal that ended it early, if one did."""
-        told = 0
-        with caught_signals() as came, self._stopping():
-            while self.running or (self.waiting and not came):
-                while self.waiting and not came and len(self.running) < self._at_once:
+        """Carry out all jobs; the number of the signal that ended it early, if any."""
+        handled = 0
+        with caught_signals() as received, self._terminating():
+            while self.running or (self.waiting and not received):
+                while self._has_room() and self.waiting and not received:
                     self._start(self.waiting.popleft(), bar)
-                if came[told:]:
+                if len(received) > handled:
                     self._stop(bar)
-                    told = len(came)
+                    handled = len(received)
                 self._collect(bar)
                 bar.update(*self.progress())
                 time.sleep(POLL_S if self.running else 0)
-        return came[0] if came else None
+        return received[0] if received else None
 
     def progress(self) -> tuple[float, str]:
         """Runs done, in fractions, and `3/10 runs, A/seed0 1200/64000, ETA 2:05:00`."""
-        kinds = collections.Counter(outcome.kind for outcome in self.outcomes)
-        done = kinds["done"] + kinds["kept"]
-        shown, shares = [f"{done}/{self._total} runs"], float(done)
-        shown += [f"{kinds[k]} {k}" for k in ("failed", "refused") if kinds[k]]
+        count = collections.Counter(outcome.kind for outcome in self.outcomes)
+        finished = count["done"] + count["already_done"]
+        shown, done = [f"{finished}/{self._total} runs"], float(finished)
+        shown += [f"{count[k]} {k}" for k in ("failed", "refused") if count[k]]
         for child in self.running:
             steps = child.steps()
             place = f"{steps[0]}/{steps[1]}" if steps else "starting"
             shown.append(f"{child.job.name} {place}")
-            shares += child.share()
+            done += child.fraction()
         if self.running:
             shown.append(f"ETA {eta_text(self.eta())}")
-        return shares, ", ".join(shown)
+        return done, ", ".join(shown)
 
     def eta(self) -> tuple[float, bool] | None:
-        """Seconds left, and whether every row that is left has been measured."""
-        took = {row: sum(s) / len(s) for row, s in self._took.items()}
+        """(seconds left, every row that is left was measured); None: not known."""
+        measured = {row: sum(s) / len(s) for row, s in self._durations.items()}
         for child in self.running:
-            if child.job.row not in took and (seconds := child.takes()):
-                took[child.job.row] = seconds
-        left = [(child.job.row, 1 - child.share()) for child in self.running]
+            if child.job.row not in measured and (seconds := child.whole_run()):
+                measured[child.job.row] = seconds
+        left = [(child.job.row, 1 - child.fraction()) for child in self.running]
         left += [(job.row, 1.0) for job in self.waiting]
-        return time_left(took, left, at_once=self._at_once)
+        return time_left(measured, left, at_once=self._at_once)
+
+    def _has_room(self) -> bool:
+        return len(self.running) < self._at_once
 
     def _start(self, job: Job, bar: SweepBar) -> None:
+        """Start a job that is not done and whose folder is not taken."""
         try:
-            workdir.check_writable(job.folder)
-            if done := job.done():
-                self._took[job.row].append(done["wall_s"])
-                self._end(Outcome(job, "kept"), bar)
+            check_writable(job.folder)
+            if (seconds := finished_in(job)) is None:
+                self.running.append(self._make_child(job))
             else:
-                child = Child(job, self._program, self._environment)
-                self.running.append(child)
+                self._durations[job.row].append(seconds)
+                self._end(JobOutcome(job, "already_done"), bar)
         except UserError as error:
-            said = f"{error.kind}: {str(error).splitlines()[0]}"
-            self._end(Outcome(job, "refused", error.exit_code, said), bar)
+            message = f"{error.kind}: {str(error).splitlines()[0]}"
+            self._end(JobOutcome(job, "refused", error.exit_code, message), bar)
         except OSError as error:
-            said = f"storage: {job.folder}: {error.strerror}"
-            self._end(Outcome(job, "refused", StorageError.exit_code, said), bar)
+            message = f"storage: {job.folder}: {error.strerror}"
+            self._end(JobOutcome(job, "refused", StorageError.exit_code, message), bar)
 
     def _collect(self, bar: SweepBar) -> None:
-        for child in [c for c in self.running if c.process.poll() is not None]:
-            self.running.remove(child)
+        """Take the outcomes of the processes that have ended."""
+        for child in list(self.running):
             outcome = child.outcome()
+            if outcome is None:
+                continue
+            self.running.remove(child)
             if outcome.kind == "done":
-                done = workdir.read_json(child.job.folder / "DONE") or {"wall_s": 0.0}
+                done = read_json(child.job.folder / "DONE") or {"wall_s": 0.0}
                 # A resumed run took longer than its last part.
-                seconds = max(child.took(), done["wall_s"])
-                self._took[child.job.row].append(seconds)
+                seconds = max(child.elapsed(), done["wall_s"])
+                self._durations[child.job.row].append(seconds)
             self._end(outcome, bar)
 
-    def _end(self, outcome: Outcome, bar: SweepBar) -> None:
+    def _end(self, outcome: JobOutcome, bar: SweepBar) -> None:
         self.outcomes.append(outcome)
-        if outcome.kind != "kept":
-            bar.note(f"{outcome.job.name}: {outcome.said}")
+        if outcome.kind != "already_done":
+            bar.note(f"{outcome.job.name}: {outcome.message}")
 
     def _stop(self, bar: SweepBar) -> None:
-        """Asks every child to save and end; one that is asked twice ends at once."""
         bar.note(f"stopping: waiting for {len(self.running)} runs to save")
         for child in self.running:
-            child.process.terminate()
+            child.terminate()
 
     @contextlib.contextmanager
-    def _stopping(self) -> Iterator[None]:
-        """Leaves no child behind where the sweep itself fails."""
+    def _terminating(self) -> Iterator[None]:
+        """Leave no process behind where the sweep itself fails."""
         try:
             yield
         finally:
             for child in self.running:
-                child.process.terminate()
+                child.terminate()
+
+    def summary(self) -> list[str]:
+        """How many runs ended how, and a line for each that is not done."""
+        count = collections.Counter(outcome.kind for outcome in self.outcomes)
+        finished = count["done"] + count["already_done"]
+        counts = [f"{finished} of {self._total} runs done"]
+        if count["already_done"]:
+            counts[0] += f", {count['already_done']} of them before"
+        kinds = ("failed", "refused", "stopped")
+        counts += [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
+        if self.waiting:
+            counts.append(f"{len(self.waiting)} not started")
+        lines = ["; ".join(counts)]
+        for kind in kinds:
+            ended = [outcome for outcome in self.outcomes if outcome.kind == kind]
+            lines += [f"{kind} {o.job.folder}: {o.message}" for o in ended]
+        if finished < self._total:
+            lines.append("the same command goes on with the runs that are not done")
+        return lines
+
+
+def processes(*, at_once: int) -> Start:
+    """How runs are started: as processes of resnet_jax.main that share the devices."""
+    environment = shared_accelerator(os.environ, at_once=at_once)
+    return functools.partial(ChildProcess, program=PROGRAM, environment=environment)
 
 
 def time_left(
-    took: Mapping[str, float], left: Sequence[tuple[str, float]], *, at_once: int
+    measured: Mapping[str, float], left: Sequence[tuple[str, float]], *, at_once: int
 ) -> tuple[float, bool] | None:
-    """(seconds, all measured) for shares of runs; rows not measured count as the mean.
+    """(seconds, all measured) of fractions of runs; other rows count as the mean.
 
-    `took` maps a row to the seconds of a whole run; None where nothing is measured.
+    `measured` maps a row to the seconds of a whole run; None where it is empty.
     """
-    if not took:
+    if not measured:
         return None
-    mean = sum(took.values()) / len(took)
-    seconds = [took.get(row, mean) * share for row, share in left]
+    mean = sum(measured.values()) / len(measured)
+    seconds = [measured.get(row, mean) * fraction for row, fraction in left]
     longest = max(seconds, default=0.0)
-    return max(sum(seconds) / at_once, longest), all(row in took for row, _ in left)
+    return max(sum(seconds) / at_once, longest), all(row in measured for row, _ in left)
 
 
 def eta_text(eta: tuple[float, bool] | None) -> str:
-    """`2:05:00`, or `~2:05:00` where a row left is not measured yet."""
+    """`2:05:00`, or `~2:05:00` where a row that is left was not measured."""
     if eta is None:
         return "not known yet"
     seconds, measured = eta
     return f"{'' if measured else '~'}{datetime.timedelta(seconds=round(seconds))}"
 
 
-def shared_accelerator(environment: Mapping, *, at_once: int) -> dict[str, str]:
-    """JAX takes three quarters of a GPU's memory unless it is told its part."""
+def shared_accelerator(
+    environment: Mapping[str, str], *, at_once: int
+) -> dict[str, str]:
+    """Environment of runs that share a GPU: JAX takes 3/4 of its memory by default."""
     part = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / at_once:.3f}"}
     return (part if at_once > 1 else {}) | dict(environment)
 
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that came, in their order."""
-    came: list[int] = []
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(n, lambda number, _: came.append(number)) for n in handled]
+    """The SIGINT and SIGTERM that were received, in their order."""
+    received: list[int] = []
+
+    def receive(number: int, _: object) -> None:
+        received.append(number)
+
+    before = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield received
     finally:
-        for number, handler in zip(handled, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)

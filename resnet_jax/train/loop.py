@@ -93,26 +93,12 @@ def fit(
         run.trace or contextlib.nullcontext(),
     ):
         while step < spec.steps and run.alive:
-            size = spec.size(step)
-            # The first call of a program, which compiles, makes one update.
-            count = spec.calls(step) if timer.knows(size) else 1
-            if not timer.knows(size):
-                run.progress.doing("compiling")
-            with timer.on("data"):
-                batches = run.program.filled(
-                    run.batches(step, count), spec.steps_per_call
-                )
-                batches = run.program.place(batches)
-            with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, seen = run.updates[size](state, run.data, batches, count)
+            state, count, seen = call(run, spec, state, step=step, timer=timer)
             step += count
             watch.saw(step, count, seen)
-            timer.trained(count * spec.batch_size, seen, program=size)
-            run.progress.doing("training")
             run.progress.update(step)
             if run.trace and run.trace.called(step, seen):
                 run.progress.note(run.trace.told())
-
             if spec.evaluates(step) and watch.check():
                 state = report(run, spec, state, step=step, timer=timer)
             if step == spec.steps and finish and run.alive:
@@ -126,6 +112,23 @@ def fit(
     for replica in run.replicas:
         replica.wait()
         replica.meta = replica.stamped(timer.seconds())
+
+
+def call(
+    run: Run, spec: LoopSpec, state: TrainState, *, step: int, timer: Timer
+) -> tuple[TrainState, int, Any]:
+    """One call of the compiled step: (state, updates made, {"loss", ...} of each)."""
+    size = spec.size(step)
+    # The first call of a program, which compiles, makes one update.
+    count = spec.calls(step) if timer.knows(size) else 1
+    run.progress.doing("training" if timer.knows(size) else "compiling")
+    with timer.on("data"):
+        batches = run.program.filled(run.batches(step, count), spec.steps_per_call)
+        batches = run.program.place(batches)
+    with jax.profiler.StepTraceAnnotation("train", step_num=step):
+        state, seen = run.updates[size](state, run.data, batches, count)
+    timer.trained(count * spec.batch_size, seen, program=size)
+    return state, count, seen
 
 
 def at_step(state: TrainState) -> int:
@@ -176,6 +179,7 @@ def report(
                 replica.log.write({"split": split, **place, **row})
             rows[replica.seed] = own
         run.progress.note(summary(step, list(rows.values())))
+        run.progress.doing("training")
     with timer.on("save"):
         keep_best(run, state, rows, step=step, timer=timer)
     timer.resume()

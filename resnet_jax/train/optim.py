@@ -31,6 +31,13 @@ from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
 
 Decay = Literal["all", "kernels"]
+# Fields of a config that have another name in the spec.
+FIELDS = {
+    "boundaries": "schedule.boundaries",
+    "decay_factor": "schedule.decay_factor",
+    "warmup_steps": "warmup.steps",
+    "warmup_rate": "warmup.learning_rate",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,7 @@ class OptimSpec:
 
     def __post_init__(self):
         problems = [
-            f"optim.{name}={getattr(self, name)!r}: {rule}"
+            f"optim.{FIELDS.get(name, name)}={getattr(self, name)!r}: {rule}"
             for name, rule in itertools.chain(_ranges(self), _combinations(self))
         ]
         if problems:
@@ -216,7 +223,7 @@ def _combinations(s: OptimSpec) -> Iterator[tuple[str, str]]:
     if s.warmup_steps > 0 and s.warmup == "constant" and s.warmup_rate == 0:
         yield "warmup_rate", "must be above 0 in a constant warm-up, or nothing trains"
     if any(a >= b for a, b in itertools.pairwise((s.warmup_steps, *s.boundaries))):
-        rule = f"must increase, from above optim.warmup_steps={s.warmup_steps}"
+        rule = f"must increase, from above optim.warmup.steps={s.warmup_steps}"
         yield "boundaries", rule
     if s.schedule == "steps" and not s.boundaries:
         yield "boundaries", "needs an entry or more with schedule='steps'"

@@ -1,15 +1,28 @@
-"""Seed replicas: the runs that one program trains, a log and checkpoints each."""
+"""Seed replicas: the runs that one program trains, each with a folder of its own."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 
+from resnet_jax.config.schema import Config
 from resnet_jax.errors import CheckpointError
-from resnet_jax.runs.log import Log
+from resnet_jax.paths import replaced
+from resnet_jax.runs import directory
+from resnet_jax.runs.log import Log, lock
+from resnet_jax.runs.result import Result, diverged, done, summary
 from resnet_jax.train.checkpoint import Checkpoints, steps_in
 from resnet_jax.train.state import TrainState
+
+Folder = pathlib.Path
+
+CURE = (
+    "lower optim.learning_rate, lengthen optim.warmup, or leave out more than "
+    "train.max_nonfinite_updates={}"
+)
 
 
 def fresh() -> dict[str, Any]:
@@ -99,3 +112,110 @@ def common_step(kept: dict[int, Sequence[int]]) -> int:
                 f"by themselves first, with --config.train.steps={last}"
             )
     return step
+
+
+def configs_by_folder(config: Config, folder: Folder) -> dict[Folder, Config]:
+    """The folder of each seed, and its config as if it were trained by itself."""
+    if not config.train.seeds:
+        return {folder: config}
+    return {
+        folder / f"seed{seed}": replaced(config, {"seed": seed, "train.seeds": ()})
+        for seed in config.train.seeds
+    }
+
+
+@contextlib.contextmanager
+def locked(folders: Iterable[Folder]) -> Iterator[None]:
+    """Holds the folders, on the one process that writes what they share."""
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            for folder in folders:
+                stack.enter_context(lock(folder))
+        yield
+
+
+def split_finished(
+    configs: dict[Folder, Config], *, steps: int
+) -> tuple[dict[Folder, Config], dict[Folder, Result | str]]:
+    """(the runs to train, what the others came to: a result, or why they diverged).
+
+    A run by itself that has diverged is tried again, as something may have changed.
+    """
+    left, found = {}, {}
+    for folder, own in configs.items():
+        if result := done(folder, steps=steps):
+            found[folder] = result
+        elif len(configs) > 1 and (reason := diverged(folder)):
+            found[folder] = reason
+        else:
+            left[folder] = own
+    return left, found
+
+
+def refuse_apart(runs: dict[Folder, Config]) -> None:
+    """CheckpointError where runs cannot go on together, as they are steps apart."""
+    kept = {own.seed: steps_in(folder / "checkpoints") for folder, own in runs.items()}
+    step = common_step(kept)
+    for folder, own in runs.items():
+        if max(kept[own.seed], default=0) > step and (folder / "DONE").exists():
+            raise CheckpointError(
+                f"train.seeds: {folder} is done with step {max(kept[own.seed])}, but "
+                f"others are at step {step}; train those by themselves first"
+            )
+
+
+def device_facts() -> dict[str, Any]:
+    """Platform, devices and processes, for env.json."""
+    devices = jax.devices()
+    return {
+        "platform": devices[0].platform,
+        "devices": [device.device_kind for device in devices],
+        "processes": jax.process_count(),
+    }
+
+
+@contextlib.contextmanager
+def opened(
+    folder: Folder, config: Config, derived: dict[str, Any]
+) -> Iterator[Replica]:
+    """A run about to train: its config is written, its log open."""
+    number = jax.process_index()
+    if number == 0:
+        for end in ("DONE", "FAILED"):
+            (folder / end).unlink(missing_ok=True)
+        directory.write_config(folder, config, derived)
+        directory.keep_environment(folder, device_facts())
+    board = config.train.tensorboard and number == 0
+    events = folder / "tensorboard" if board else None
+    name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
+    with (
+        Log(folder / name, tensorboard=events) as log,
+        Checkpoints(folder / "checkpoints") as saved,
+        Checkpoints(folder / "best") as best,
+    ):
+        yield Replica(config.seed, log, saved, best)
+
+
+def ended(folder: Folder, replica: Replica, *, protocol: str) -> Result | str:
+    """The result of a run, now written down with DONE; or why it diverged."""
+    if replica.diverged:
+        return replica.diverged
+    best, wall_s = replica.meta["best"], replica.meta["wall_s"]
+    result = summary(replica.log.path, best=best, wall_s=wall_s, protocol=protocol)
+    if jax.process_index() == 0:
+        directory.write_json(folder / "result.json", result)
+        short = {"step": result["step"], "wall_s": wall_s}
+        directory.write_json(folder / "DONE", short)
+    return result
+
+
+def divergence(reasons: dict[int, str], config: Config) -> str:
+    """The message of the seeds whose loss was not finite."""
+    text = "; ".join(
+        f"seed {seed}: {reason}" if config.train.seeds else reason
+        for seed, reason in reasons.items()
+    )
+    others = len(config.seeds) - len(reasons)
+    rest = f" ({others} others are done)" if others else ""
+    cure = CURE.format(config.train.max_nonfinite_updates)
+    return f"{text}{rest}; {cure}"

@@ -17,12 +17,23 @@ from resnet_jax.models.network import network
 from resnet_jax.paths import flat
 from resnet_jax.runs.compatibility import refuse_end_behind, refuse_other_config
 from resnet_jax.runs.directory import Stored, check_writable
-from resnet_jax.train import loop, seed_runs, slopes
+from resnet_jax.runs.result import Result
+from resnet_jax.train import loop, slopes
 from resnet_jax.train.evaluate import errors, evaluations, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program
-from resnet_jax.train.replicas import Replica, restored
+from resnet_jax.train.replicas import (
+    Replica,
+    configs_by_folder,
+    divergence,
+    ended,
+    locked,
+    opened,
+    refuse_apart,
+    restored,
+    split_finished,
+)
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, scaled_by_data, updates
 
@@ -36,14 +47,14 @@ def run_all(
     bar: Callable[..., Any],
     allow_data_change: bool = False,
     trace: Trace | None = None,
-) -> dict[Folder, seed_runs.Result]:
+) -> dict[Folder, Result]:
     """Train a config; of several seeds, each as a run in FOLDER/seed<k>.
 
     Their results, by folder. Those that are done already are left alone. DivergedError,
     once all others are done, where the loss of some is not finite: among several they
     are not tried again.
     """
-    configs = seed_runs.alone(config, Folder(folder))
+    configs = configs_by_folder(config, Folder(folder))
     for place, own in configs.items():
         check_writable(place)
         _refuse_other(place, own, None, allow_data_change)
@@ -51,13 +62,13 @@ def run_all(
     derived = experiment.derived()
     for place, own in configs.items():
         _refuse_other(place, own, derived, allow_data_change)
-    with seed_runs.locked(configs):
-        left, found = seed_runs.sorted_out(configs, steps=experiment.loop.steps)
+    with locked(configs):
+        left, found = split_finished(configs, steps=experiment.loop.steps)
         if left:
-            seed_runs.refuse_apart(left)
+            refuse_apart(left)
         with contextlib.ExitStack() as stack:
             replicas = {
-                place: stack.enter_context(seed_runs.begun(place, own, derived))
+                place: stack.enter_context(opened(place, own, derived))
                 for place, own in left.items()
             }
             if replicas:
@@ -68,7 +79,7 @@ def run_all(
                     experiment, tuple(replicas.values()), progress=progress, trace=trace
                 )
             for place, replica in replicas.items():
-                found[place] = seed_runs.ended(place, replica)
+                found[place] = ended(place, replica, protocol=experiment.loop.protocol)
     return _results(configs, found, config)
 
 
@@ -190,9 +201,9 @@ def _refuse_other(
 
 def _results(
     configs: Mapping[Folder, Config],
-    found: Mapping[Folder, seed_runs.Result | str],
+    found: Mapping[Folder, Result | str],
     config: Config,
-) -> dict[Folder, seed_runs.Result]:
+) -> dict[Folder, Result]:
     """The results by folder; DivergedError where some have a reason instead."""
     reasons = {
         configs[place].seed: reason
@@ -200,9 +211,23 @@ def _results(
         if isinstance(reason, str)
     }
     if reasons:
-        raise DivergedError(seed_runs.divergence(reasons, config))
+        raise DivergedError(divergence(reasons, config))
     return {
         place: result
         for place in configs
         if not isinstance(result := found[place], str)
     }
+
+
+def final_line(result: Result, folder: Folder) -> str:
+    """One line: the test error, and where everything lies."""
+    shown = f"test error {result['test_top1_err']:.2f} %"
+    if result["test_top1_err_precise"] is not None:
+        shown += f" (precise statistics {result['test_top1_err_precise']:.2f} %)"
+    if best := result["best_on_val"]:
+        shown += f", {best['test_top1_err']:.2f} % at the best validation step"
+    return (
+        f"done: {shown} on n={result['n']} after {result['step']} steps in "
+        f"{result['wall_s']:.0f} s; logs {folder}/metrics.jsonl, checkpoint "
+        f"{folder}/checkpoints/{result['step']}"
+    )

@@ -42,7 +42,7 @@ def make_program(experiment: Experiment, *, size: int | None = None) -> Program:
 
 
 def updates(experiment: Experiment, program: Program) -> dict[int | None, Update]:
-    """`steps` by the size of training images, where several take turns, else by None."""
+    """`steps` by the size of training images where they take turns, else by None."""
     sizes = dict.fromkeys(experiment.config.data.sizes)
     own = {size: Update(make_program(experiment, size=size).steps) for size in sizes}
     return own or {None: Update(program.steps)}

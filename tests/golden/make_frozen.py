@@ -52,15 +52,67 @@ SHOWN = 60  # characters of a long text, around the first that differs
 Rows = dict[str, dict[str, Any]]
 
 
+# Names in specs that version 0.1 had, and what they are today.
+RENAMED = {
+    ", factor=": ", decay_factor=",
+    "nesterov='none'": "nesterov=False",
+    "nesterov='nesterov'": "nesterov=True",
+}
+
+
 def package() -> types.SimpleNamespace:
     """The package's own words for what is frozen: change paths and names here alone.
 
     rows(file)       names of the rows of an experiment file
     row(reference)   FILE:ROW resolved; has .config, .net (a spec), .image (its shape)
     shapes(net, image), params(shapes), multiply_adds(net, image, shapes)
-    training(row)    {name: spec} of the optimizer and the augmentation
+    training(row)    {name: text} of the optimizer and the augmentation
     main(arguments)  exit code of a training run
     """
+    import resnet_jax
+
+    if (pathlib.Path(resnet_jax.__file__).parent / "fields.py").exists():
+        return first_package()
+    from resnet_jax import main
+    from resnet_jax.analysis.audit_values import Row
+    from resnet_jax.config import experiment_file
+    from resnet_jax.config.rules import schedule_steps
+    from resnet_jax.data import crops
+    from resnet_jax.data.preprocessing import augmentation
+    from resnet_jax.models import complexity
+    from resnet_jax.train.optim import optimizer
+
+    load = functools.cache(experiment_file.load)
+
+    def row(reference):
+        file, name = experiment_file.parts(reference)
+        return Row(load(file).config(name))
+
+    def training(row):
+        examples = row.train_images or UNKNOWN
+        steps = schedule_steps(row.config, examples=examples)
+        return {
+            "optim": repr(optimizer(row.config, total_steps=steps)),
+            "augment": repr(augmentation(row.config.data)),
+            "crop": repr(crops.preset(row.config.data.augment)),
+        }
+
+    return types.SimpleNamespace(
+        folder=pathlib.Path(resnet_jax.__file__).parents[1] / "experiments",
+        rows=lambda file: list(load(str(file)).rows),
+        row=row,
+        shapes=lambda net, image: complexity.shapes(net.build(), image),
+        params=lambda shapes: complexity.parts_of(shapes["params"]).params,
+        multiply_adds=lambda net, image, shapes: complexity.multiply_adds(
+            net.build(), image, variables=shapes
+        ),
+        training=training,
+        main=lambda arguments: main.main(["main", *arguments]),
+    )
+
+
+def first_package() -> types.SimpleNamespace:
+    """`package` of version 0.1."""
     import resnet_jax
     from resnet_jax import build, cli, cost, feeds, main, readings
     from resnet_jax.data import decode
@@ -68,10 +120,13 @@ def package() -> types.SimpleNamespace:
     def training(row):
         examples = row.train_images or UNKNOWN
         steps = build.schedule_steps(row.config, examples=examples)
+        optim = repr(build.optimizer(row.config, total_steps=steps))
+        for old, new in RENAMED.items():
+            optim = optim.replace(old, new)
         return {
-            "optim": build.optimizer(row.config, total_steps=steps),
-            "augment": feeds.augmentation(row.config.data),
-            "crop": decode.preset(row.config.data.augment),
+            "optim": optim,
+            "augment": repr(feeds.augmentation(row.config.data)),
+            "crop": repr(decode.preset(row.config.data.augment)),
         }
 
     return types.SimpleNamespace(
@@ -104,13 +159,12 @@ def full() -> Rows:
     for name, reference in references().items():
         row = own.row(reference)
         tree, params, multiply_adds = counted(row.net, row.image)
-        training = {key: repr(spec) for key, spec in own.training(row).items()}
         found[name] = {
             "spec": repr(row.net),
             "tree": tree,
             "params": params,
             "macs": multiply_adds,
-        } | training
+        } | own.training(row)
     return found
 
 

@@ -1,9 +1,11 @@
 """A data set's name to its training, validation and test split."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
+from collections.abc import Callable
 
 from resnet_jax.data.sources import folders
 from resnet_jax.data.sources.records import open_builder
@@ -13,8 +15,6 @@ from resnet_jax.errors import ConfigError, DataError
 
 # The labels of ImageNet's test images were never published; tfds stores -1.
 TEST_SPLIT = {"imagenet2012": "validation"}
-# Data sets that are prepared on first use, each by a module of this package.
-OWN = ("digits", "moving_digits", "cifar10", "cifar100")
 
 
 def open_splits(
@@ -79,19 +79,31 @@ def _prepared(name: str, *, directory: pathlib.Path) -> pathlib.Path:
     with folders.locked(name, directory=directory):
         if folder := folders.find(name, directory=directory):
             return folder  # another process was faster
-        return _prepare(name, directory)
+        return OWN[name](directory)
 
 
-def _prepare(name: str, directory: pathlib.Path) -> pathlib.Path:
-    """Prepare a data set of our own."""
-    if name == "digits":
-        from resnet_jax.data.sources import digits
+def _digits(directory: pathlib.Path) -> pathlib.Path:
+    from resnet_jax.data.sources import digits
 
-        return folders.prepare(digits.Digits(data_dir=directory))
-    if name == "moving_digits":
-        from resnet_jax.data.sources import clips
+    return folders.prepare(digits.Digits(data_dir=directory))
 
-        return folders.prepare(clips.MovingDigits(data_dir=directory))
+
+def _moving_digits(directory: pathlib.Path) -> pathlib.Path:
+    from resnet_jax.data.sources import clips
+
+    return folders.prepare(clips.MovingDigits(data_dir=directory))
+
+
+def _cifar(name: str, directory: pathlib.Path) -> pathlib.Path:
     from resnet_jax.data.sources import cifar
 
     return cifar.prepare(name, directory=directory)
+
+
+# Data sets that are prepared on first use, each by a module of this package.
+OWN: dict[str, Callable[[pathlib.Path], pathlib.Path]] = {
+    "digits": _digits,
+    "moving_digits": _moving_digits,
+    "cifar10": functools.partial(_cifar, "cifar10"),
+    "cifar100": functools.partial(_cifar, "cifar100"),
+}

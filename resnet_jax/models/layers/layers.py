@@ -5,24 +5,26 @@ a network, its stem and head included.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import Rectifier, Relu
 from resnet_jax.models.layers.batchnorm import TORCH, BatchNorm, NormSpec
+from resnet_jax.models.layers.convolution import (
+    Bias,
+    Convolution,
+    KernelMap,
+    Padding,
+    param_dtype,
+)
 from resnet_jax.models.layers.initializers import TORCH_LINEAR, Initializer, InitSpec
 from resnet_jax.ops import pooling
-from resnet_jax.ops.convolution import convolve
 from resnet_jax.ops.remat_policy import kept
 
 Step = Literal["norm", "act"]
-Padding = Sequence[tuple[int, int]]
-KernelMap = Callable[[Array], Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Layers:
         product = nn.Dense(
             features,
             dtype=self.spec.dtype,
-            param_dtype=_param_dtype(self.spec.dtype),
+            param_dtype=param_dtype(self.spec.dtype),
             kernel_init=init,
             name=name,
         )
@@ -175,63 +177,7 @@ class Layers:
         return pooling.local_mean(x, window=window)
 
 
-class Convolution(nn.Module):
-    """Holds the kernel [*k c_in/groups c_out] and, where asked for, a bias [c_out]."""
-
-    kernel: tuple[int, ...]
-    features: int
-    strides: int | tuple[int, ...]
-    groups: int
-    padding: Padding
-    kernel_init: Initializer
-    bias_init: Initializer | None
-    dtype: str
-    kernel_map: KernelMap | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw2 features"]:
-        if x.shape[-1] % self.groups or self.features % self.groups:
-            raise ConfigError(
-                f"{self.groups} groups must divide the {x.shape[-1]} input and "
-                f"{self.features} output channels of {'/'.join(self.path)}; change "
-                "model.unit.cardinality, model.unit.group_width or model.width"
-            )
-        shape = (*self.kernel, x.shape[-1] // self.groups, self.features)
-        dtype = _param_dtype(self.dtype)
-        kernel = self.param("kernel", self.kernel_init, shape, dtype)
-        kernel = self.kernel_map(kernel) if self.kernel_map else kernel
-        y = convolve(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            strides=self.strides,
-            groups=self.groups,
-            padding=self.padding,
-        )
-        y = kept(y)
-        if self.bias_init:
-            bias = self.param("bias", self.bias_init, (self.features,), dtype)
-            y += bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
-        return y
-
-
-class Bias(nn.Module):
-    """x + bias [c]: what is left of a norm in a net without one."""
-
-    dtype: str
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw c"]:
-        shape, dtype = (x.shape[-1],), _param_dtype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape, dtype).astype(x.dtype)
-        return x + bias.reshape((1,) * (x.ndim - 1) + shape)
-
-
 def layer_of(module: str) -> str:
     """`1` of `conv1`, `norm_1` and `act_1`; `stem` of `stem_conv` and `norm_stem`."""
     name = module.removeprefix("norm_").removeprefix("act_")
     return name.replace("conv", "").strip("_")
-
-
-def _param_dtype(dtype: str) -> jnp.dtype:
-    """Parameters stay in float32 under bfloat16 arithmetic."""
-    return jnp.promote_types(dtype, jnp.float32)

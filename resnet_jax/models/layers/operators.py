@@ -29,9 +29,9 @@ class Ghost:
 
     def __post_init__(self):
         if self.ratio < 2:
-            raise ConfigError(f"model.ghost_ratio={self.ratio}: must be 2 or more")
+            raise ConfigError(f"model.operator.ratio={self.ratio}: must be 2 or more")
         if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ConfigError(f"model.ghost_kernel={self.kernel}: must be odd")
+            raise ConfigError(f"model.operator.kernel={self.kernel}: must be odd")
 
     def __call__(
         self,
@@ -50,8 +50,8 @@ class Ghost:
         intrinsic = -(-features // self.ratio)
         if intrinsic % groups:
             raise ConfigError(
-                f"model.ghost_ratio={self.ratio}: leaves {intrinsic} intrinsic maps of "
-                f"{features} in {name}; its {groups} groups must divide them"
+                f"model.operator.ratio={self.ratio}: leaves {intrinsic} intrinsic "
+                f"maps of {features} in {name}; its {groups} groups must divide them"
             )
         y = layers.conv(x, intrinsic, **own)
         ghosts = layers.conv(

@@ -22,7 +22,7 @@ class Relay:
     net's own. In the paper an auxiliary output follows some stages, a loss moves the
     upper ones below it, and neighbours overlap. It leaves open, or we could not find:
     which stages these are, here data; what they weigh, here one weight for all
-    (`train.relay_weight`); their outputs, here the head of the net once more.
+    (`model.auxiliary_loss.weight`); their outputs, here the head of the net once more.
     """
 
     stage: int
@@ -65,7 +65,7 @@ class Inside(nn.Module):
 def every_loss(spec: Any) -> tuple[Relay, ...]:
     """`spec.relays`, and the net's own loss at the end: unless told, it reaches all."""
     relays, stages = spec.relays, len(spec.depths)
-    told = f"model.relays={tuple(map(dataclasses.astuple, relays))}"
+    told = f"model.auxiliary_loss.stages={tuple(map(dataclasses.astuple, relays))}"
     ends = bool(relays) and relays[-1].stage == stages
     found = relays if ends else (*relays, Relay(stages))
     for relay in found:

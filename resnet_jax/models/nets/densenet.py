@@ -6,7 +6,7 @@ well. What is new is a block's link, the earlier layers that a layer takes side 
 
 import dataclasses
 import math
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -156,6 +156,8 @@ class HarmonicStem:
 @dataclasses.dataclass(frozen=True)
 class Separable:
     """A branch: a 1x1 convolution, then a depthwise 3x3."""
+
+    kernels: ClassVar = (1, 3)
 
     def __call__(
         self,

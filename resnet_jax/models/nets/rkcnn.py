@@ -11,9 +11,10 @@ from resnet_jax.models.layers.layers import Layers, LayersSpec
 from resnet_jax.models.nets.densenet import Dropout, halved
 from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.runge_kutta import Clique
 from resnet_jax.models.units.stage import DepthMode, Stage
-from resnet_jax.models.units.unit import FULL_PRE, SE, Order, ResidualUnit, UnitSpec
+from resnet_jax.models.units.unit import FULL_PRE, Order, ResidualUnit, UnitSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

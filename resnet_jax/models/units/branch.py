@@ -1,7 +1,6 @@
 """Residual functions F: frozen data that apply themselves inside a module.
 
-A new residual unit starts here: a frozen dataclass with `__call__(layers, x, features,
-strides, end)`, which names every layer that it makes and closes with the steps `end`.
+A new residual unit starts here (CONTRIBUTING.md shows one).
 """
 
 import dataclasses
@@ -17,7 +16,16 @@ from resnet_jax.models.layers.layers import Layers, Step
 
 @runtime_checkable
 class Branch(Protocol):
-    """end(F(x)): [b *hw c] -> [b *hw/strides features]."""
+    """end(F(x)): [b *hw c] -> [b *hw/strides features].
+
+    The call names every layer that it makes and closes with the steps `end`. A branch
+    that takes noise ahead of its last convolution has a field `noise: Noise | None`.
+    """
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Kernel sizes of its weighted layers, for the depth rule of its networks."""
+        ...
 
     def __call__(
         self,

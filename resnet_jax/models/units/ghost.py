@@ -4,7 +4,7 @@ C-Ghost saves within a layer (Han et al. 2020), G-Ghost over a stage (Han et al.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, Step
 from resnet_jax.models.layers.operators import Ghost
 from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.stage import Stage, recomputing
-from resnet_jax.models.units.unit import SE, Order, ResidualUnit, UnitSpec
+from resnet_jax.models.units.unit import Order, ResidualUnit, UnitSpec
 
 LINEAR = Order(end=("norm",))  # GhostNet: nothing behind the addition
 
@@ -31,6 +32,11 @@ class GhostBottleneck:
     kernel: int = 3  # k
     gate: SE | None = None
     ghost: Ghost = Ghost()
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Those of the two Ghost modules and of what stands between them."""
+        return (1, self.kernel, 1)
 
     def __call__(
         self,
@@ -57,6 +63,7 @@ class XUnit:
     """1x1, grouped 3x3, 1x1, all of one width  (RegNetX: Radosavovic et al. 2020)."""
 
     group_width: int
+    kernels: ClassVar = (1, 3, 1)
 
     def __call__(self, layers: Layers, x: Array, features: int, *how: Any) -> Array:
         groups = max(1, features // self.group_width)

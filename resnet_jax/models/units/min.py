@@ -65,6 +65,11 @@ class Beside:
 
     branch: Branch
 
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Those of the branch."""
+        return self.branch.kernels
+
     def __call__(
         self,
         layers: Layers,

@@ -16,6 +16,11 @@ class Ahead:
     branch: Branch
     before: tuple[Step, ...]
 
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Those of the branch."""
+        return self.branch.kernels
+
     def __call__(
         self,
         layers: Layers,

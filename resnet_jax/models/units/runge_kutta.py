@@ -76,6 +76,11 @@ class RungeKutta:
                 "makes exact, and at least 2 for an implicit one"
             )
 
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Those of one evaluation of f: where depth is counted, a step is a unit."""
+        return self.branch.kernels
+
     def __call__(
         self,
         layers: Layers,
@@ -127,8 +132,9 @@ class Clique:
             raise ConfigError(f"stages={self.stages}: must be at least 1")
 
     @property
-    def convolutions(self) -> int:
-        return 2 * self.stages * (1 if self.update == "none" else 2)
+    def kernels(self) -> tuple[int, ...]:
+        """Those of all slopes, and of their updates."""
+        return (1, 3) * self.stages * (1 if self.update == "none" else 2)
 
     def __call__(
         self,

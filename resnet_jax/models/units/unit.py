@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, LayersSpec, Step
 from resnet_jax.models.units.branch import BASIC, Apply, Branch
+from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.shake import shake_drop
 from resnet_jax.models.units.shortcut import (
     Add,
@@ -39,32 +40,6 @@ PYRAMID = Order(before=("norm",), end=("norm",))  # Han et al. 2017: one act les
 
 
 @dataclasses.dataclass(frozen=True)
-class SE:
-    """Squeeze and excitation: F * sigmoid(W2 act(W1 mean(F)))  (Hu et al. 2018).
-
-    Where it stands is the journal's ablation: behind the branch (standard), ahead of it
-    (pre), behind the addition and its steps (post), on the shortcut (identity).
-    """
-
-    reduction: int = 16
-    place: Literal["standard", "pre", "post", "identity"] = "standard"
-    hidden: int | None = None  # None: channels // reduction
-    squash: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
-
-    def __call__(self, layers: Layers, f: Array) -> Array:
-        c = f.shape[-1]
-        hidden = self.hidden or c // self.reduction
-        if not hidden:
-            raise ConfigError(
-                f"model.unit.se_reduction={self.reduction}: leaves nothing of {c} "
-                "channels; make it smaller"
-            )
-        s = layers.dense(layers.global_mean(f), hidden, name="squeeze")
-        s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")
-        return f * getattr(nn, self.squash)(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
-
-
-@dataclasses.dataclass(frozen=True)
 class UnitSpec:
     """The slots of the equation."""
 
@@ -83,7 +58,7 @@ class UnitSpec:
             raise ConfigError(f"join={self.join}: shortcut 'none' joins nothing")
         if self.gate and self.gate.place == "identity":
             raise ConfigError(
-                "model.unit.se_place='identity': needs a shortcut to stand on, and "
+                "model.unit.gate.place='identity': needs a shortcut to stand on, and "
                 "model.unit.shortcut is 'none'"
             )
 

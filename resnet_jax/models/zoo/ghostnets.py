@@ -10,9 +10,10 @@ from resnet_jax.models.layers.layers import Layers
 from resnet_jax.models.layers.operators import Ghost
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.stem_head import Head, Stem
+from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.ghost import LINEAR, GGhost, GhostBottleneck, XUnit
 from resnet_jax.models.units.shortcut import Separable
-from resnet_jax.models.units.unit import SE, UnitSpec
+from resnet_jax.models.units.unit import UnitSpec
 
 # kernel, hidden and output channels, gate, stride: Han et al. 2020, Table 1, and
 # ghostnet.py of the released code

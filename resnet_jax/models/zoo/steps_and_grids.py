@@ -11,6 +11,7 @@ from resnet_jax.models.nets.densenet import DenseNetSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.rkcnn import RKCNNSpec
 from resnet_jax.models.units.branch import BASIC, Branch
+from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.min import Beside, Min
 from resnet_jax.models.units.multigrid import Multigrid
 from resnet_jax.models.units.preactivation import Ahead, own_preact
@@ -18,7 +19,6 @@ from resnet_jax.models.units.runge_kutta import Clique, RungeKutta
 from resnet_jax.models.units.unit import (
     PYRAMID,
     RELU_BEFORE_ADDITION,
-    SE,
     Order,
     UnitSpec,
 )
@@ -134,7 +134,7 @@ def rkcnn(
     Zhu et al. 2022, released code: RKCNN-E-5_5_5 is depth 32, RKCNN-I- and R-5_5_5 are
     depth 62, all of n = 1 step a period. The gate stands in the transitions.
     """
-    n = units_a_stage(depth, layers=branch.convolutions)
+    n = units_a_stage(depth, layers=len(branch.kernels))
     return RKCNNSpec(
         depths=(n,) * 3,
         width=scaled((80,), width)[0],

@@ -1,0 +1,153 @@
+"""Slots of the branch F of a residual unit, and of the noise in it."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, Strict
+
+from resnet_jax.config.types import Count, Positive, Share, part
+from resnet_jax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from resnet_jax.models.layers import dropout
+    from resnet_jax.models.units import branch
+
+
+@part
+class Auto:
+    """The branch of the family: basic or bottleneck by depth, Min, V-cycle."""
+
+    name: Literal["auto"] = "auto"
+
+
+@part
+class Simple:
+    """A branch without fields: two 3x3 convolutions, or one (He et al. 2016a, b)."""
+
+    name: Literal["basic", "single"] = "basic"
+
+    def build(self) -> "branch.Branch":
+        """The constant of that name in `models.units.branch`."""
+        from resnet_jax.models.units import branch
+
+        return getattr(branch, self.name.upper())
+
+
+@part
+class Bottleneck:
+    """1x1, 3x3, 1x1 convolutions, the 3x3 in groups for ResNeXt (Xie et al. 2017)."""
+
+    name: Literal["bottleneck"] = "bottleneck"
+    stride_at: Literal["1x1", "3x3"] = "1x1"
+    """Convolution that subsamples: as in the papers, or as in fb.resnet.torch."""
+    cardinality: Count = 1
+    """Groups of the 3x3 convolution, C of ResNeXt's CxDd."""
+    group_width: Positive = 64.0
+    """Channels per group where the template has 64 channels, D of CxDd."""
+
+    def build(self) -> "branch.B":
+        """C groups of D channels are C D / 256 of the output (ResNeXt, released code).
+
+        One group of 64 is He's bottleneck, one of 128 that of WRN-50-2.
+        """
+        from resnet_jax.models.units import branch
+
+        return branch.B(
+            (1, 3, 1),
+            inner=self.cardinality * self.group_width / 256,
+            cardinality=self.cardinality,
+            stride_at=1 if self.stride_at == "3x3" else 0,
+        )
+
+
+@part
+class Min:
+    """The minimum of two depthwise convolutions (Gruening & Barth 2021)."""
+
+    name: Literal["min"] = "min"
+
+    def build(self) -> "branch.Branch":
+        from resnet_jax.models.units import min as min_unit
+
+        return min_unit.Min()
+
+
+@part
+class Multigrid:
+    """A V-cycle over groups of channels (Eliasof et al. 2023)."""
+
+    name: Literal["multigrid"] = "multigrid"
+    group: Count = 32
+    """Channels per group."""
+    coarsest: Annotated[int, Strict(), Field(ge=2)] = 32
+    """Channels of the coarsest level."""
+
+    def build(self) -> "branch.Branch":
+        from resnet_jax.models.units import multigrid
+
+        return multigrid.Multigrid(self.group, self.coarsest)
+
+
+# --- noise ahead of the last convolution of a branch
+
+
+@part
+class Dropout:
+    """Single features (Srivastava et al. 2014)."""
+
+    name: Literal["dropout"] = "dropout"
+    rate: Share = 0.3
+    """Probability that a feature is dropped."""
+
+    def build(self) -> "dropout.Noise":
+        from resnet_jax.models.layers import dropout
+
+        return dropout.Dropout(self.rate)
+
+
+@part
+class SpatialDropout:
+    """Whole maps (Tompson et al. 2015)."""
+
+    name: Literal["spatial_dropout"] = "spatial_dropout"
+    rate: Share = 0.3
+    """Probability that a map is dropped."""
+
+    def build(self) -> "dropout.Noise":
+        from resnet_jax.models.layers import dropout
+
+        return dropout.SpatialDropout(self.rate)
+
+
+@part
+class DropBlock:
+    """Squares of a map (Ghiasi et al. 2018)."""
+
+    name: Literal["drop_block"] = "drop_block"
+    rate: Share = 0.3
+    """Share of the pixels that is dropped."""
+    block: Count = 7
+    """Side of a square in pixels; odd."""
+
+    def build(self) -> "dropout.Noise":
+        from resnet_jax.models.layers import dropout
+
+        return dropout.DropBlock(self.rate, self.block)
+
+
+Noise: TypeAlias = Annotated[
+    Dropout | SpatialDropout | DropBlock, Field(discriminator="name")
+]
+
+
+def with_noise(chosen: Any, noise: Noise | None) -> "branch.Branch":
+    """The branch of a slot with noise in it; ConfigError where it takes none."""
+    built = chosen.build()
+    if noise is None:
+        return built
+    if not hasattr(built, "noise") or len(built.kernels) < 2:
+        raise ConfigError(
+            f"model.unit.noise={noise.name!r}: model.unit.branch={chosen.name!r} has "
+            "no place for it; leave it out"
+        )
+    return dataclasses.replace(built, noise=noise.build())

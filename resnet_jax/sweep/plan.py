@@ -1,0 +1,126 @@
+"""Plan of a sweep: one job per row and seed of an experiment file."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from resnet_jax.config.experiment_file import ExperimentFile
+from resnet_jax.config.schema import Config
+from resnet_jax.errors import ConfigError
+from resnet_jax.paths import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run: its row and seed, its config, and the options of resnet_jax.main."""
+
+    row: str
+    seed: int
+    folder: pathlib.Path
+    config: Config
+    options: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.row}/seed{self.seed}"
+
+
+def plan(
+    experiment: ExperimentFile,
+    fields: Sequence[str],
+    *,
+    rows: str | None,
+    seeds: str | None,
+    runs: pathlib.Path,
+) -> list[Job]:
+    """Combine rows and seeds, all rows of a seed first; ConfigError with all problems.
+
+    `rows` and `seeds` are comma-separated, None for all of the file; `fields` are the
+    --config.x.y=v of every run.
+    """
+    names, wrong_rows = chosen_rows(experiment, rows)
+    numbers, wrong_seeds = chosen_seeds(experiment, seeds)
+    if problems := wrong_rows + wrong_seeds:
+        raise ConfigError("\n".join(problems))
+    jobs: list[Job] = []
+    affected: dict[str, list[str]] = {}  # problem -> rows that have it
+    for seed in numbers:
+        for row in names:
+            folder = runs.expanduser() / experiment.name / row / f"seed{seed}"
+            changes = [f"--config.seed={seed}", *fields]
+            try:
+                config = _single_run(experiment.config(row, changes))
+            except ConfigError as error:
+                for problem in str(error).splitlines():
+                    affected.setdefault(problem, []).append(row)
+                continue
+            reference = f"{experiment.path}:{row}"
+            options = ("--config", reference, *changes, "--workdir", str(folder))
+            jobs.append(Job(row, seed, folder, config, options))
+    if affected:
+        raise ConfigError("\n".join(_described(affected, names)))
+    return jobs
+
+
+def chosen_rows(
+    experiment: ExperimentFile, listed: str | None
+) -> tuple[list[str], list[str]]:
+    """(rows of the experiment, problems with those that are listed)."""
+    known = list(experiment.rows)
+    if not known:
+        return [], [f"{experiment.path}: has no ROWS, or an empty one"]
+    if listed is None:
+        return known, []
+    rows = _words(listed)
+    problems = [
+        f"--rows: no row {row!r}; this experiment has {', '.join(known)}"
+        f"{did_you_mean(row, known)}"
+        for row in rows
+        if row not in known
+    ]
+    if not rows:
+        problems.append(
+            "--rows is empty; list rows, e.g. --rows " + ",".join(known[:2])
+        )
+    return rows, problems
+
+
+def chosen_seeds(
+    experiment: ExperimentFile, listed: str | None
+) -> tuple[list[int], list[str]]:
+    """(seeds, problems with those that are listed)."""
+    if listed is None:
+        return list(experiment.seeds or (0,)), []
+    try:
+        seeds = [int(seed) for seed in _words(listed)]
+    except ValueError:
+        seeds = []
+    if not seeds:
+        return [], [f"--seeds={listed}: must be whole numbers, e.g. 0,1,2"]
+    return seeds, []
+
+
+def _words(listed: str) -> list[str]:
+    """Split at commas; each word once."""
+    words = (word.strip() for word in listed.split(","))
+    return list(dict.fromkeys(word for word in words if word))
+
+
+def _single_run(config: Config) -> Config:
+    """Return the config; ConfigError where it trains several seeds in one program."""
+    if config.train.seeds:
+        raise ConfigError(
+            f"train.seeds={config.train.seeds}: a sweep starts a run for each "
+            "seed, --seeds 0,1,2; resnet_jax.main trains several in one program"
+        )
+    return config
+
+
+def _described(affected: Mapping[str, Sequence[str]], rows: Sequence[str]) -> list[str]:
+    """Name the rows that have a problem, where not all of them do."""
+    lines = []
+    for problem, found in affected.items():
+        named = dict.fromkeys(found)
+        only = f" (rows: {', '.join(named)})" if len(named) < len(rows) else ""
+        lines.append(f"{problem}{only}")
+    return lines
