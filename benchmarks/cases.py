@@ -1,23 +1,27 @@
-"""What is measured: networks and batches, and the ways to run them.
+"""Cases to measure: networks and batches, and the ways to run each of them.
 
-A case has one network, batch and dtype; its ways are what a user may run it with, and
-stand side by side. Imports no framework, so that a process starts only its own.
+A case has one network, batch and dtype. Its ways are the alternatives of a user:
+frameworks, and modes of ours. Imports no framework, so that each process imports only
+the one that it measures.
 """
 
+import pathlib
 from dataclasses import dataclass, replace
 from typing import Literal
+
+EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Net:
-    """A residual network in the words that every framework shares."""
+    """A residual network, described so that every framework can build it."""
 
-    units: tuple[int, ...]  # of each stage
-    widths: tuple[int, ...]  # channels behind each stage
+    units: tuple[int, ...]  # per stage
+    widths: tuple[int, ...]  # output channels per stage
     params: int  # as published
     bottleneck: bool = False
     preact: bool = False
-    pads: bool = False  # shortcut A, subsample and pad with zeros; else B, project
+    pads: bool = False  # shortcut A: subsample, pad with zeros; False: B, project
     stem: Literal["cifar", "imagenet"] = "cifar"
     classes: int = 10
 
@@ -32,8 +36,8 @@ class Net:
     def branch(self, features: int, strides: int) -> list[tuple[int, int, int]]:
         """(kernel, channels, strides) of the convolutions of a unit.
 
-        A bottleneck subsamples where the released code does: fb.resnet.torch in the
-        3x3, resnet-1k-layers in the first 1x1.
+        A bottleneck subsamples as in the released code: in the 3x3 for ImageNet
+        (fb.resnet.torch), in the first 1x1 for CIFAR (resnet-1k-layers).
         """
         if not self.bottleneck:
             return [(3, features, strides), (3, features, 1)]
@@ -44,17 +48,17 @@ class Net:
 
 @dataclass(frozen=True)
 class Way:
-    """Whose program runs a case, and the fields of our config that differ in it.
+    """One way to run a case: a framework, and the config fields that it changes.
 
-    Of PyTorch's network the one field there is: "compile"; of a loader: "processes".
+    A network in PyTorch has one field, "compile"; an input pipeline "processes".
     """
 
     label: str
     by: Literal["ours", "flax", "haiku", "keras", "torch"]
     fields: tuple[str, ...] = ()
-    seeds: int = 1  # networks that are trained in one step
-    cores: Literal["one device", "one device each"] = "one device"  # of a CPU
-    biases: int = 0  # parameters that this form of the network has on top
+    seeds: int = 1  # networks trained by one step
+    cores: Literal["one device", "one device each"] = "one device"  # JAX on a CPU
+    biases: int = 0  # parameters that this implementation has in addition
     note: str = ""
 
 
@@ -114,12 +118,12 @@ JAX_PEERS = ("flax", "haiku", "keras")
 class Case:
     """One comparison.
 
-    train    steps on one batch that lies on the device
-    compile  the train step for shapes, compiled and not run
+    train    steps on one batch in device memory
+    compile  compilation of the train step for shapes; no step is run
     parts    a train step under a profiler, by kind of operation (parts.py)
-    loop     the whole loop against the bare step, on data from disk (loop.py)
+    loop     the training loop against the bare step, on data from disk (loop.py)
     launch   from the start of the command to the first finished step (launch.py)
-    feed     photographs read, decoded and cropped, without a step (feed.py)
+    feed     the input pipeline alone: read, decode and crop photographs (feed.py)
     """
 
     name: str
@@ -127,22 +131,22 @@ class Case:
     ways: tuple[str, ...] = ("ours",)
     row: str = ""  # FILE:ROW under experiments/
     fields: tuple[str, ...] = ()
-    net: Net | None = None  # the same network for the peers
+    net: Net | None = None  # network of the row, for the peers
     batch: int = 128
     dtype: Literal["float32", "bfloat16"] = "float32"
-    steps: int = 1  # in a turn
+    steps: int = 1  # per turn
     turns: int = 5
 
 
-STAGES = (16, 32, 64)
-NECKS = (64, 128, 256)
-RESNET_20 = Net(units=(3,) * 3, widths=STAGES, pads=True, params=269_722)
-RESNET_110 = Net(units=(18,) * 3, widths=STAGES, pads=True, params=1_727_962)
+BASIC_WIDTHS = (16, 32, 64)
+BOTTLENECK_WIDTHS = (64, 128, 256)
+RESNET_20 = Net(units=(3,) * 3, widths=BASIC_WIDTHS, pads=True, params=269_722)
+RESNET_110 = Net(units=(18,) * 3, widths=BASIC_WIDTHS, pads=True, params=1_727_962)
 PREACT_164 = Net(
-    units=(18,) * 3, widths=NECKS, bottleneck=True, preact=True, params=1_703_258
+    units=(18,) * 3, widths=BOTTLENECK_WIDTHS, bottleneck=True, preact=True, params=1_703_258
 )
 PREACT_1001 = Net(
-    units=(111,) * 3, widths=NECKS, bottleneck=True, preact=True, params=10_327_706
+    units=(111,) * 3, widths=BOTTLENECK_WIDTHS, bottleneck=True, preact=True, params=10_327_706
 )
 WRN_28_10 = Net(units=(4,) * 3, widths=(160, 320, 640), preact=True, params=36_479_194)
 RESNET_50 = Net(
@@ -154,7 +158,7 @@ RESNET_50 = Net(
     params=25_557_032,
 )
 
-CALLS = {"steps": 8, "turns": 3}  # as many steps as our loop makes in one, on a CPU
+ONE_CALL = {"steps": 8, "turns": 3}  # the steps of one call of our loop on a CPU
 OURS = ("ours", "unrolled")
 ALL_OURS = (*OURS, "remat")
 TORCH = ("torch", "torch-compile")
@@ -164,7 +168,7 @@ SEEDS = Case(
     ways=("ours", "seeds"),
     row="cifar_resnet.py:ResNet-20",
     net=RESNET_20,
-    **CALLS,
+    **ONE_CALL,
 )
 
 CPU = (
@@ -174,14 +178,14 @@ CPU = (
         row="imagenet_resnet.py:ResNet-50-3x3",
         net=RESNET_50,
         batch=8,
-        **CALLS,
+        **ONE_CALL,
     ),
     Case(
         name="ResNet-20",
         ways=(*OURS, "single", "cores", *CIFAR_PEERS),
         row="cifar_resnet.py:ResNet-20",
         net=RESNET_20,
-        **CALLS,
+        **ONE_CALL,
     ),
     Case(
         name="ResNet-110",
@@ -189,7 +193,7 @@ CPU = (
         row="cifar_resnet.py:ResNet-110",
         net=RESNET_110,
         batch=32,
-        **CALLS,
+        **ONE_CALL,
     ),
     Case(
         name="PreAct-164",
@@ -197,14 +201,14 @@ CPU = (
         row="cifar_preact.py:PreAct-164",
         net=PREACT_164,
         batch=16,
-        **CALLS | {"turns": 7},
+        **ONE_CALL | {"turns": 7},
     ),
     Case(
         name="ResNeXt-29 8x64d",
         ways=OURS,
         row="resnext.py:ResNeXt-29-8x64d",
         batch=4,
-        **CALLS,
+        **ONE_CALL,
     ),
     SEEDS,
     Case(
@@ -233,7 +237,7 @@ CPU = (
     ),
 )
 
-# What the time of a step goes to, of those that PyTorch runs as well.
+# Time per kind of operation, of the cases that PyTorch runs as well.
 CPU += tuple(
     replace(
         case,
@@ -300,4 +304,5 @@ CASES = {"cpu": CPU, "gpu": GPU}
 
 
 def find(device: str, name: str) -> Case:
+    """The case of this name."""
     return next(case for case in CASES[device] if case.name == name)

@@ -1,33 +1,36 @@
-"""The figures that this project promises, each with its bound, read off the rows."""
+"""Performance goals of the project, and their values computed from rows."""
 
 import statistics
 from dataclasses import dataclass
 from typing import Literal
 
 from cases import JAX_PEERS
-from rows import Rows, paired, spread, values, well
+from rows import Rows, ratios, spread, succeeded, values
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A quantity of one case; the way where it is smallest stands for all."""
+    """A quantity of one case; of several ways, the one with the lowest median."""
 
     case: str
     ways: tuple[str, ...]
     quantity: str
 
     def smallest(self, rows: Rows) -> tuple[str, list[float]] | None:
-        """(way, values), or None where none was measured."""
+        """(way, values), or None if none was measured."""
         found = [rows.get((self.case, way)) for way in self.ways]
-        known = [row for row in found if row and well(row)]
-        each = [(row["way"], values(row, self.quantity)) for row in known]
-        each = [(way, samples) for way, samples in each if samples]
-        return min(each, key=lambda it: statistics.median(it[1]), default=None)
+        measured = {
+            row["way"]: samples
+            for row in found
+            if row and succeeded(row) and (samples := values(row, self.quantity))
+        }
+        by_median = lambda item: statistics.median(item[1])
+        return min(measured.items(), key=by_median, default=None)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A median over turns with its extremes, and the ways that were compared."""
+    """Median, min and max over turns, and the ways that were compared."""
 
     median: float
     low: float
@@ -37,37 +40,44 @@ class Measured:
 
 @dataclass(frozen=True)
 class Goal:
-    """What is measured, over what where it is a ratio, and its bound."""
+    """A bound on a quantity, or on a ratio of two quantities."""
 
     figure: str
     sense: Literal["at most", "at least"]
     bound: float
-    top: Cells
-    bottom: Cells | None = None
-    share: float = 1.0  # factor on the ratio
+    numerator: Cells
+    denominator: Cells | None = None
+    factor: float = 1.0  # applied to the ratio
     unit: str = ""
     device: Literal["cpu", "gpu"] = "cpu"
 
     def measured(self, rows: Rows) -> Measured | None:
-        """None where a row is missing."""
-        found = [cells.smallest(rows) for cells in (self.top, self.bottom) if cells]
+        """The measured value, or None if a row is missing."""
+        found = [cells.smallest(rows) for cells in self.cells]
         if None in found:
             return None
         ways, samples = zip(*found, strict=True)
-        figures = paired(*samples) if self.bottom else samples[0]
-        return Measured(*spread([self.share * each for each in figures]), ways)
+        figures = ratios(*samples) if self.denominator else samples[0]
+        return Measured(*spread([self.factor * each for each in figures]), ways)
+
+    @property
+    def cells(self) -> tuple[Cells, ...]:
+        """Numerator and, for a ratio, denominator."""
+        both = self.numerator, self.denominator
+        return tuple(cells for cells in both if cells)
 
     def met(self, found: Measured) -> bool:
+        """True if the median keeps to the bound."""
         if self.sense == "at most":
             return found.median <= self.bound
         return found.median >= self.bound
 
     def missing(self, rows: Rows) -> str | None:
-        """Why a row that it needs is not there, if that is known."""
-        for cells in filter(None, (self.top, self.bottom)):
+        """Status of the first row that failed, if any."""
+        for cells in self.cells:
             for way in cells.ways:
                 row = rows.get((cells.case, way))
-                if row and not well(row):
+                if row and not succeeded(row):
                     return row["status"]
         return None
 
@@ -177,7 +187,7 @@ GOALS = (
         0.5,
         step("Five seeds of ResNet-20", "seeds"),
         step("Five seeds of ResNet-20", "ours"),
-        share=1 / 5,
+        factor=1 / 5,
         device="gpu",
     ),
     Goal(

@@ -1,17 +1,17 @@
-"""A jitted train step, compiled ahead of its first call so that each part is timed."""
+"""Train steps under jit, compiled ahead of the first call to time each phase."""
 
 import time
 from typing import Any
 
 import jax
 import optax
-from work import Training, size
+from work import Training, num_elements
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 
 
 def compiled(step: Any, *arguments: Any) -> tuple[Any, dict[str, Any]]:
-    """The executable of a jitted function for these arguments, and what it took."""
+    """Compile a jitted function for these arguments: (executable, times and sizes)."""
     start = time.perf_counter()
     lowered = step.lower(*arguments)
     traced = time.perf_counter()
@@ -30,32 +30,33 @@ def compiled(step: Any, *arguments: Any) -> tuple[Any, dict[str, Any]]:
 def training(
     step: Any, carry: Any, *batch: Any, per_call: int | None = None, **facts: Any
 ) -> Training:
-    """The turns of `step(carry, *batch) -> (carry, seen)`, which donates its carry.
+    """Compile `step(carry, *batch) -> (carry, output)`, which donates its carry.
 
-    With `per_call` it takes how many steps to make as well, so many at most.
+    With `per_call`, a call makes several steps, at most that many; their number is the
+    last argument of `step`.
     """
     params = facts.pop("params")
-    most = () if per_call is None else (per_call,)
-    step, took = compiled(step, carry, *batch, *most)
+    limit = () if per_call is None else (per_call,)
+    step, measured = compiled(step, carry, *batch, *limit)
 
     def run(steps):
         nonlocal carry
         for done in range(0, steps, per_call or 1):
-            count = [min(k, steps - done) for k in most]
+            count = [min(k, steps - done) for k in limit]
             carry, _ = step(carry, *batch, *count)
         jax.block_until_ready(carry)
 
     return Training(
         run,
         params=params,
-        facts=took | facts,
+        facts=measured | facts,
         device_peak=device_peak,
         program=step.as_text,
     )
 
 
 def sgd(forward: Any, params: Any, state: Any, images: Any, labels: Any) -> Training:
-    """SGD with momentum and weight decay, as one writes it with optax.
+    """Train step of SGD with momentum and weight decay, as usually written with optax.
 
     forward(params, state, images) -> (logits, new state)
     """
@@ -76,14 +77,14 @@ def sgd(forward: Any, params: Any, state: Any, images: Any, labels: Any) -> Trai
         return (optax.apply_updates(params, updates), state, moments), loss
 
     carry = params, state, jax.jit(tx.init)(params)
-    count = size(leaf.shape for leaf in jax.tree.leaves(params))
+    count = num_elements(leaf.shape for leaf in jax.tree.leaves(params))
     return training(
         jax.jit(step, donate_argnums=0), carry, images, labels, params=count
     )
 
 
 def batch(case: Any) -> tuple[jax.Array, jax.Array]:
-    """Random images in 0..1 and labels, on the device."""
+    """Random images in [0, 1] and labels, on the device."""
     images, labels = jax.random.split(jax.random.key(0))
     shape = (case.batch, *case.net.image)
     return (
@@ -93,6 +94,6 @@ def batch(case: Any) -> tuple[jax.Array, jax.Array]:
 
 
 def device_peak() -> int | None:
-    """Most bytes in use on the device so far; a CPU does not tell."""
+    """Peak bytes in use on the device so far; None on a CPU, which does not count."""
     stats = jax.local_devices()[0].memory_stats()
     return stats and stats["peak_bytes_in_use"]

@@ -1,26 +1,23 @@
-"""From the start of resnet_jax.main to its first finished step, process and all.
+"""Seconds from the start of resnet_jax.main to its first finished step.
 
     python benchmarks/launch.py --config FILE:ROW [--config.x.y=v ...]
 
-is resnet_jax.main with another progress bar: one that ends the process there and prints
-the seconds. A turn is two launches of a row: with an empty compilation cache, and again
-with what the first one left in it.
+runs resnet_jax.main with a progress bar that prints the seconds after the first step
+and ends the process there. A turn is two launches of a row: with an empty compilation
+cache, then with the cache that the first launch filled.
 """
 
 import os
-import pathlib
 import sys
 import tempfile
 import time
 
-from cases import Case
-from work import STARTED, Sample, figure_of, since_launch
-
-EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
+from cases import EXPERIMENTS, Case
+from work import STARTED, Sample, printed_number, since_launch
 
 
 class FirstStep:
-    """A progress bar that waits for the first step, and for nothing behind it."""
+    """Progress bar that waits for the first step, then prints its time and exits."""
 
     def __init__(self, *, total: int):
         pass
@@ -29,6 +26,9 @@ class FirstStep:
         return self
 
     def __exit__(self, *error):
+        pass
+
+    def doing(self, what: str):
         pass
 
     def note(self, text: str):
@@ -43,34 +43,39 @@ class FirstStep:
 
 
 class Launch:
-    """Launches of a row, on a data set of CIFAR's shape."""
+    """Launches of a row, on a synthetic data set of CIFAR's shape."""
 
     def __init__(self, case: Case, directory: str):
-        import shaped  # not in the launched processes
+        import synthetic  # here, not in the launched processes
 
-        shaped.prepare(directory)
-        fields = [f"data.name={shaped.NAME}", f"data.dir={directory}"]
+        synthetic.prepare(directory)
+        fields = [f"data.name={synthetic.NAME}", f"data.dir={directory}"]
         fields += [f"data.batch_size={case.batch}", *case.fields]
         self._options = [f"--config={EXPERIMENTS}/{case.row}"]
         self._options += [f"--config.{field}" for field in fields]
-        self._folder, self.facts = directory, dict(shaped.EXAMPLES)
+        self._folder, self.facts = directory, dict(synthetic.EXAMPLES)
 
     def turn(self, steps: int) -> Sample:
+        """Seconds of a launch with an empty cache and of one with a warm cache."""
         with tempfile.TemporaryDirectory(dir=self._folder) as cache:
             return {
-                "empty_cache_s": self._once(cache),
-                "warm_cache_s": self._once(cache),
+                "empty_cache_s": self._seconds(cache),
+                "warm_cache_s": self._seconds(cache),
             }
 
     def device_peak(self) -> None:
-        """That of other processes."""
+        """Unknown: the launched processes hold the memory."""
 
-    def _once(self, cache):
-        kept = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    def _seconds(self, cache: str) -> float:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "JAX_COMPILATION_CACHE_DIR"
+        }
         with tempfile.TemporaryDirectory(dir=self._folder) as workdir:
             command = [sys.executable, __file__, *self._options, "--workdir", workdir]
-            started = {STARTED: str(time.monotonic()), "XDG_CACHE_HOME": cache}
-            return figure_of(command, env=kept | started)
+            environment |= {STARTED: str(time.monotonic()), "XDG_CACHE_HOME": cache}
+            return printed_number(command, env=environment)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Where a train step's time goes: convolutions and products, and all the rest.
+"""Time of a train step by kind of operation: convolutions and products, and the rest.
 
-Under a profiler, and the whole step without one beside it: the difference is what the
-profiler takes, and what runs at the same time on several cores.
+Operations are timed under a profiler, the whole step without one. Their sum differs
+from the whole by the profiler's overhead and by operations that run at the same time on
+several cores.
 """
 
 import gzip
@@ -17,14 +18,14 @@ Run = Callable[[int], None]
 PRODUCT = re.compile(r" (?:convolution|dot)\(")
 INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = ")
 CALLS = re.compile(r"calls=%?([\w.\-]+)")
-# The operators of PyTorch that multiply, forward and backward.
-PRODUCTS = ("conv", "addmm", "::mm", "linear")
+# Names of PyTorch operators that are products, forward and backward, contain these.
+TORCH_PRODUCTS = ("conv", "addmm", "::mm", "linear")
 
 
 class Parts:
-    """The turns of a training: {"whole_ms": unprofiled, "product_ms", "rest_ms"}.
+    """Milliseconds per step: whole (unprofiled), of products, and of the rest.
 
-    profiled(run, steps) -> (is it a product, its milliseconds) of each operation
+    profiled(run, steps) yields (is a product, milliseconds) of each operation
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Parts:
         self.facts = {"params": training.facts["params"]}
 
     def turn(self, steps: int) -> Sample:
+        """{"whole_ms", "product_ms", "rest_ms"}"""
         whole = self._training.turn(steps)["step_ms"]
         parts = {True: 0.0, False: 0.0}
         for is_product, ms in self._profiled(self._training.run, steps):
@@ -45,7 +47,7 @@ class Parts:
 
 
 def of_xla(training: Training) -> Parts:
-    """By the operations of the compiled program; loops are the sum of their bodies."""
+    """Time the operations of the compiled program; a loop counts as its body."""
     import jax
 
     from resnet_jax.train.profiler import without_python
@@ -67,7 +69,7 @@ def of_xla(training: Training) -> Parts:
 
 
 def products(program: str) -> set[str]:
-    """The instructions of an HLO text that multiply, by themselves or fused."""
+    """Names of the convolutions and dots of an HLO text, and of fusions with one."""
     blocks = re.split(r"\n(?=\S)", program)
     fused = {
         block.removeprefix("%").partition(" ")[0]
@@ -83,14 +85,14 @@ def products(program: str) -> set[str]:
 
 
 def of_torch(training: Training) -> Parts:
-    """By the time that each operator takes itself."""
+    """Time the operators, each without the operators that it calls."""
     from torch import profiler
 
     def profiled(run, steps):
         with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as profile:
             run(steps)
         for each in profile.key_averages():
-            is_product = any(word in each.key for word in PRODUCTS)
+            is_product = any(word in each.key for word in TORCH_PRODUCTS)
             yield is_product, each.self_cpu_time_total / 1e3
 
     return Parts(training, profiled)

@@ -1,4 +1,4 @@
-"""Images a second of every way, as bars."""
+"""Bar chart of images per second."""
 
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ COLOURS = {
 
 
 def draw(results: Sequence[Result], path: pathlib.Path) -> None:
-    """Images a second of each way, a panel a case; the extremes as whiskers."""
+    """Write a PNG with a panel per case, a bar per way; whiskers: min and max."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,7 +41,7 @@ def draw(results: Sequence[Result], path: pathlib.Path) -> None:
 
 
 def panels_of(results: Sequence[Result]) -> Iterator[tuple[str, list[Any]]]:
-    """(title, [(way, images a second)] from slow to fast) of cases with peers."""
+    """(title, [(way, images per second)] from slow to fast) of cases with peers."""
     for result in results:
         device = result["environment"]["platform"].upper()
         for name, case in result["cases"].items():

@@ -1,4 +1,4 @@
-"""Processes that measure, side by side and in turns, and the rows that they fill."""
+"""Worker processes that run side by side and measure in turns, and their rows."""
 
 import contextlib
 import json
@@ -18,10 +18,11 @@ from work import STARTED
 
 
 class Worker:
-    """A process that measures one way of a case, and the row that it fills.
+    """A process that measures one way of a case, and its row of results.
 
-    The row keeps what the process says, or why it says no more. All its files are in
-    the folder, which is empty at first: so no compiler finds kernels of another run.
+    The row holds the facts and samples that the process prints; `status` says why there
+    are no more. Temporary files go to `folder`, empty at first, so that no compiler
+    finds the cached kernels of another run.
     """
 
     def __init__(
@@ -47,49 +48,50 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                start_new_session=True,  # to be ended with all that it started
+                start_new_session=True,  # so that its children are killed with it
             )
-        self.row["facts"] |= self._hear()
+        self.row["facts"] |= self._read()
         self._check_params(case, WAYS[way])
 
     @property
-    def well(self) -> bool:
+    def succeeded(self) -> bool:
         return self.row["status"] == "ok"
 
     def turn(self) -> None:
+        """Ask for one turn, and add its sample to the row."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-        for name, value in self._hear().items():
+        for name, value in self._read().items():
             self.row["samples"].setdefault(name, []).append(value)
 
     def finish(self) -> None:
-        """Hears the last facts."""
+        """End its input, and add the last facts to the row."""
         self._process.stdin.close()
-        self.row["facts"] |= self._hear()
+        self.row["facts"] |= self._read()
 
     def close(self) -> None:
-        """Ends the process, whatever it does."""
+        """Kill the process."""
         self._kill()
         with contextlib.suppress(BrokenPipeError), self._process:
             pass  # closes its pipes and waits for it
 
-    def last_words(self) -> str:
-        """The end of what it wrote to stderr."""
+    def end_of_stderr(self) -> str:
+        """Last 20 lines that it wrote to stderr."""
         lines = self._errors.read_text(errors="replace").splitlines()
         return "\n".join(lines[-20:])
 
-    def _hear(self) -> dict[str, Any]:
-        """The next line of the process, or nothing and a status that says why."""
-        late = threading.Timer(self._limit, self._expire)
-        late.start()
+    def _read(self) -> dict[str, Any]:
+        """Read its next line; on failure, set the status and return nothing."""
+        timer = threading.Timer(self._limit, self._expire)
+        timer.start()
         line = self._process.stdout.readline()
-        late.cancel()
+        timer.cancel()
         if line:
-            said = json.loads(line)
-            self.row["status"] = said.pop("status", self.row["status"])
-            return said
-        if self.well:
+            record = json.loads(line)
+            self.row["status"] = record.pop("status", self.row["status"])
+            return record
+        if self.succeeded:
             self.row["status"] = f"ended with exit code {self._process.wait()}"
         return {}
 
@@ -102,44 +104,46 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _check_params(self, case: Case, way: Way) -> None:
-        if not self.well or not case.net or (way.by == "ours" and way.fields):
+        if not self.succeeded or not case.net or (way.by == "ours" and way.fields):
             return
-        found, wanted = self.row["facts"]["params"], case.net.params + way.biases
-        if found != wanted:
-            self.row["status"] = f"failed: has {found:,} parameters, not {wanted:,}"
+        params, expected = self.row["facts"]["params"], case.net.params + way.biases
+        if params != expected:
+            self.row["status"] = f"failed: has {params:,} parameters, not {expected:,}"
 
 
 def measured(
     case: Case, groups: Iterable[Sequence[str]], *, command: Sequence[str], limit: float
 ) -> list[dict[str, Any]]:
-    """The rows of a case; the ways of a group take turns, the groups follow another.
+    """Measure a case, one row per way.
 
-    `command` is followed by the names of case and way, steps and batch.
+    The ways of a group run side by side and take turns; groups run one after the other.
+    Names of case and way, steps and batch size are appended to `command`.
     """
-    rows, numbers = [], (str(case.steps), str(case.batch))
+    rows, sizes = [], (str(case.steps), str(case.batch))
     for ways in groups:
-        with contextlib.ExitStack() as ending:
+        with contextlib.ExitStack() as stack:
             workers = []
             for way in ways:
                 folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-                folder = pathlib.Path(ending.enter_context(folder))
-                program = [*command, case.name, way, *numbers]
+                folder = pathlib.Path(stack.enter_context(folder))
+                program = [*command, case.name, way, *sizes]
                 worker = Worker(case, way, command=program, limit=limit, folder=folder)
-                ending.callback(worker.close)
+                stack.callback(worker.close)
                 workers.append(worker)
-                tell(case, worker)
+                print_status(case, worker)
             for act in (*[Worker.turn] * case.turns, Worker.finish):
-                for worker in filter(lambda worker: worker.well, workers):
+                for worker in filter(lambda worker: worker.succeeded, workers):
                     act(worker)
-                    if not worker.well:
-                        tell(case, worker)
+                    if not worker.succeeded:
+                        print_status(case, worker)
             rows += [worker.row for worker in workers]
     return rows
 
 
-def tell(case: Case, worker: Worker) -> None:
+def print_status(case: Case, worker: Worker) -> None:
+    """Print the status to stderr, with the end of the worker's stderr if it failed."""
     status = worker.row["status"]
     now = time.strftime("%H:%M:%S")
     print(f"{now} {case.name}, {worker.row['way']}: {status}", file=sys.stderr)
-    if not worker.well and not status.startswith(("not ", "timed")):
-        print(worker.last_words(), file=sys.stderr)
+    if not worker.succeeded and not status.startswith(("not ", "timed")):
+        print(worker.end_of_stderr(), file=sys.stderr)

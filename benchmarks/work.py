@@ -1,20 +1,20 @@
-"""What one process measures: a train step, or whatever else answers `turn`."""
+"""Interface of one measurement, and the train step of a framework as one."""
 
 import math
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-STARTED = "BENCHMARK_STARTED"  # environment variable: when the process was launched
-WARM = 2  # steps after the first that are not counted
+STARTED = "BENCHMARK_STARTED"  # environment variable: launch time of the process
+WARM_UP = 2  # steps after the first that are not timed
 
 Sample = dict[str, float]
 
 
 class Work(Protocol):
-    """`facts` are known once it is open; every turn gives one more sample."""
+    """One measurement: `facts` are constant, and each turn gives one more sample."""
 
     facts: dict[str, Any]
 
@@ -23,12 +23,12 @@ class Work(Protocol):
 
 
 def since_launch() -> float:
-    """Seconds since our process was launched; the clock is that of the machine."""
+    """Seconds since this process was launched, by the machine's monotonic clock."""
     return time.monotonic() - float(os.environ[STARTED])
 
 
-def figure_of(command: Sequence[str], **options: Any) -> float:
-    """The last word of what a process says, which measures by itself."""
+def printed_number(command: Sequence[str], **options: Any) -> float:
+    """Run a command that measures something; the last word it prints is the number."""
     run = subprocess.run(command, stdout=subprocess.PIPE, **options)
     if run.returncode:
         raise RuntimeError(f"the command ended with exit code {run.returncode}")
@@ -36,10 +36,10 @@ def figure_of(command: Sequence[str], **options: Any) -> float:
 
 
 class Training:
-    """A framework's train step on one batch: the first, some to warm up, then turns.
+    """A framework's train step on one batch: the first step, warm-up, then turns.
 
-    `run(n)` makes n steps and returns when the last is finished; `program()` is what
-    XLA made of a step.
+    `run(n)` makes n steps and returns when the last is finished; `program()` is the
+    optimised HLO text of a step.
     """
 
     def __init__(
@@ -55,9 +55,10 @@ class Training:
         first = _seconds(run, 1)
         self.facts = {"params": params, **(facts or {})}
         self.facts |= {"first_step_s": first, "launch_s": since_launch()}
-        run(WARM)
+        run(WARM_UP)
 
     def turn(self, steps: int) -> Sample:
+        """Mean milliseconds per step."""
         return {"step_ms": 1e3 * _seconds(self.run, steps) / steps}
 
 
@@ -67,6 +68,6 @@ def _seconds(run, steps):
     return time.perf_counter() - start
 
 
-def size(shapes) -> int:
-    """Numbers in arrays of these shapes."""
+def num_elements(shapes: Iterable[Sequence[int]]) -> int:
+    """Total number of elements in arrays of these shapes."""
     return sum(math.prod(shape) for shape in shapes)

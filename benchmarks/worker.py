@@ -1,9 +1,9 @@
-"""One way of one case, measured in a process of its own; run.py starts it.
+"""Process that measures one way of one case; run.py starts it.
 
     python benchmarks/worker.py DEVICE CASE WAY STEPS BATCH
 
-Says its facts as a line of JSON when it is ready, makes a turn and says the sample for
-every line that it reads, and at the end of its input says how much memory it took.
+Prints JSON lines: its facts when it is ready; a sample, after one turn, for every line
+that it reads; its peak memory at the end of its input.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import cases
@@ -21,12 +22,12 @@ from work import Training, Work
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
 
 
-def opened(case: cases.Case, way: cases.Way, folder: str) -> Work:
-    """Imports what the way needs, and nothing else."""
+def open_work(case: cases.Case, way: cases.Way, folder: str) -> Work:
+    """Set up the measurement; imports only what the way needs."""
     if case.kind == "loop":
         import loop
 
-        return loop.opened(case.row, folder)
+        return loop.comparison(case.row, folder)
     if case.kind == "launch":
         from launch import Launch
 
@@ -39,15 +40,16 @@ def opened(case: cases.Case, way: cases.Way, folder: str) -> Work:
         import parts
 
         make = parts.of_torch if way.by == "torch" else parts.of_xla
-        return make(trained(case, way))
+        return make(open_training(case, way))
     if case.kind == "compile":
         import ours
 
         return ours.Compilation(case, way)
-    return trained(case, way)
+    return open_training(case, way)
 
 
-def trained(case: cases.Case, way: cases.Way) -> Training:
+def open_training(case: cases.Case, way: cases.Way) -> Training:
+    """Set up the train step of the framework."""
     if way.by == "ours":
         import ours
 
@@ -69,21 +71,24 @@ def trained(case: cases.Case, way: cases.Way) -> Training:
     return pytorch.training(case, compiled="compile" in way.fields)
 
 
-def serve(case: cases.Case, way: cases.Way, say: Any) -> None:
+def serve(
+    case: cases.Case, way: cases.Way, write: Callable[[dict[str, Any]], None]
+) -> None:
+    """Write facts, then a sample per input line, then peak memory."""
     with tempfile.TemporaryDirectory() as folder:
-        work = opened(case, way, folder)
-        say(work.facts)
+        work = open_work(case, way, folder)
+        write(work.facts)
         for _ in sys.stdin:
-            say(work.turn(case.steps))
+            write(work.turn(case.steps))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
-        say({"peak_rss_bytes": peak, "peak_device_bytes": work.device_peak()})
+        write({"peak_rss_bytes": peak, "peak_device_bytes": work.device_peak()})
 
 
 def reason(error: Exception) -> str:
-    """Why there is no row, on one line."""
+    """Status of a row that could not be measured, on one line."""
     if isinstance(error, ModuleNotFoundError):
         return f"not installed: {error.name}"
-    if type(error).__name__ == "ConfigError":  # a field or file that is yet to come
+    if type(error).__name__ == "ConfigError":  # unknown field or file
         return f"not in the package: {str(error).splitlines()[0]}"
     return f"failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
@@ -93,18 +98,18 @@ def main():
     case = dataclasses.replace(
         cases.find(device, name), steps=int(steps), batch=int(batch)
     )
-    # What a library prints must not come between our lines.
+    # Libraries that print to stdout go to stderr, not between the JSON lines.
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def say(found):
-        print(json.dumps(found), file=lines, flush=True)
+    def write(record):
+        print(json.dumps(record), file=lines, flush=True)
 
     try:
-        serve(case, cases.WAYS[way], say)
+        serve(case, cases.WAYS[way], write)
     except Exception as error:
         traceback.print_exc()
-        say({"status": reason(error)})
+        write({"status": reason(error)})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def made(changes):
          r"'depht'; it has .*depth.*; did you mean 'model.depth'\?"),
         ("optim.lr", r"optim.lr: config.optim='sgd' has no field 'lr'; it has .*rate"),
         ("modle.depth", r"modle.depth: config has no field 'modle'; .* 'model'\?"),
-        ("model.unit.ordr", r"config.model.unit has no field 'ordr'; .* 'model.unit.order'\?"),
+        ("model.unit.ordr", r"model.unit has no field 'ordr'; .* 'model.unit.order'\?"),
         ("seed.x", r"seed.x: seed is a value, without fields"),
         ("model.unit.gate.reduction", r"model.unit.gate is none; choose one of se"),
         ("model.unit.join.rate", r"join='add' has no field 'rate'; it has name"),
@@ -329,6 +330,13 @@ def test_every_field_is_explained_once():
     for entry in entries:
         assert entry.explanation.endswith("."), entry
     assert len({(e.path, e.where) for e in entries}) == len(entries)
+
+
+def test_the_page_of_all_fields_is_up_to_date():
+    page = Path(__file__).parents[1] / "docs" / "fields.md"
+    assert page.read_text() == reference.page() + "\n", (
+        "python -m resnet_jax.config.reference > docs/fields.md"
+    )
 
 
 def test_help_of_a_part_and_of_a_misspelt_one():

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tinytask
 from golden import layout
 
 from resnet_jax.models.units.branch import BOTTLENECK
@@ -27,7 +28,7 @@ RUNS = {
         cifar_resnet(29, branch=BOTTLENECK, order=FULL_PRE, shortcut="B"),
         OptimSpec(
             weight_decay=1e-4,
-            nesterov="nesterov",
+            nesterov=True,
             schedule="steps",
             boundaries=(5,),
             total_steps=10,
@@ -70,6 +71,7 @@ def digests(state):
     return {path: layout.digest(path, np.asarray(a)) for path, a in flat.items()}
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("network", RUNS)
 def test_ten_steps_equal_torch(network):
     golden = np.load(GOLDEN / f"{network}.npz")
@@ -81,7 +83,8 @@ def test_ten_steps_equal_torch(network):
             "batch_stats": nested(layout.statistics(network)),
         }
         state = create(variables, tx, seed=jnp.uint32(0), ema=0.0)
-        step = jax.jit(make_train_step(task_of(net, tx), StepSpec()))
+        one = make_train_step(task_of(net, tx), StepSpec())
+        step = jax.jit(one, compiler_options=tinytask.OPTIMISED)
         losses, seen = [], []
         for batch in batches():
             state, result = step(state, batch)

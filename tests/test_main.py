@@ -5,27 +5,22 @@ import os
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
 import tinyset
 
-from resnet_jax import main as command
 from resnet_jax.errors import ConfigError
 from resnet_jax.main import main
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
+from resnet_jax.train import program as programs
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Tests stand in an empty folder, and leave the settings of jax as they are."""
+    """Tests stand in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(command, "prepare_jax", lambda: None)
 
 
 def told(capsys, *argv):
@@ -47,12 +42,12 @@ def told(capsys, *argv):
         (
             ["model.dept=8", "optim.lr=1", "seeed=2"],
             [
-                "model.dept: config.model has no field 'dept'; it has act,",
-                "optim.lr: config.optim has no field 'lr'; it has boundaries,",
-                "seeed: config has no field 'seeed'; it has data, model, optim, seed,",
+                "model.dept: config.model='cifar_resnet' has no field 'dept'; it has ",
+                "optim.lr: config.optim='sgd' has no field 'lr'; it has learning_rate,",
+                "seeed: config has no field 'seeed'; it has model, data, optim, train,",
             ],
         ),
-        (["model.dept=8"], ["; did you mean 'depth'?"]),
+        (["model.dept=8"], ["; did you mean 'model.depth'?"]),
         (
             ["model.depth=ten", "data.batch_size=1.5", "model.norm.group=some"],
             [
@@ -61,11 +56,14 @@ def told(capsys, *argv):
                 "data.batch_size=1.5: must be a valid integer",
             ],
         ),
-        (["model=5"], ["model=5: must be a dictionary"]),
-        (["train.steps=True"], ["train.steps='True': must be a valid integer"]),
-        (["optim.learning_rate=nan"], ["optim.learning_rate='nan': must be a finite"]),
-        (["optim.learning_rate=inf"], ["optim.learning_rate='inf': must be a finite"]),
-        (["optim.boundaries=(0.5,nan)"], ["optim.boundaries='(0.5,nan)': must be"]),
+        (["model=5"], ["model.name='5': must be one of cifar_resnet, imagenet_resnet"]),
+        (["train.steps=True"], ["train.steps=True: must be a valid integer"]),
+        (["optim.learning_rate=nan"], ["optim.learning_rate='nan': must be a valid"]),
+        (["optim.learning_rate=inf"], ["optim.learning_rate='inf': must be a valid"]),
+        (
+            ["optim.schedule=steps", "optim.schedule.boundaries=(0.5,nan)"],
+            ["optim.schedule.boundaries='(0.5,nan)': must be"],
+        ),
         (
             [
                 "data.batch_size=0",
@@ -75,7 +73,7 @@ def told(capsys, *argv):
             ],
             [
                 "data.batch_size=0: must be greater than or equal to 1",
-                "optim.learning_rate=-1.0: must be greater than 0",
+                "optim.learning_rate=-1: must be greater than 0",
                 "train.steps=-5: must be greater than or equal to 1",
                 "seed=-1: must be greater than or equal to 0",
             ],
@@ -83,9 +81,9 @@ def told(capsys, *argv):
         (
             ["model.unit.order=preact", "optim.name=lars", "model.dept=8"],
             [
-                "model.dept: config.model has no field",
+                "model.dept: config.model='cifar_resnet' has no field",
                 "model.unit.order='preact': must be 'original', 'norm_after_addition'",
-                "optim.name='lars': must be 'sgd' or 'adamw'",
+                "optim.name='lars': must be one of sgd, adamw",
             ],
         ),
         (["data.split=half"], ["data.split='half': must match pattern"]),
@@ -95,14 +93,14 @@ def told(capsys, *argv):
         ),
         (["train.epochs=None"], ["train.epochs=None: set it, or train.iterations"]),
         (["model.depth=21"], ["model.depth=21: must be 6n+2 (e.g. 110)"]),
-        (["model.slope=0.5"], ["model.slope=0.5: relu has no such slope"]),
+        (["model.act.slope=0.5"], ["config.model.act='relu' has no field 'slope'"]),
         (["model.norm.group=7"], ["model.norm.group=7: does not divide the 64 images"]),
         (["data.batch_size=63"], ["data.batch_size=63: is not divisible by 2 devices"]),
         (["train.accumulate=3"], ["data.batch_size=64: is not divisible by 2 devices"]),
         (["train.dtype=float64"], ["train.dtype='float64': needs JAX_ENABLE_X64=1"]),
         (
-            ["optim.schedule=steps", "optim.boundaries=(30, 99999)"],
-            ["optim.boundaries=(30.0, 99999.0): beyond the last of"],
+            ["optim.schedule=steps", "optim.schedule.boundaries=(30, 99999)"],
+            ["optim.schedule.boundaries=(30.0, 99999.0): beyond the last of"],
         ),
         (
             ["model.unit.join=scaled", "model.unit.shortcut=none"],
@@ -119,8 +117,8 @@ def told(capsys, *argv):
             [
                 "model.unit.branch=bottleneck",
                 "model.depth=11",
-                "model.unit.cardinality=32",
-                "model.unit.group_width=1.0",
+                "model.unit.branch.cardinality=32",
+                "model.unit.branch.group_width=1.0",
             ],
             ["32 groups must divide the 2 input and 2 output channels of stage1"],
         ),
@@ -156,13 +154,13 @@ FILES = {
 @pytest.mark.parametrize(
     ("reference", "problem"),
     [
-        ("none.py", "--config=none.py: no such file"),
-        (".", "--config=.: no such file"),
-        ("empty.py", "--config=empty.py: defines no get_config(row)"),
+        ("none.py", "none.py: no such experiment file"),
+        (".", ".: no such experiment file"),
+        ("empty.py", "empty.py: has no get_config(row)"),
         ("syntax.py", "syntax.py:2: invalid syntax"),
         ("broken.py", "broken.py:2: NameError: name 'undefined' is not defined"),
-        ("other.py", "--config=other.py: get_config gives dict, must give what"),
-        ("field.py", "model.dept: config.model has no field 'dept'"),
+        ("other.py", "other.py: get_config gives dict, must give what"),
+        ("field.py", "model.dept: config.model='cifar_resnet' has no field 'dept'"),
         ("field.py:../../b", "row '../../b': this experiment has a"),
         (
             f"{runs.DIGITS}:PreAct-21",
@@ -196,6 +194,7 @@ def test_wrong_usage_is_one_line(argv, problem, capsys):
     assert lines[0].startswith(f"error[config] {problem}")
 
 
+@pytest.mark.process
 def test_the_command_is_answered_without_jax():
     run = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "resnet_jax.main"],
@@ -216,12 +215,12 @@ def test_help_explains_the_command(capsys):
 
 
 def test_debug_shows_where_an_error_comes_from():
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="no such experiment file"):
         main(["main", "--config=none.py", "--debug"])
 
 
 def test_a_call_does_not_remember_the_one_before(shop, capsys):
-    for width, problem in (("-1", "model.width=-1.0"), ("-2", "model.width=-2.0")):
+    for width, problem in (("-1", "model.width=-1:"), ("-2", "model.width=-2:")):
         argv = [*shop.command("run"), f"--config.model.width={width}"]
         code, lines = told(capsys, *argv)
         assert code == 2
@@ -258,11 +257,12 @@ def test_the_workdir_cannot_be_written(shop, tmp_path, capsys):
 
 def test_tensorboard_is_asked_for_and_not_there(shop, monkeypatch, capsys):
     monkeypatch.setattr("resnet_jax.train.experiment.find_spec", lambda name: None)
-    code, lines = told(capsys, *shop.command("run", {"train.tensorboard": "on"}))
+    code, lines = told(capsys, *shop.command("run", {"train.tensorboard": True}))
     assert code == 2
-    assert lines[0].startswith("error[config] train.tensorboard='on': tensorboardX is")
+    assert lines[0].startswith("error[config] train.tensorboard=True: tensorboardX is")
 
 
+@pytest.mark.process
 def test_three_devices_cannot_share_a_batch(shop, tmp_path):
     run = shop.run(tmp_path / "run", devices=3)
     assert run.returncode == 2
@@ -365,17 +365,23 @@ def test_cifar_offline_is_told_within_seconds(shop, tmp_path, capsys, monkeypatc
 
 # Numbers that are not finite
 
-NAN_AT_5 = """
-import jax.numpy as jnp
-from resnet_jax.train import parallel
-def with_nan(task, spec, make=parallel.make_train_step):
-    step = make(task, spec)
-    def hit(state, batch):
-        add = jnp.where(state.step == 5, jnp.nan, 0.0)
-        return step(state, batch | {"image": batch["image"] + add})
-    return hit
-parallel.make_train_step = with_nan
-"""
+@pytest.fixture
+def nan_at_5(monkeypatch):
+    """The batch of step 5 holds NaN, while this is in use."""
+    make = programs.make_train_step
+
+    def with_nan(task, spec):
+        step = make(task, spec)
+
+        def hit(state, batch):
+            add = jnp.where(state.step == 5, jnp.nan, 0.0)
+            return step(state, batch | {"image": batch["image"] + add})
+
+        return hit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(programs, "make_train_step", with_nan)
+        yield patch
 
 
 def assert_finite(workdir):
@@ -383,10 +389,15 @@ def assert_finite(workdir):
         assert np.isfinite(leaf).all(), name
 
 
-@pytest.mark.slow
-def test_a_batch_of_nan_is_left_out_and_counted(shop, tmp_path):
-    changes = {"train.steps": 12, "train.max_skips": 1}
-    workdir = shop.done(tmp_path / "run", changes, before=NAN_AT_5)
+def diverged(shop, workdir, changes, capsys):
+    """stderr of a run that diverges."""
+    assert main(["main", *shop.command(workdir, changes)]) == 5
+    return capsys.readouterr().err
+
+
+def test_a_batch_of_nan_is_left_out_and_counted(shop, tmp_path, nan_at_5):
+    changes = {"train.steps": 12, "train.max_nonfinite_updates": 1}
+    workdir = shop.train(tmp_path / "run", changes)
     (event,) = [row for row in runs.rows(workdir) if "event" in row]
     assert event.items() >= {
         "step": 6, "event": "not finite", "loss": None, "nonfinite": {"loss": "nan"}
@@ -401,28 +412,26 @@ def test_a_batch_of_nan_is_left_out_and_counted(shop, tmp_path):
     assert runs.state(workdir)["step"] == 12
 
 
-@pytest.mark.slow
-def test_a_batch_of_nan_stops_a_run_that_may_skip_none(shop, tmp_path):
+def test_a_batch_of_nan_stops_a_run_that_may_skip_none(
+    shop, tmp_path, nan_at_5, capsys
+):
     workdir, changes = tmp_path / "run", {"train.steps": 12}
-    run = shop.run(workdir, changes, before=NAN_AT_5)
-    assert run.returncode == 5, run.stderr
-    assert "error[diverged] step=6: loss nan or its gradient is not" in run.stderr
+    said = diverged(shop, workdir, changes, capsys)
+    assert "error[diverged] step=6: loss nan or its gradient is not" in said
     assert runs.rows(workdir)[-1]["event"] == "not finite"
     assert runs.steps(workdir) == [3]
     assert_finite(workdir)
-    shop.done(workdir, changes)
+    nan_at_5.undo()
+    shop.train(workdir, changes)
     assert [(row["split"], row["step"]) for row in runs.rows(workdir)] == [
         (split, step) for step in (4, 8, 12) for split in ("train", "test")
     ]
 
 
-@pytest.mark.slow
-def test_divergence_ends_a_run_and_spares_its_checkpoints(shop, tmp_path):
+def test_divergence_ends_a_run_and_spares_its_checkpoints(shop, tmp_path, capsys):
     workdir = tmp_path / "run"
     changes = {"optim.learning_rate": 1e9, "train.checkpoint_every": 1}
-    run = shop.run(workdir, changes)
-    assert run.returncode == 5, run.stderr
-    assert "lower optim.learning_rate" in run.stderr
+    assert "lower optim.learning_rate" in diverged(shop, workdir, changes, capsys)
     last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["event"] == "not finite"
     assert last["step"] <= 5

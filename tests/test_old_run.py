@@ -1,28 +1,33 @@
-"""A run that version 0.1 began goes on: same parameters, same rows, bit for bit.
+"""A run that version 0.1 began goes on: the same rows, the same state, bit for bit.
 
 `golden/old_run` was made by `golden/make_old_run.py` at commit 6224c41.
 """
 
-import hashlib
 import json
-import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
-from golden import layout, make_frozen
-from resnet_jax.config import experiment_file
-from resnet_jax.config.migrate import migrated
-from resnet_jax.config.resolve import validated
-from resnet_jax.report import __main__ as report
-from resnet_jax.runs.directory import read_config
-from runs import Workshop
+sys.path.insert(0, str(Path(__file__).parent / "golden"))
 
+import make_frozen
+import make_old_run
+
+from resnet_jax.config import experiment_file
+from resnet_jax.config.resolve import validated
+from resnet_jax.errors import CheckpointError
+from resnet_jax.report.__main__ import main as report
+from resnet_jax.runs.compatibility import changed_fields
+from resnet_jax.runs.directory import read_config
+
+ROOT = Path(__file__).parents[1]
 OLD = Path(__file__).parent / "golden" / "old_run"
+EXPERIMENT = ROOT / "experiments" / "digits_preact.py"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
 FIELDS = (
     "--config.model.depth=8",
@@ -43,4 +48,77 @@ FIELDS = (
     "--config.train.ema=0.5",
     "--config.train.max_nonfinite_updates=1",
 )
-print(Workshop, layout, hashlib, math, shutil, jax, np, ocp, pytest, make_frozen)
+
+
+@pytest.fixture
+def old_run(tmp_path):
+    """A copy of the run, as its folder was when it was stopped."""
+    folder = tmp_path / "digits_preact" / "PreAct-20" / "seed0"
+    shutil.copytree(OLD, folder, ignore=shutil.ignore_patterns("expected.json"))
+    return folder
+
+
+def today():
+    return experiment_file.load(EXPERIMENT).config(None, FIELDS)
+
+
+def test_an_old_config_is_the_one_of_todays_names(old_run):
+    stored = read_config(old_run)
+    assert stored is not None and stored.unread == []
+    assert changed_fields(stored.tree, today().to_dict()) == {}
+    assert validated(stored.tree).optim == today().optim
+    other = changed_fields(stored.tree, today().to_dict() | {"seed": 1})
+    assert other == {"seed": (0, 1)}
+
+
+def test_an_old_run_is_reported(old_run, capsys):
+    runs = str(old_run.parents[2])
+    assert report(["report", str(EXPERIMENT), "--runs", runs]) == 0
+    table = capsys.readouterr().out
+    (line,) = [line for line in table.splitlines() if line.startswith("| PreAct-20 |")]
+    assert "config is not today's: seed 0" in line
+    assert "model.unit.stochastic\\_depth.survival\\_prob 0.9, today None" in table
+
+
+@pytest.mark.process
+def test_an_old_run_goes_on_bit_for_bit(old_run, tmp_path):
+    """Rows and leaves of the uninterrupted run; to rounding on other machines."""
+    environment = os.environ | EXPECTED["environment"]
+    environment |= {"PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(tmp_path / "data")}
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "resnet_jax.main", "--config", str(EXPERIMENT)),
+            *("--workdir", str(old_run), *FIELDS),
+        ],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    found = make_old_run.outcome(old_run)
+    rows = [{k: v for k, v in row.items() if k != "protocol"} for row in found["rows"]]
+    exact = make_frozen.machine() | {"xla_flags": ""} == EXPECTED["made"]
+    assert [row.keys() for row in rows] == [row.keys() for row in EXPECTED["rows"]]
+    assert found["leaves"].keys() == EXPECTED["leaves"].keys()
+    if exact:
+        assert rows == EXPECTED["rows"] and found["leaves"] == EXPECTED["leaves"]
+        return
+    for row, wanted in zip(rows, EXPECTED["rows"], strict=True):
+        assert row["loss"] == pytest.approx(wanted["loss"], rel=1e-3)
+    for name, wanted in EXPECTED["leaves"].items():
+        leaf = found["leaves"][name]
+        assert (leaf["dtype"], leaf["shape"]) == (wanted["dtype"], wanted["shape"])
+        if name.startswith("params/"):
+            close = {"rtol": 1e-2, "atol": 1e-2}
+            np.testing.assert_allclose(leaf["digest"], wanted["digest"], **close)
+
+
+def test_an_old_run_refuses_another_config(old_run):
+    from resnet_jax.train import run
+    from resnet_jax.train.progress import Bar
+
+    config = experiment_file.load(EXPERIMENT).config(
+        None, [*FIELDS, "--config.optim.schedule.decay_factor=0.1"]
+    )
+    told = r"\(optim.schedule.decay_factor: 0.2 -> 0.1\); name another --workdir"
+    with pytest.raises(CheckpointError, match=told):
+        run.run_all(config, old_run, bar=Bar)

@@ -85,10 +85,10 @@ def one_by_hand(spec, name):
             old = np.zeros_like(p) if buffer is None else buffer
             buffer = m * old + lr * g
             ahead = (1 + m) * buffer - m * old  # nesterov_solver.cpp
-            p = p - (ahead if spec.nesterov == "nesterov" else buffer)
+            p = p - (ahead if spec.nesterov else buffer)
         else:
             buffer = g if buffer is None else m * buffer + (1 - spec.dampening) * g
-            p = p - lr * (g + m * buffer if spec.nesterov == "nesterov" else buffer)
+            p = p - lr * (g + m * buffer if spec.nesterov else buffer)
         path.append(p)
     return path
 
@@ -114,9 +114,9 @@ def test_ten_steps_equal_torch(case):
         {"momentum": 0.0},
         {},
         {"dampening": 0.3},
-        {"nesterov": "nesterov"},
+        {"nesterov": True},
         {"dialect": "caffe"},
-        {"dialect": "caffe", "nesterov": "nesterov"},
+        {"dialect": "caffe", "nesterov": True},
         {"dialect": "caffe", "decay": "kernels", "momentum": 0.5},
         {"name": "adamw", "learning_rate": 0.01, "beta2": 0.9},
         {"name": "adamw", "decay": "kernels", "momentum": 0.5, "epsilon": 1e-2},
@@ -128,7 +128,7 @@ def test_ten_steps_equal_numpy(fields):
     assert_same(trained(spec), by_hand(spec))
 
 
-@pytest.mark.parametrize("nesterov", ["none", "nesterov"])
+@pytest.mark.parametrize("nesterov", [False, True])
 def test_dialects_part_where_the_rate_drops(nesterov):
     torch, caffe = (
         trained(OptimSpec(dialect=dialect, nesterov=nesterov, **STEPS))
@@ -219,7 +219,7 @@ def test_corners_of_the_cifar_recipe(step, rate):
 
 def test_optimizer_follows_the_schedule():
     """Plain SGD on a constant gradient of one moves by the rate, corner by corner."""
-    fields = {"momentum": 0.0, "weight_decay": 0.0, "factor": 0.5, "schedule": "steps"}
+    fields = {"momentum": 0.0, "weight_decay": 0.0, "decay_factor": 0.5, "schedule": "steps"}
     warmup = {"warmup_steps": 2, "warmup": "constant", "warmup_rate": 0.25}
     spec = OptimSpec(
         learning_rate=1.0, boundaries=(3, 5), total_steps=6, **fields, **warmup
@@ -293,42 +293,42 @@ def test_schedule_in_float64():
         ({"epsilon": 0.0}, r"optim\.epsilon=0\.0: .* above 0"),
         ({"weight_decay": math.nan}, r"optim\.weight_decay=nan: must be finite"),
         ({"weight_decay": -1e-4}, r"optim\.weight_decay=-0\.0001: .* at least 0"),
-        ({"factor": math.nan}, r"optim\.factor=nan: must be in \(0, 1\]"),
-        ({"factor": 10.0}, r"optim\.factor=10\.0: must be in \(0, 1\]"),
+        ({"decay_factor": math.nan}, r"optim\.schedule\.decay_factor=nan: must be in \(0, 1\]"),
+        ({"decay_factor": 10.0}, r"optim\.schedule\.decay_factor=10\.0: must be in \(0, 1\]"),
         ({"total_steps": 0}, r"optim\.total_steps=0: must be at least 1"),
-        ({"boundaries": ()}, r"optim\.boundaries=\(\): needs an entry"),
-        ({"boundaries": (5, 5)}, r"optim\.boundaries=\(5, 5\): must increase"),
-        ({"boundaries": (7, 5)}, r"optim\.boundaries=\(7, 5\): must increase"),
-        ({"boundaries": (0, 5)}, r"optim\.boundaries=\(0, 5\): must increase"),
-        ({"warmup_steps": 5}, r"boundaries=\(5,\): .* optim\.warmup_steps=5"),
-        ({"warmup_steps": -1}, r"optim\.warmup_steps=-1: must be at least 0"),
+        ({"boundaries": ()}, r"optim\.schedule\.boundaries=\(\): needs an entry"),
+        ({"boundaries": (5, 5)}, r"optim\.schedule\.boundaries=\(5, 5\): must increase"),
+        ({"boundaries": (7, 5)}, r"optim\.schedule\.boundaries=\(7, 5\): must increase"),
+        ({"boundaries": (0, 5)}, r"optim\.schedule\.boundaries=\(0, 5\): must increase"),
+        ({"warmup_steps": 5}, r"boundaries=\(5,\): .* optim\.warmup\.steps=5"),
+        ({"warmup_steps": -1}, r"optim\.warmup\.steps=-1: must be at least 0"),
         (
             {"warmup_steps": 10, "schedule": "cosine", "boundaries": ()},
-            r"optim\.warmup_steps=10: must be below optim\.total_steps=10",
+            r"optim\.warmup\.steps=10: must be below optim\.total_steps=10",
         ),
         (
             {"warmup_steps": 2, "warmup_rate": 0.2},
-            r"optim\.warmup_rate=0\.2: must not exceed optim\.learning_rate=0\.1",
+            r"optim\.warmup\.learning_rate=0\.2: must not exceed optim\.learning_rate=0\.1",
         ),
-        ({"warmup_rate": math.nan}, r"optim\.warmup_rate=nan: must be finite"),
+        ({"warmup_rate": math.nan}, r"optim\.warmup\.learning_rate=nan: must be finite"),
         (
             {"warmup_steps": 2, "warmup": "constant"},
-            r"optim\.warmup_rate=0\.0: must be above 0 in a constant warm-up",
+            r"optim\.warmup\.learning_rate=0\.0: must be above 0 in a constant warm-up",
         ),
         (
-            {"nesterov": "nesterov", "momentum": 0.0},
-            r"optim\.nesterov='nesterov': needs a momentum above 0",
+            {"nesterov": True, "momentum": 0.0},
+            r"optim\.nesterov=True: needs a momentum above 0",
         ),
         (
-            {"nesterov": "nesterov", "dampening": 0.9},
-            r"optim\.nesterov='nesterov': needs .* no dampening",
+            {"nesterov": True, "dampening": 0.9},
+            r"optim\.nesterov=True: needs .* no dampening",
         ),
         (
             {"dialect": "caffe", "dampening": 0.9},
             r"optim\.dampening=0\.9: must be 0 with dialect='caffe'",
         ),
         ({"name": "adamw", "dampening": 0.9}, r"dampening=0\.9: .* name='adamw'"),
-        ({"name": "adamw", "nesterov": "nesterov"}, r"nesterov=.* name='adamw'"),
+        ({"name": "adamw", "nesterov": True}, r"nesterov=True.* name='adamw'"),
     ],
     ids=str,
 )
@@ -339,9 +339,9 @@ def test_bad_specs(fields, message):
 
 def test_every_problem_is_named_at_once():
     with pytest.raises(ConfigError) as error:
-        OptimSpec(momentum=-0.1, factor=0.0, total_steps=0)
+        OptimSpec(momentum=-0.1, decay_factor=0.0, total_steps=0)
     assert str(error.value).splitlines() == [
         "optim.momentum=-0.1: must be in [0, 1)",
-        "optim.factor=0.0: must be in (0, 1]",
+        "optim.schedule.decay_factor=0.0: must be in (0, 1]",
         "optim.total_steps=0: must be at least 1",
     ]

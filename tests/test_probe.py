@@ -1,4 +1,4 @@
-"""The lab: its numbers against another way to get them, its theory by hand."""
+"""Init statistics: against another way to get them; their theory by hand."""
 
 import dataclasses
 import functools
@@ -27,13 +27,13 @@ from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.stem_head import Head, Stem
 from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
 from resnet_jax.models.zoo import resnets
-from resnet_jax.report.figure import EXTRA, canvas, save
+from resnet_jax.report import init_table
+from resnet_jax.report.figure_path import EXTRA
 
 BARE = {
     "model.name": "plain",
     "model.depth": 14,
-    "model.unit.shortcut": "none",
-    "model.norm.dialect": "none",
+    "model.norm": "none",
     "model.init": "he_fan_in",
     "train.epochs": 1.0,
 }
@@ -269,13 +269,16 @@ def test_wide_nets_follow_the_theory_where_no_border_shrinks_them():
     assert abs(math.log(float(last) / float(first))) < 4 * math.sqrt(5 * 7 / 256)
 
 
-SMALL = {"model.name": "cifar_resnet", "model.depth": 5, "model.unit.branch": "single"}
+SMALL = {
+    "model.name": "cifar_resnet", "model.depth": 5, "model.unit.branch": "single",
+    "model.unit.shortcut": "none",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        SMALL | {"model.norm.dialect": "torch"},
+        SMALL | {"model.norm": "batch"},
         SMALL | {"model.unit.shortcut": "B"},
         SMALL | {"model.init": "lsuv"},
     ],
@@ -290,11 +293,13 @@ def test_nets_that_the_paper_does_not_treat_have_no_theory(changes, folder):
 
 def test_stochastic_depth_is_probed_with_every_unit_open(folder):
     changes = SMALL | {"model.unit.shortcut": "B", "data.dir": folder}
-    both = [
-        signals.probed(config(**changes, model__unit__survival=p), batch=16, seeds=1)
-        for p in (1.0, 0.1)
-    ]
-    assert both[0] == both[1]
+    dropped = {"model.unit.stochastic_depth": "drop"}
+    dropped |= {"model.unit.stochastic_depth.survival_prob": 0.1}
+    one, other = (
+        signals.probed(config(**changes, **more), batch=16, seeds=1)
+        for more in ({}, dropped)
+    )
+    assert one == other
 
 
 def test_a_seed_is_that_of_its_run(layers, folder):
@@ -317,11 +322,10 @@ def get_config(row="He"):
 
 
 @pytest.fixture
-def command(tmp_path, folder, capsys, monkeypatch):
+def command(tmp_path, folder, capsys):
     """run(*options) -> (exit code, stdout, stderr) on a file of two rows."""
     file = tmp_path / "lab.py"
     file.write_text(EXPERIMENT.format(base=BARE | {"data.dir": folder}))
-    monkeypatch.setattr(probe, "prepare_jax", lambda: None)
 
     def run(*options, row="He"):
         code = probe.main(["probe", "--config", f"{file}:{row}", *options])
@@ -335,7 +339,7 @@ def test_table_has_a_row_a_layer(command, layers, tmp_path):
     code, out, _ = command("--batch=16", "--seeds=2", f"--figure={png}")
     assert png.read_bytes()[:4] == b"\x89PNG"
     header, rule, *rows = out.strip().splitlines()
-    assert code == 0 and out.strip() == probe.markdown(layers)
+    assert code == 0 and out.strip() == init_table.render(layers, "md")
     assert len({len(line) for line in (header, rule, *rows)}) == 1
     assert len(rows) == 14
     named = zip(header.split("|"), rows[1].split("|"), strict=True)
@@ -346,7 +350,7 @@ def test_table_has_a_row_a_layer(command, layers, tmp_path):
     mean, std = map(float, cells["Var[y]"].split("±"))
     assert mean == pytest.approx(np.mean(layers[1].variance), rel=1e-2)
     assert std == pytest.approx(np.std(layers[1].variance, ddof=1), rel=0.1)
-    assert probe.NONE in rows[-1]
+    assert init_table.NONE in rows[-1]
 
 
 def test_json_and_changed_fields(command):
@@ -362,29 +366,29 @@ def test_json_and_changed_fields(command):
 
 def test_numbers_that_are_not_finite_are_told(layers):
     odd = dataclasses.replace(layers[0], variance=(math.inf, 1.0), theory=math.nan)
-    assert "inf" in probe.markdown([odd])
-    (row,) = json.loads(probe.as_json([odd]))
+    assert "inf" in init_table.render([odd], "md")
+    (row,) = json.loads(init_table.render([odd], "json"))
     assert row["variance"] == [None, 1.0] and row["theory"] is None
 
 
 def test_figures_are_written_and_repeat(layers, tmp_path):
     pytest.importorskip("matplotlib")
-    paths = [tmp_path / "a.png", tmp_path / "b.png"]
-    for path in paths:
-        figure = canvas(height=probe.HEIGHT)
-        probe.draw(layers, figure)
-        save(figure, path, title="$a_b")
-    pictures = [path.read_bytes() for path in paths]
-    assert pictures[0][:4] == b"\x89PNG" and pictures[0] == pictures[1]
+    from resnet_jax.report.init_figure import draw
+
+    for suffix, start in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        paths = [tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"]
+        for path in paths:
+            draw(layers, path, title="$a_b")
+        pictures = [path.read_bytes() for path in paths]
+        assert pictures[0].startswith(start) and pictures[0] == pictures[1]
     with pytest.raises(StorageError, match=r"--figure .*none/a\.png: No such file"):
-        save(figure, tmp_path / "none" / "a.png", title="a")
+        draw(layers, tmp_path / "none" / "a.png", title="a")
 
 
 def test_a_figure_without_matplotlib_is_refused_ahead_of_the_work(
     command, monkeypatch, tmp_path
 ):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = command("--figure", str(tmp_path / "a.png"))
     assert code == 2 and not out
     assert err.count("\n") == 1 and f"resnet_jax[{EXTRA}]" in err
@@ -395,6 +399,7 @@ def test_a_figure_without_matplotlib_is_refused_ahead_of_the_work(
     [
         (["--seeds=0"], "--seeds=0: must be at least 1"),
         (["--batch=x"], "--batch: invalid int value: 'x'"),
+        (["--figure=a.gif"], "--figure a.gif: no figure format is named '.gif'; use"),
         (["--config.model.depht=3"], "did you mean"),
         (["--config.model.depth=20"], r"model.depth=20: must be 4n\+2"),
         (["--nonsense"], "--nonsense: not understood"),
@@ -408,7 +413,7 @@ def test_wrong_options_are_one_line(command, options, complaint):
 
 def test_help_explains_the_command(capsys):
     assert probe.main(["probe", "--help"]) == 0
-    assert "--figure PNG" in capsys.readouterr().out
+    assert "--figure FILE" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- the nets

@@ -102,7 +102,7 @@ def test_the_readme_opens_with_a_table_and_a_figure_of_these_commands(
     assert (ROOT / figure).read_bytes()[:4] == b"\x89PNG"
     monkeypatch.chdir(ROOT)
     end = options.index("--figure")
-    assert main(options[:end] + options[end + 2 :]) == 0
+    assert main(["report", *options[:end], *options[end + 2 :]]) == 0
     whole = {row["Row"]: row for row in rows(capsys.readouterr().out)}
     shown = rows(opening())
     assert [row["Row"] for row in shown] == list(whole)

@@ -14,16 +14,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from test_report import EXPERIMENT, build, call, log_row, made, refused, seed, write_log
 
 from resnet_jax import papers as paper
-from resnet_jax.models import complexity
-from resnet_jax.models import inspect as calls
+from resnet_jax.models import complexity, inspect
 from resnet_jax.models.layers.activations import PRelu, Relu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
 from resnet_jax.models.zoo import resnets
 from resnet_jax.paths import replaced
-from resnet_jax.report.slopes_table import FILE
-from resnet_jax.train import slopes
+from resnet_jax.runs import slopes
+from resnet_jax.runs.slopes import FILE
 
 IMAGE = (8, 8, 1)
 
@@ -54,8 +53,12 @@ def filled(spec, value):
     return unflatten_dict({k: value(k, leaf.shape) for k, leaf in shapes.items()})
 
 
+def learned(spec, params):
+    return inspect.learned_slopes(spec.build(), params, image_shape=IMAGE)
+
+
 def found(spec, params):
-    return slopes.slopes(spec.build(), params, image_shape=IMAGE)
+    return [slopes.summary(*layer) for layer in learned(spec, params).items()]
 
 
 def test_layers_come_in_the_order_of_the_net_and_unit_by_unit():
@@ -98,16 +101,16 @@ def test_a_plain_net_has_one_rectifier_a_convolution():
 
 def test_a_net_without_learned_slopes_leaves_no_file(tmp_path):
     net = replaced(NET, {"layers.act": Relu()})
-    layers = found(net, filled(net, lambda path, shape: np.ones(shape)))
+    layers = learned(net, filled(net, lambda path, shape: np.ones(shape)))
     slopes.write(tmp_path, layers, step=3)
-    assert layers == [] and not list(tmp_path.iterdir())
+    assert layers == {} and not list(tmp_path.iterdir())
 
 
 def test_what_is_not_finite_is_null_in_the_file(tmp_path):
     def value(path, shape):
         return np.full(shape, math.inf if path[0] == "act_stem" else 0.5)
 
-    slopes.write(tmp_path, found(NET, filled(NET, value)), step=3)
+    slopes.write(tmp_path, learned(NET, filled(NET, value)), step=3)
     content = json.loads((tmp_path / FILE).read_text())
     assert content["step"] == 3 and content["layers"][0]["mean"] is None
     assert content["layers"][1]["mean"] == 0.5
@@ -116,26 +119,25 @@ def test_what_is_not_finite_is_null_in_the_file(tmp_path):
 def test_names_of_stacked_layers():
     units = {("stem",): None, ("a", "rest", "x"): 2, ("a", "rest", "y"): 2}
     units |= {("b", "rest", "x"): 1, ("restful",): None}
-    assert [calls.named(*layer) for layer in calls.unrolled(units)] == [
+    assert [inspect.named(*layer) for layer in inspect.unrolled(units)] == [
         *("stem", "a/rest[0]/x", "a/rest[0]/y", "a/rest[1]/x", "a/rest[1]/y"),
         *("b/rest[0]/x", "restful"),
     ]
 
 
-@pytest.mark.slow
-def test_a_finished_run_leaves_the_slopes_of_its_last_step(tmp_path):
+@pytest.mark.compile
+def test_a_finished_run_leaves_the_slopes_of_its_last_step(tmp_path, shop):
     """Equal to those of its last checkpoint."""
-    shop = runs.Workshop.open(tmp_path)
     act = {"model.act": "prelu", "train.steps": 4}
-    folder = shop.done(tmp_path / "run", act)
+    folder = shop.train(tmp_path / "run", act)
     content = json.loads((folder / FILE).read_text())
     assert content["step"] == 4
     leaves = runs.state(folder)
-    learned = [v for k, v in leaves.items() if re.search("params/.*/slope$", k)]
+    slopes = [v for k, v in leaves.items() if re.search("params/.*/slope$", k)]
     count = sum(row["number"] for row in content["layers"])
     total = sum(row["mean"] * row["number"] for row in content["layers"])
-    assert count == sum(leaf.size for leaf in learned)
-    assert total == pytest.approx(sum(float(leaf.sum()) for leaf in learned))
+    assert count == sum(leaf.size for leaf in slopes)
+    assert total == pytest.approx(sum(float(leaf.sum()) for leaf in slopes))
     assert total != pytest.approx(0.25 * count)
 
 

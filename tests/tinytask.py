@@ -29,6 +29,8 @@ BASE = {
 NOISY = {"model.unit.stochastic_depth": "drop", "data.augment": "crop_flip"}
 # One stage of so many units: there is little to compile.
 NET = {"widths": (8,), "stem_width": 8}
+# Compiler options of a program as users run it; the tests' own compile faster.
+OPTIMISED = {"xla_backend_optimization_level": 3}
 
 
 def config(changes) -> Config:

@@ -7,7 +7,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jitted
 import keras
 from cases import Case
-from work import Training, size
+from work import Training, num_elements
 
 
 def training(case: Case) -> Training:
@@ -31,5 +31,5 @@ def training(case: Case) -> Training:
         for _ in range(steps):
             model.train_on_batch(images, labels)  # returns the loss as a number
 
-    params = size(variable.shape for variable in model.trainable_variables)
+    params = num_elements(variable.shape for variable in model.trainable_variables)
     return Training(run, params=params, device_peak=jitted.device_peak)

@@ -138,6 +138,8 @@ class Row:
         if _kernels(branch) == (1, 3, 1) and isinstance(branch, B):
             strides = "3x3" if branch.stride_at == 1 else "1x1"
             told["stride of a bottleneck"] = ("model.unit.branch.stride_at", strides)
+            if hasattr(unit, "branch"):
+                told |= _groups(branch)
         if unit is None and spec.unit.order == ORIGINAL:
             told["order"] = ("model.name", "original")
         return {name: Resolved(*pair) for name, pair in told.items()}
@@ -256,8 +258,6 @@ FAMILY = {
     "levels of the pyramid": "levels",
 }
 UNIT = {
-    "groups": "branch.cardinality",
-    "width of a group": "branch.group_width",
     "kernels": "kernels",
     "order": "order",
     "shortcut": "shortcut",
@@ -305,17 +305,27 @@ def _kernels(branch: Any) -> tuple[int, ...] | None:
     return getattr(branch, "kernels", None)
 
 
+def _groups(branch: B) -> dict[str, tuple[str, Any]]:
+    """C and D of a bottleneck CxDd, which may have come with the depth."""
+    place, groups = "model.unit.branch", branch.cardinality
+    width = branch.inner * 256 / groups
+    return {
+        "groups": (f"{place}.cardinality", groups),
+        "width of a group": (f"{place}.group_width", width),
+    }
+
+
 def _noise(unit: Any) -> dict[str, tuple[str, Any]]:
-    """Noise of a unit that has a place for it, and its rate where there is any."""
+    """Noise of a unit that has a place for it, and its rate: 0 where there is none."""
     if hasattr(unit, "dropout"):
         place, word = "model.unit.dropout", "dropout" if unit.dropout else "none"
-        rate = unit.dropout
-    elif hasattr(unit, "noise"):
-        place, word = "model.unit.noise", unit.noise.name if unit.noise else "none"
-        rate = unit.noise and unit.noise.rate
-    else:
+        return {"noise": (place, word), "dropout": (place, unit.dropout)}
+    if not hasattr(unit, "noise"):
         return {}
-    return {"noise": (place, word)} | ({"dropout": (place, rate)} if rate else {})
+    place, noise = "model.unit.noise", unit.noise
+    if noise is None:
+        return {"noise": (place, "none"), "dropout": (place, 0.0)}
+    return {"noise": (place, noise.name), "dropout": (f"{place}.rate", noise.rate)}
 
 
 def _pool(spec: ResNetSpec) -> str:

@@ -30,14 +30,22 @@ def entries() -> list[Entry]:
     families: dict[Entry, list[str]] = {}
     for entry, family in _entries(Config, "", "", ""):
         families.setdefault(entry, []).append(family)
-    found = slot(hints(Config)["model"])
-    everyone = len(found.members) if found else 0
     listed = []
     for entry, names in families.items():
-        names = [name for name in names if name]
-        of = f"model={' | '.join(names)}" if 0 < len(names) < everyone else ""
-        listed.append(entry._replace(where=", ".join(filter(None, [of, entry.where]))))
+        where = filter(None, [_families(names), entry.where])
+        listed.append(entry._replace(where=", ".join(where)))
     return listed
+
+
+def _families(names: list[str]) -> str:
+    """`model=vgg | nin`, or the others where they are fewer; nothing for all."""
+    found = slot(hints(Config)["model"])
+    others = [name for name in found.members if name not in names] if found else []
+    if not others or names == [""]:
+        return ""
+    if len(others) < len(names):
+        return f"any model but {' | '.join(others)}"
+    return f"model={' | '.join(names)}"
 
 
 def text(part: str = "") -> str:
@@ -61,9 +69,14 @@ def text(part: str = "") -> str:
     return "\n".join(lines)
 
 
-def markdown() -> str:
-    """The reference page of the docs."""
+def page() -> str:
+    """docs/fields.md: all fields as a table."""
     rows = [
+        "# Fields of a config",
+        "",
+        "Made by `python -m resnet_jax.config.reference > docs/fields.md`. A field with",
+        "an entry under *where* exists only where that member of a slot is chosen.",
+        "",
         "| field | default | type and range | where | explanation |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -154,3 +167,7 @@ def _parsed(cls: type) -> dict[str, str]:
                 case ast.Expr(ast.Constant(str(line))):
                     lines[field.target.id] = " ".join(line.split())
     return lines
+
+
+if __name__ == "__main__":
+    print(page())

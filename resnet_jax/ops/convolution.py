@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from resnet_jax.ops.custom_gradient import custom_gradient
 from resnet_jax.ops.products import matmul
 
 FORMATS = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
@@ -78,7 +79,7 @@ def plain(window: Window, x, kernel):
     )
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@custom_gradient
 def _convolve(window: Window, x, kernel):
     forms = {"cpu": ft.partial(reduced, window), "default": ft.partial(plain, window)}
     return lax.platform_dependent(x, kernel, **forms)
@@ -174,7 +175,7 @@ def _product(window: Window, x, kernel):
     return matmul(x, kernel.reshape(kernel.shape[-2:]))
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@custom_gradient
 def canonical(window: Window, x, kernel):
     """A dense or a depthwise convolution over two axes; gradients of the same form."""
     return (plain if window.groups == 1 else _shifted)(window, x, kernel)
@@ -254,7 +255,7 @@ def _cropped(x, padding):
 
 def _padded(x, edges):
     """Zeros by (low, high) on the spatial axes; below 0 takes away."""
-    edges = [(*edge, 0) for edge in ((0, 0), *edges, (0, 0))]
+    edges = [(low, high, 0) for low, high in ((0, 0), *edges, (0, 0))]
     return lax.pad(x, x.dtype.type(0), edges)
 
 

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from resnet_jax.ops.custom_gradient import custom_gradient
+
 TAPS = 27  # of the largest window that is written out as slices: 3x3x3
 
 
@@ -86,7 +88,7 @@ def plain(pool: Pool, x):
     return lax.reduce_window(x, -jnp.inf, lax.max, size, stride, pool.edges(rank))
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@custom_gradient
 def _max_pool(pool: Pool, x):
     return plain(pool, x)
 
@@ -134,15 +136,17 @@ def _first_maximum(pool: Pool, image, *, starts, points):
 
     Compares as select-and-scatter does, so that they agree on what is no number too.
     """
-    best = chosen = None
-    for number, start in enumerate(starts):
+
+    def view(start):
         reach = ((n - 1) * pool.stride + 1 for n in points)
         pairs = zip(start, reach, strict=True)
-        seen = image[tuple(slice(at, at + far, pool.stride) for at, far in pairs)]
-        if best is None:
-            best, chosen = seen, jnp.zeros(seen.shape, jnp.uint8)
-        else:
-            stays = best >= seen
-            best = jnp.where(stays, best, seen)
-            chosen = jnp.where(stays, chosen, jnp.uint8(number))
+        return image[tuple(slice(at, at + far, pool.stride) for at, far in pairs)]
+
+    best = view(starts[0])
+    chosen = jnp.zeros(best.shape, jnp.uint8)
+    for number, start in enumerate(starts[1:], start=1):
+        seen = view(start)
+        stays = best >= seen
+        best = jnp.where(stays, best, seen)
+        chosen = jnp.where(stays, chosen, jnp.uint8(number))
     return chosen

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from resnet_jax.report.render import Grid, padded_table
 
@@ -10,6 +10,7 @@ HEADER = ("quantity", "paper", "config", "verdict", "source")
 VERDICTS = ("equal", "deviates", "WRONG", "unsettled")
 
 
+@runtime_checkable
 class Line(Protocol):
     """One compared quantity."""
 
@@ -29,6 +30,7 @@ class Line(Protocol):
     def reason(self) -> str: ...
 
 
+@runtime_checkable
 class Row(Protocol):
     """A row of an experiment with its compared quantities."""
 

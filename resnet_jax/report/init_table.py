@@ -3,13 +3,14 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from resnet_jax.report.render import Grid, as_json, padded_table
 
 NONE = "\N{EN DASH}"
 
 
+@runtime_checkable
 class Layer(Protocol):
     """Statistics of one layer, as `analysis.init_statistics` has them."""
 

@@ -20,7 +20,7 @@ CASES = {
     "plain": {"learning_rate": 0.1, "momentum": 0.0, "weight_decay": 0.01},
     "momentum": SGD,
     "dampening": SGD | {"dampening": 0.5},
-    "nesterov": SGD | {"nesterov": "nesterov"},
+    "nesterov": SGD | {"nesterov": True},
     "kernels": SGD | {"decay": "kernels"},
     "adamw": ADAMW,
     "adamw_kernels": ADAMW | {"decay": "kernels", "epsilon": 1e-3},
@@ -42,7 +42,7 @@ def optimizer(params: dict, spec: dict) -> torch.optim.Optimizer:
         spec["learning_rate"],
         spec["momentum"],
         spec.get("dampening", 0.0),
-        nesterov="nesterov" in spec,
+        nesterov=spec.get("nesterov", False),
     )
 
 

@@ -5,7 +5,6 @@ papers normalised over the images of one GPU (64 on CIFAR, 32 on ImageNet).
 """
 
 import dataclasses
-import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.ops.custom_gradient import custom_gradient
 from resnet_jax.ops.remat_policy import kept
 
 
@@ -103,7 +103,7 @@ class BatchNorm(nn.Module):
         var.value = keep * var.value + (1.0 - keep) * new_var
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@custom_gradient
 def standardised(spec: NormSpec, x, scale, bias):
     """Normalised x [groups group *hw c], and its groups' mean and biased variance."""
     return _forward(spec, x, scale, bias)[0]

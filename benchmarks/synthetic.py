@@ -1,4 +1,4 @@
-"""Data sets that are made on the spot: images of CIFAR's shape and of ImageNet's."""
+"""Synthetic data sets: images of CIFAR's shape, and of ImageNet's usual size."""
 
 import io
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ EXAMPLES = {"train": 5_000, "test": 500}
 NAME = "cifar_shaped"
 
 
-class Shaped(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Encoded images in ten classes."""
+class Encoded(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Encoded images with ten classes."""
 
     VERSION = tfds.core.Version("1.0.0")
     SHAPE: tuple[int | None, int | None, int]
@@ -33,15 +33,17 @@ class Shaped(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield i, {"image": io.BytesIO(image), "label": i % 10}
 
 
-class CifarShaped(Shaped, skip_registration=True):
+class CifarShaped(Encoded, skip_registration=True):
+    """Noise of 32x32 pixels."""
+
     SHAPE, FORMAT = (32, 32, 3), "png"
 
     def _split_generators(self, dl_manager):
         return {name: self._generate_examples(noise(n)) for name, n in EXAMPLES.items()}
 
 
-class Photographs(Shaped, skip_registration=True):
-    """Both splits have the same images."""
+class Photographs(Encoded, skip_registration=True):
+    """Synthetic photographs, equal in both splits."""
 
     SHAPE, FORMAT = (None, None, 3), "jpeg"
 
@@ -50,16 +52,17 @@ class Photographs(Shaped, skip_registration=True):
 
 
 def noise(n: int) -> Iterator[bytes]:
+    """n PNG files of random pixels."""
     rng = np.random.default_rng(n)
     for _ in range(n):
         yield _encoded(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "PNG")
 
 
 def photographs(n: int = 128) -> Iterator[bytes]:
-    """Noise that is alike at all scales, as photographs are, in ImageNet's usual size.
+    """n JPEG files of noise with equal power at all scales, as photographs have.
 
-    So a decoder has as much to do as there, where a file of the training set has 108 kB
-    on average (ILSVRC2012: 138 GB, 1,281,167 files); here 104 kB.
+    Decoding them costs about as much as decoding ImageNet, whose training files have
+    108 kB on average (ILSVRC2012: 138 GB, 1,281,167 files); these have 104 kB.
     """
     rng = np.random.default_rng(0)
     for i in range(n):
@@ -80,6 +83,6 @@ def _encoded(pixels: np.ndarray, form: str, **options: int) -> bytes:
     return file.getvalue()
 
 
-def prepare(directory: str, builder: type[Shaped] = CifarShaped) -> None:
-    """Writes the set where `data.dir` will look for it."""
+def prepare(directory: str, builder: type[Encoded] = CifarShaped) -> None:
+    """Write the data set into the directory, to be named in `data.dir`."""
     folders.prepare(builder(data_dir=directory))

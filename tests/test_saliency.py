@@ -1,4 +1,4 @@
-"""Signals sent back to images, and maps of classes, against their definitions."""
+"""Saliency: gradients on images and class activation maps, by their definitions."""
 
 import dataclasses
 import sys
@@ -10,7 +10,7 @@ import pytest
 import reference
 import runs
 
-from resnet_jax import saliency as inside
+from resnet_jax import saliency
 from resnet_jax.analysis.saliency import Switched, class_maps, traced_back
 from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.models import complexity
@@ -23,7 +23,7 @@ from resnet_jax.models.nets.stem_head import Head
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
 from resnet_jax.models.zoo.plain_nets import all_cnn, nin, vgg
 from resnet_jax.paths import replaced
-from resnet_jax.report.figure import EXTRA
+from resnet_jax.report.figure_path import EXTRA
 
 BARE = LayersSpec(norm=None, dtype="float64")
 TINY = PlainSpec(
@@ -38,7 +38,9 @@ TINY = PlainSpec(
 def example(spec, size=6, images=2):
     """Made-up variables, and images; under float64."""
     generator = np.random.default_rng(3)
-    variables = reference.draw(complexity.shapes(spec.build(), (size, size, 3)), generator)
+    variables = reference.draw(
+        complexity.shapes(spec.build(), (size, size, 3)), generator
+    )
     x = generator.normal(size=(images, size, size, 3))
     return jax.tree.map(jnp.asarray, variables), jnp.asarray(x)
 
@@ -250,18 +252,18 @@ def test_nets_without_a_last_global_mean_have_no_maps(spec):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, shop):
     """The folder of a short run."""
-    shop = runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
-    return shop.done(shop.folder / "run", {"train.steps": 4})
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return shop.train(folder, {"train.steps": 4})
 
 
 def command(capsys, run, *options):
-    code = inside.main(["inside", "--workdir", str(run), *map(str, options)])
+    code = saliency.main(["saliency", "--workdir", str(run), *map(str, options)])
     return code, *capsys.readouterr()
 
 
-@pytest.mark.slow
+@pytest.mark.compile
 @pytest.mark.parametrize(
     "options",
     [
@@ -282,7 +284,7 @@ def test_pictures_are_written(run, capsys, tmp_path, options):
     assert runs.listing(run) == before
 
 
-@pytest.mark.slow
+@pytest.mark.compile
 def test_a_run_without_a_best_checkpoint(run, capsys, tmp_path):
     """No validation split, no best."""
     out = tmp_path / "a.png"
@@ -298,11 +300,12 @@ def test_a_run_without_a_best_checkpoint(run, capsys, tmp_path):
         (["--method=cam", "--layer=a"], "--layer=a: --method=cam has no neuron"),
         ([], "the following arguments are required: --method"),
         (["--method=guided"], "holds no config.json, so no run"),
+        (["--method=guided", "--out=a.gif"], "no figure format is named '.gif'; use"),
     ],
 )
 def test_wrong_options_are_one_line(options, complaint, capsys, tmp_path):
     out = tmp_path / "a.png"
-    code, said, err = command(capsys, tmp_path, *options, "--out", out)
+    code, said, err = command(capsys, tmp_path, "--out", out, *options)
     assert (code, said, err.count("\n")) == (2, "", 1)
     assert complaint in err and not out.exists()
 
@@ -310,8 +313,7 @@ def test_wrong_options_are_one_line(options, complaint, capsys, tmp_path):
 def test_without_matplotlib_it_is_refused_ahead_of_the_work(
     capsys, monkeypatch, tmp_path
 ):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, said, err = command(capsys, tmp_path, "--method=guided", "--out=a.png")
     assert (code, said, err.count("\n")) == (2, "", 1)
     assert f"resnet_jax[{EXTRA}]" in err
@@ -319,21 +321,23 @@ def test_without_matplotlib_it_is_refused_ahead_of_the_work(
 
 def test_pictures_repeat_or_say_why_they_cannot_be_written(tmp_path):
     pytest.importorskip("matplotlib")
+    from resnet_jax.report.saliency_figure import draw
+
     generator = np.random.default_rng(0)
     photos = generator.integers(0, 255, (2, 6, 6, 3)).astype(np.uint8)
-    seen = [generator.normal(size=(6, 6, 3)), generator.normal(size=(3, 3))]
-    paths = [tmp_path / name for name in ("a.png", "b.png", "none/a.png")]
-    for path in paths[:2]:
-        figure = inside.canvas(columns=2)
-        inside.draw(figure, photos, seen, titles=["0", "1"], path=path)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    with pytest.raises(StorageError, match=r"--out .*none/a\.png: No such file"):
-        inside.draw(
-            inside.canvas(columns=2), photos, seen, titles=["0", "1"], path=paths[2]
-        )
+    for maps in (generator.normal(size=(2, 6, 6, 3)), generator.normal(size=(2, 3, 3))):
+        paths = [tmp_path / name for name in ("a.png", "b.png", "none/a.png")]
+        for path in paths[:2]:
+            draw(path, photos, maps, titles=["0", "1"])
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+        with pytest.raises(StorageError, match=r"--out .*none/a\.png: No such file"):
+            draw(paths[2], photos, maps, titles=["0", "1"])
 
 
 def test_pictures_are_grey_where_nothing_acts():
-    grey = inside.scaled(np.array([-2.0, 0.0, 1.0]))
+    pytest.importorskip("matplotlib")
+    from resnet_jax.report.saliency_figure import scaled
+
+    grey = scaled(np.array([-2.0, 0.0, 1.0]))
     np.testing.assert_allclose(grey, [0, 0.5, 0.75])
-    np.testing.assert_allclose(inside.scaled(np.zeros(3)), 0.5)
+    np.testing.assert_allclose(scaled(np.zeros(3)), 0.5)
