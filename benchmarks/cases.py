@@ -143,10 +143,18 @@ BOTTLENECK_WIDTHS = (64, 128, 256)
 RESNET_20 = Net(units=(3,) * 3, widths=BASIC_WIDTHS, pads=True, params=269_722)
 RESNET_110 = Net(units=(18,) * 3, widths=BASIC_WIDTHS, pads=True, params=1_727_962)
 PREACT_164 = Net(
-    units=(18,) * 3, widths=BOTTLENECK_WIDTHS, bottleneck=True, preact=True, params=1_703_258
+    units=(18,) * 3,
+    widths=BOTTLENECK_WIDTHS,
+    bottleneck=True,
+    preact=True,
+    params=1_703_258,
 )
 PREACT_1001 = Net(
-    units=(111,) * 3, widths=BOTTLENECK_WIDTHS, bottleneck=True, preact=True, params=10_327_706
+    units=(111,) * 3,
+    widths=BOTTLENECK_WIDTHS,
+    bottleneck=True,
+    preact=True,
+    params=10_327_706,
 )
 WRN_28_10 = Net(units=(4,) * 3, widths=(160, 320, 640), preact=True, params=36_479_194)
 RESNET_50 = Net(

@@ -1,11 +1,12 @@
-"""Time of our layers in a loop over that of JAX's own in straight-line code, on a CPU.
+"""Time of our layers in a loop, relative to JAX's own in straight-line code, on a CPU.
 
     python benchmarks/convolution.py [part of a case's name ...]
 
-Convolutions by part, with the rate of ours; then max pooling and BatchNorm, forward and
-backward. One row a case, medians of interleaved runs in one process, about two minutes
-in all; 1.00 is as fast as stock JAX without a loop, less is faster. Stock gradients of
-grouped convolutions are so slow (seconds) that the kernel's is not compared there.
+First convolutions, each with its two gradients, and GFLOP/s of ours; then max pooling
+and BatchNorm, forward and backward. One row per case, medians of interleaved runs in
+one process, about two minutes in all. A ratio of 1.00 is as fast as stock JAX without a
+loop, less is faster. The stock gradient of a grouped kernel takes seconds: its ratio is
+left out.
 """
 
 import statistics
@@ -23,12 +24,14 @@ from resnet_jax.models.layers.batchnorm import TORCH, standardised
 from resnet_jax.ops import pooling
 from resnet_jax.ops.convolution import Window, convolve, plain
 
-TURNS = 4  # of the loop
-RUNS = 7
+TURNS = 4  # iterations of the loop
+RUNS = 7  # timed runs of each program
 
 
 @dataclass(frozen=True)
 class Case:
+    """A convolution: shape of its input, kernel size and output channels."""
+
     name: str
     x: tuple[int, ...]
     size: int
@@ -40,8 +43,8 @@ class Case:
     @property
     def window(self) -> Window:
         rank, pad = len(self.x) - 2, (self.size - 1) // 2 * self.dilation
-        one = Window((self.stride,), ((pad, pad),), (self.dilation,), self.groups)
-        return one.map(lambda axes: axes * rank)
+        axis = Window((self.stride,), ((pad, pad),), (self.dilation,), self.groups)
+        return axis.map(lambda values: values * rank)
 
 
 CASES = (
@@ -66,7 +69,7 @@ CASES = (
 
 
 def operands(case: Case):
-    """`TURNS` of each of x, kernel, dy, stacked."""
+    """Random x, kernel and dy, each stacked `TURNS` times."""
     rng, rank = np.random.default_rng(0), len(case.x) - 2
     size = (case.size,) * rank
     shapes = [case.x, (*size, case.x[-1] // case.groups, case.out)]
@@ -76,7 +79,7 @@ def operands(case: Case):
 
 
 def rolled(form, stacked):
-    """The sum of `form` over the turns, in a loop."""
+    """Sum of `form` over the turns, computed in a loop."""
     start = jax.tree.map(jnp.zeros_like, jax.eval_shape(form, *(a[0] for a in stacked)))
 
     def turn(total, arrays):
@@ -86,7 +89,7 @@ def rolled(form, stacked):
 
 
 def unrolled(form, stacked):
-    """The same sum, turn after turn."""
+    """Sum of `form` over the turns, in straight-line code."""
     total = form(*(a[0] for a in stacked))
     for at in range(1, TURNS):
         total = jax.tree.map(jnp.add, total, form(*(a[at] for a in stacked)))
@@ -94,7 +97,7 @@ def unrolled(form, stacked):
 
 
 def medians(programs, stacked):
-    """Seconds of each program: median of `RUNS`, one after the other in each round."""
+    """Median seconds of each program over `RUNS` rounds; a round runs each once."""
     times = {name: [] for name in programs}
     for program in programs.values():
         jax.block_until_ready(program(stacked))
@@ -107,7 +110,7 @@ def medians(programs, stacked):
 
 
 def gigaflops(case: Case) -> float:
-    """Of one part: a multiplication and an addition for each tap of each point."""
+    """10^9 operations of one pass: 2 per kernel tap and output value."""
     points = jax.eval_shape(
         lambda *arrays: plain(case.window, *arrays), *(a[0] for a in operands(case)[:2])
     ).size
@@ -116,7 +119,7 @@ def gigaflops(case: Case) -> float:
 
 
 def measure(case: Case):
-    """Milliseconds a turn of ours, and our time over stock, by part."""
+    """Yield (milliseconds per turn, ratio to stock) of forward, dx and dkernel."""
     window = case.window
 
     def ours(x, kernel):
@@ -147,11 +150,12 @@ def measure(case: Case):
     seconds = medians(programs, operands(case))
     for name in parts:
         ours_ms = 1e3 * seconds[name, "ours"] / TURNS
-        over = seconds.get((name, "stock"))
-        yield ours_ms, (seconds[name, "ours"] / over if over else None)
+        stock_s = seconds.get((name, "stock"))
+        yield ours_ms, (seconds[name, "ours"] / stock_s if stock_s else None)
 
 
 def stock_norm(x, scale, bias):
+    """BatchNorm as written without a gradient of its own."""
     mean = x.mean((1, 2, 3), keepdims=True)
     var = jnp.square(x - mean).mean((1, 2, 3), keepdims=True)
     z = (x - mean) * lax.rsqrt(var + TORCH.epsilon)
@@ -159,7 +163,7 @@ def stock_norm(x, scale, bias):
 
 
 def layers():
-    """(name, ours, stock, shape of x, of which other operands)."""
+    """Yield (name, ours, stock, shape of x, shapes of the other operands)."""
     sizes = dict(window=3, strides=2, padding=(1, 1))
     yield (
         "max pool 3/2, 112x112x64",
@@ -179,7 +183,7 @@ def layers():
 
 
 def backward_ratio(ours, stock, x, others):
-    """Milliseconds of ours, forward and backward, and its time over stock."""
+    """(milliseconds of ours, ratio to stock), forward and backward."""
     rng = np.random.default_rng(0)
     shapes = [x, *others]
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
@@ -201,24 +205,24 @@ def backward_ratio(ours, stock, x, others):
     return 1e3 * seconds["ours"] / TURNS, seconds["ours"] / seconds["stock"]
 
 
-def main(wanted):
-    def chosen(name):
-        return not wanted or any(word in name for word in wanted)
+def main(words):
+    def selected(name):
+        return not words or any(word in name for word in words)
 
     parts = ("forward", "dx", "dkernel")
     print("| convolution |", " | ".join(f"{p} | ms | GFLOP/s" for p in parts), "|")
     print("|---|" + "---|" * 9)
-    for case in filter(lambda case: chosen(case.name), CASES):
-        work = gigaflops(case)
+    for case in filter(lambda case: selected(case.name), CASES):
+        operations = gigaflops(case)
         cells = [
             f"{'-' if ratio is None else f'{ratio:.2f}'} | {ms:.2f} | "
-            f"{1e3 * work / ms:.0f}"
+            f"{1e3 * operations / ms:.0f}"
             for ms, ratio in measure(case)
         ]
         print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
     print("\n| layer, forward and backward | ratio | ms |\n|---|---|---|")
     for name, *layer in layers():
-        if chosen(name):
+        if selected(name):
             ms, ratio = backward_ratio(*layer)
             print(f"| {name} | {ratio:.2f} | {ms:.2f} |", flush=True)
 

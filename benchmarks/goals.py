@@ -24,8 +24,9 @@ class Cells:
             for row in found
             if row and succeeded(row) and (samples := values(row, self.quantity))
         }
-        by_median = lambda item: statistics.median(item[1])
-        return min(measured.items(), key=by_median, default=None)
+        return min(
+            measured.items(), key=lambda it: statistics.median(it[1]), default=None
+        )
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@
 
 The bare step is one update, augmentation included, repeated on one batch in device
 memory. The loop is the one that `resnet_jax.main` runs, from the prepared data set on
-disk to rows and checkpoints on disk: sampling, gathering or reading and decoding, checks
-of the losses, and a log row and a checkpoint whenever the config says so. Evaluation is
-left out of both.
+disk to rows and checkpoints on disk: sampling, gathering or reading and decoding,
+checks of the losses, and a log row and a checkpoint whenever the config says so.
+Evaluation is left out of both.
 
 Digits are real; the CIFAR-shaped set is random images, prepared in a temporary folder.
 In a turn both run, one after the other; results are medians over turns. All cases take

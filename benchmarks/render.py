@@ -1,9 +1,9 @@
-"""Tables and a picture of what run.py measured.
+"""Tables and a chart of the results of run.py.
 
     python benchmarks/render.py FILE.json ... [--figure PNG] > results/benchmarks.md
 
-The goals of all files first, then a table a case. A cell is the median over turns with
-the least and the most in brackets; ratios are taken turn by turn.
+The goals first, from all files, then a table per case. A cell is the median over turns
+with min and max in brackets; ratios are taken turn by turn.
 """
 
 import argparse
@@ -14,10 +14,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import picture
-import rows as numbers
 from cases import WAYS
 from goals import GOALS, Goal
-from rows import Result, Row, Rows, Spread
+from rows import (
+    Result,
+    Row,
+    Rows,
+    Spread,
+    by_name,
+    rates,
+    speedup,
+    spread,
+    succeeded,
+    timed,
+    values,
+)
 
 INTRO = """# Benchmarks
 
@@ -45,81 +56,88 @@ PHOTOGRAPHS = (
     "{photographs} made-up photographs of 500x375 pixels, JPEG, {file_bytes:,} bytes "
     "each, in batches of {batch}: read, decoded, and a random part resized to 224x224."
 )
-# Images are trained on: a forward pass, and twice as much backward.
-OPERATIONS = 3 * 2
+# Per multiply-add, in training: 2 operations in the forward pass, 4 in the backward.
+OPERATIONS = 6
 
 
 def markdown(results: Sequence[Result], *, figure: str | None = None) -> str:
+    """The whole page; `figure` is the file name of the chart."""
     parts = [INTRO, "## Goals", goals_table(results)]
     if figure:
         parts.append(f"![images a second, by implementation]({figure})")
     for result in results:
-        here = result["environment"]
-        parts += [f"## {device_name(here)}", caption(here), *tables(result)]
+        environment = result["environment"]
+        parts += [
+            f"## {device_name(environment)}",
+            caption(environment),
+            *tables(result),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
-def device_name(here: Mapping[str, Any]) -> str:
-    if here["platform"] == "cpu":
-        return f"CPU: {here['processor']}, {here['cpu_count']} cores"
-    return f"{here['platform'].upper()}: {', '.join(here['devices'])}"
+def device_name(environment: Mapping[str, Any]) -> str:
+    """Platform, and processor or accelerators."""
+    if environment["platform"] == "cpu":
+        return f"CPU: {environment['processor']}, {environment['cpu_count']} cores"
+    return f"{environment['platform'].upper()}: {', '.join(environment['devices'])}"
 
 
-def caption(here: Mapping[str, Any]) -> str:
-    """Versions, commit, date, what else was at work, and the command."""
-    found = [f"{name} {v}" for name, v in here["packages"].items() if v]
-    absent = [name for name, v in here["packages"].items() if not v]
-    text = f"Python {here['python']}, {', '.join(found)}"
+def caption(environment: Mapping[str, Any]) -> str:
+    """Versions, commit, date, load of the machine, and the command."""
+    installed = [f"{name} {v}" for name, v in environment["packages"].items() if v]
+    absent = [name for name, v in environment["packages"].items() if not v]
+    text = f"Python {environment['python']}, {', '.join(installed)}"
     if absent:
         text += f" (without {', '.join(absent)})"
-    text += (
-        f"; commit {here['commit']}, {here['started']}, load {here['load']:.1f} before"
-    )
-    return f"{text}; `{command(here)}`."
+    text += f"; commit {environment['commit']}, {environment['started']}"
+    return f"{text}, load {environment['load']:.1f} before; `{command(environment)}`."
 
 
-def command(here: Mapping[str, Any]) -> str:
-    words = [f'"{word}"' if " " in word else word for word in here["command"]]
+def command(environment: Mapping[str, Any]) -> str:
+    """The command line, words with spaces in quotes."""
+    words = [f'"{word}"' if " " in word else word for word in environment["command"]]
     return " ".join(words)
 
 
 def goals_table(results: Sequence[Result]) -> str:
-    """Every figure with its goal, from the file that measured it last."""
+    """A line per goal, from the last file that measured it."""
     lines = [
         [
             goal.figure,
             goal.device.upper(),
-            *against(goal, numbers.by_name(results, goal.device)),
+            *goal_cells(goal, by_name(results, goal.device)),
         ]
         for goal in GOALS
     ]
     return table(["figure", "on", "measured", "goal", "met"], lines, rule="---")
 
 
-def against(goal: Goal, rows: Rows) -> list[str]:
-    """Measured, goal, met."""
+def goal_cells(goal: Goal, rows: Rows) -> list[str]:
+    """[measured, goal, met]"""
     bound = f"{goal.sense} {goal.bound:g}{goal.unit}"
     found = goal.measured(rows)
     if found is None:
         why = goal.missing(rows)
         return [f"not measured{f': {why}' if why else ''}", bound, ""]
-    shown = bracketed((found.median, found.low, found.high), ".3g", unit=goal.unit)
-    if len(goal.top.ways) > 1:
-        shown += f", {WAYS[found.ways[0]].label}"
-    return [shown, bound, "yes" if goal.met(found) else "**no**"]
+    text = bracketed((found.median, found.low, found.high), ".3g", unit=goal.unit)
+    if len(goal.numerator.ways) > 1:
+        text += f", {WAYS[found.ways[0]].label}"
+    return [text, bound, "yes" if goal.met(found) else "**no**"]
 
 
 def tables(result: Result) -> Iterator[str]:
-    """A title, a table and its notes for each case."""
+    """Title, table and notes of each case."""
     for name, case in result["cases"].items():
         rows = [row for row in result["rows"] if row["case"] == name]
         yield f"### {title(case, rows)}"
-        yield trained(rows, case) if case["kind"] == "train" else others(rows)
+        training = case["kind"] == "train"
+        yield training_table(rows, case) if training else quantity_table(rows)
         if notes := footnotes(case, rows):
             yield "\n".join(f"- {note}" for note in notes)
 
 
 def title(case: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Name and sizes of the case, and counts of the network it trains."""
     if case["kind"] in ("loop", "feed"):
         return case["name"]
     text = f"{case['name']}, batch {case['batch']}, {case['dtype']}"
@@ -131,7 +149,8 @@ def title(case: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def footnotes(case: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    notes = {WAYS[row["way"]].note: None for row in rows if numbers.well(row)}
+    """Notes on the case and its ways, each once."""
+    notes = {WAYS[row["way"]].note: None for row in rows if succeeded(row)}
     if case["kind"] == "train" and {"flax", "torch"} & {row["way"] for row in rows}:
         notes = {PEERS: None} | notes
     if case["kind"] == "parts":
@@ -144,32 +163,32 @@ def footnotes(case: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     return [note for note in notes if note]
 
 
-def trained(rows: Sequence[Row], case: Mapping[str, Any]) -> str:
-    """Step times and what came ahead of them, the fastest first."""
-    timed = numbers.timed(rows, case)
-    ours = next((row for row in timed if row["way"] == "ours"), None)
+def training_table(rows: Sequence[Row], case: Mapping[str, Any]) -> str:
+    """Step times, compile times and memory, the fastest way first."""
+    measured = timed(rows, case)
+    ours = next((row for row in measured if row["way"] == "ours"), None)
     header = ["", "step, ms", "images/s", "over ours", "GFLOP/s", "of peak"]
     lines = [
         [
             WAYS[row["way"]].label,
-            bracketed(numbers.spread(row["samples"]["step_ms"]), ".4g"),
-            f"{numbers.rates(row, case)[0]:.4g}",
-            bracketed(numbers.speedup(row, ours), ".3g") if ours else "",
+            bracketed(spread(row["samples"]["step_ms"]), ".4g"),
+            f"{rates(row, case)[0]:.4g}",
+            bracketed(speedup(row, ours), ".3g") if ours else "",
             *(arithmetic(row, ours, case) if ours else ("", "")),
-            *(shown(row["facts"].get(name), show) for name, _, show in FACTS),
+            *(formatted(row["facts"].get(name), show) for name, _, show in FACTS),
         ]
-        for row in timed
+        for row in measured
     ]
     lines += failures(rows, columns=len(header) + len(FACTS))
     return table([*header, *(label for _, label, _ in FACTS)], lines)
 
 
 def arithmetic(row: Row, ours: Row, case: Mapping[str, Any]) -> tuple[str, str]:
-    """What a second holds of our network's arithmetic, and the share of the peak."""
-    images, facts = numbers.rates(row, case)[0], ours["facts"]
-    done = f"{OPERATIONS * facts['multiply_adds'] * images / 1e9:,.0f}"
+    """(GFLOP/s, share of the peak), by the operation count of our network."""
+    images, facts = rates(row, case)[0], ours["facts"]
+    gigaflops = f"{OPERATIONS * facts['multiply_adds'] * images / 1e9:,.0f}"
     peak = facts.get("peak_images_per_s")
-    return done, f"{images / peak:.1%}" if peak else ""
+    return gigaflops, f"{images / peak:.1%}" if peak else ""
 
 
 def seconds(value: float) -> str:
@@ -212,49 +231,49 @@ QUANTITIES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 NONE = (("", "measured", seconds),)
 
 
-def others(rows: Sequence[Row]) -> str:
-    """Whatever the rows have of the quantities."""
-    well = [row for row in rows if numbers.well(row)]
-    known = [q for q in QUANTITIES if any(numbers.values(row, q[0]) for row in well)]
+def quantity_table(rows: Sequence[Row]) -> str:
+    """A column per quantity that some row has."""
+    measured = [row for row in rows if succeeded(row)]
+    known = [q for q in QUANTITIES if any(values(row, q[0]) for row in measured)]
     header = ["", *(label for _, label, _ in known or NONE)]
     lines = [
         [WAYS[row["way"]].label, *(cell(row, name, show) for name, _, show in known)]
-        for row in well
+        for row in measured
     ]
     return table(header, lines + failures(rows, columns=len(header)))
 
 
 def cell(row: Row, name: str, show: Callable[[float], str]) -> str:
-    """A fact, or the spread of the samples."""
+    """Median, min and max of the samples, or the fact."""
     if name in row["samples"]:
-        return bracketed(numbers.spread(row["samples"][name]), ".4g")
-    return shown(row["facts"].get(name), show)
+        return bracketed(spread(row["samples"][name]), ".4g")
+    return formatted(row["facts"].get(name), show)
 
 
 def failures(rows: Sequence[Row], *, columns: int) -> list[list[str]]:
-    """Rows that say why they are empty."""
-    failed = [row for row in rows if not numbers.well(row)]
+    """Lines of the rows that failed: label and status."""
+    failed = [row for row in rows if not succeeded(row)]
     blank = [""] * (columns - 2)
     return [[WAYS[row["way"]].label, row["status"], *blank] for row in failed]
 
 
-def shown(value: float | None, show: Callable[[float], str]) -> str:
+def formatted(value: float | None, show: Callable[[float], str]) -> str:
     return "" if value is None else show(value)
 
 
-def bracketed(spread: Spread, form: str, *, unit: str = "") -> str:
-    """`1.04 (0.98 to 1.1) s`; the bracket only where there is a spread."""
-    median, low, high = (format(each, form) for each in spread)
+def bracketed(values: Spread, form: str, *, unit: str = "") -> str:
+    """`1.04 s (0.98 to 1.1)`; without the bracket if min and max are equal."""
+    median, low, high = (format(each, form) for each in values)
     return f"{median}{unit}" if low == high else f"{median}{unit} ({low} to {high})"
 
 
 def table(
     header: Sequence[str], lines: Sequence[Sequence[str]], *, rule: str = "---:"
 ) -> str:
-    """Markdown; columns without an entry are left out."""
-    kept = [i for i in range(len(header)) if i == 0 or any(line[i] for line in lines)]
-    grid = [[row[i].replace("|", r"\|") for i in kept] for row in (header, *lines)]
-    grid.insert(1, ["---", *[rule] * (len(kept) - 1)])
+    """Markdown table without its empty columns."""
+    filled = [i for i in range(len(header)) if i == 0 or any(line[i] for line in lines)]
+    grid = [[row[i].replace("|", r"\|") for i in filled] for row in (header, *lines)]
+    grid.insert(1, ["---", *[rule] * (len(filled) - 1)])
     return "\n".join(f"| {' | '.join(row)} |" for row in grid)
 
 
@@ -262,17 +281,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     parser.add_argument("--figure", type=pathlib.Path, help="PNG")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     results = []
-    for path in chosen.files:
+    for path in options.files:
         result = json.loads(path.read_text())
         if "cases" in result:
             results.append(result)
         else:
             print(f"{path}: not of run.py, left out", file=sys.stderr)
-    if chosen.figure:
-        picture.draw(results, chosen.figure)
-    print(markdown(results, figure=chosen.figure and chosen.figure.name), end="")
+    if options.figure:
+        picture.draw(results, options.figure)
+    print(markdown(results, figure=options.figure and options.figure.name), end="")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Ours beside PyTorch, dm-haiku, Keras and plain Flax: every figure in one run.
+"""Benchmarks of resnet_jax beside PyTorch, dm-haiku, Keras and plain Flax.
 
     pip install -e ".[benchmarks]"
     python benchmarks/run.py --out results/benchmarks/cpu.json  # or gpu.json
     python benchmarks/run.py ResNet-50 Launch --ways ours torch
     python benchmarks/render.py results/benchmarks/*.json > results/benchmarks.md
 
-The cases of a GPU are run where JAX sees one, else those of a CPU (cases.py). Every way
-to run a case is a process of its own, with as many threads as there are cores. On a CPU
-those of a case stay alive side by side and take turns, one at work and all others
-waiting, so that a slow minute of the machine meets all of them; on a GPU each has the
-device for itself. A peer that is not installed is a row that says so, and one that is
-not ready after --limit seconds likewise. All cases take about forty minutes on two idle
-cores; a run with --steps, --turns or --batch is a try, and counts for no goal.
+Runs the GPU cases of cases.py if JAX finds a GPU, else the CPU cases. Each way to run a
+case is a process with as many threads as there are cores. On a CPU the processes of a
+case stay alive side by side and take turns, one working while all others wait, so that
+a slow minute of the machine affects all of them; on a GPU they run one after the other.
+A peer that is not installed, or not ready after --limit seconds, gets a row with that
+status. All cases take about forty minutes on two idle cores. A run that is shortened by
+--steps, --turns or --batch counts for no goal.
 """
 
 import argparse
@@ -32,88 +32,95 @@ from processes import measured
 from rows import Row
 
 HERE = pathlib.Path(__file__).parent
-LIMITS = {"cpu": 120.0, "gpu": 500.0}  # seconds until ready, or for a turn
-# All frameworks on one and the same device.
+LIMITS = {"cpu": 120.0, "gpu": 500.0}  # seconds until ready, and per turn
+# All frameworks run on the same device.
 GPU = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 FORCED = {
     "cpu": {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""},
     "gpu": {"CUDA_VISIBLE_DEVICES": GPU},
 }
-# None finds programs that another run compiled, or more devices than there are.
+# Unset, so that no process finds programs of another run, or emulated devices.
 UNSET = ("JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES", "TORCHINDUCTOR_CACHE_DIR")
-IDLE = 0.5  # processes at work, of a machine that is fit to be measured on
+MAX_LOAD = 0.5  # load average above which a warning is printed
 PEERS = ("dm-haiku", "keras", "torch", "torchvision")
+PROBE = """
+import json
+from resnet_jax.runs import directory
+from resnet_jax.train.replicas import device_facts
+print(json.dumps(directory.environment(device_facts())))
+"""
 
 
 def main():
-    chosen = options()
+    options = parse_arguments()
     path = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-    os.environ |= FORCED.get(chosen.device, {})
+    os.environ |= FORCED.get(options.device, {})
     for name in UNSET:
         os.environ.pop(name, None)
-    here = environment()
-    device = here["platform"]
-    if device not in CASES or chosen.device not in (None, device):
+    machine = environment()
+    device = machine["platform"]
+    if device not in CASES or options.device not in (None, device):
         sys.exit(f"JAX runs on {device}; there are cases for {', '.join(CASES)}")
-    os.environ |= FORCED[device] | {"OMP_NUM_THREADS": str(here["cpu_count"])}
-    if here["load"] > IDLE:
-        print(f"others are at work here: load {here['load']:.1f}", file=sys.stderr)
-    result = {"environment": here, "cases": {}, "rows": []}
+    os.environ |= FORCED[device] | {"OMP_NUM_THREADS": str(machine["cpu_count"])}
+    if machine["load"] > MAX_LOAD:
+        print(f"machine is not idle: load {machine['load']:.1f}", file=sys.stderr)
+    result = {"environment": machine, "cases": {}, "rows": []}
     for case in CASES[device]:
-        case = changed(case, chosen)
-        if case.ways and case.name.startswith(tuple(chosen.cases) or ""):
+        case = with_options(case, options)
+        if case.ways and case.name.startswith(tuple(options.cases) or ""):
             result["cases"][case.name] = dataclasses.asdict(case)
-            result["rows"] += measure(case, device, chosen)
-            keep(result, chosen.out)  # after each: a run is long
+            result["rows"] += measure(case, device, options)
+            write(result, options.out)  # after each case, as a run is long
     print(render.markdown([result]))
 
 
-def options() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", help="how their names begin; default: all")
+    parser.add_argument("cases", nargs="*", help="prefixes of case names; default: all")
     parser.add_argument("--out", type=pathlib.Path, help="JSON")
     parser.add_argument("--device", choices=CASES, help="default: what JAX finds")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=tuple(WAYS))
-    parser.add_argument("--steps", type=int, help="in a turn, in place of the case's")
-    parser.add_argument("--turns", type=int, help="in place of the case's")
-    parser.add_argument("--batch", type=int, help="in place of the case's")
-    parser.add_argument("--limit", type=float, help="seconds until ready, or a turn")
+    parser.add_argument("--steps", type=int, help="per turn; default: the case's")
+    parser.add_argument("--turns", type=int, help="default: the case's")
+    parser.add_argument("--batch", type=int, help="default: the case's")
+    parser.add_argument("--limit", type=float, help="seconds until ready, and per turn")
     return parser.parse_args()
 
 
-def changed(case: Case, chosen: argparse.Namespace) -> Case:
-    given = {name: getattr(chosen, name) for name in ("steps", "turns", "batch")}
+def with_options(case: Case, options: argparse.Namespace) -> Case:
+    """The case with the ways and sizes of the command line."""
+    given = {name: getattr(options, name) for name in ("steps", "turns", "batch")}
     given = {name: value for name, value in given.items() if value is not None}
-    ways = tuple(way for way in case.ways if way in chosen.ways)
+    ways = tuple(way for way in case.ways if way in options.ways)
     return dataclasses.replace(case, ways=ways, **given)
 
 
-def measure(case: Case, device: str, chosen: argparse.Namespace) -> list[Row]:
-    # Several programs would share the memory and the cores of a GPU.
+def measure(case: Case, device: str, options: argparse.Namespace) -> list[Row]:
+    """Measure all ways of a case in worker processes."""
+    # One process at a time on a GPU, which they would share.
     groups = [case.ways] if device == "cpu" else [[way] for way in case.ways]
     command = [sys.executable, str(HERE / "worker.py"), device]
-    limit = chosen.limit or LIMITS[device]
+    limit = options.limit or LIMITS[device]
     return measured(case, groups, command=command, limit=limit)
 
 
-def keep(result: dict[str, Any], path: pathlib.Path | None) -> None:
+def write(result: dict[str, Any], path: pathlib.Path | None) -> None:
+    """Write a result as JSON, if there is a path."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices and commit, as a process of the project sees them."""
-    load = os.getloadavg()[0]  # before we add to it
-    probe = "import json; from resnet_jax import workdir; "
-    probe += "print(json.dumps(workdir.environment()))"
-    found = subprocess.run(
-        [sys.executable, "-c", probe], stdout=subprocess.PIPE, check=True
+    """Versions, devices, commit and load; asks another process, not to import JAX."""
+    load = os.getloadavg()[0]
+    probe = subprocess.run(
+        [sys.executable, "-c", PROBE], stdout=subprocess.PIPE, check=True
     )
-    here = json.loads(found.stdout)
-    here["packages"] |= {name: version(name) for name in PEERS}
-    return here | {
+    found = json.loads(probe.stdout)
+    found["packages"] |= {name: version(name) for name in PEERS}
+    return found | {
         "command": ["python", *sys.argv],
         "processor": processor(),
         "load": load,
@@ -121,13 +128,14 @@ def environment() -> dict[str, Any]:
 
 
 def version(package: str) -> str | None:
+    """Installed version of a package, or None."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
     return None
 
 
 def processor() -> str:
-    """Its name, as Linux has it."""
+    """Name of the processor; on Linux the model name in /proc/cpuinfo."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

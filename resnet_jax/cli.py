@@ -1,4 +1,4 @@
-"""What the commands share: options, help, errors as lines, settings of the process."""
+"""Shared parts of commands: options, help, errors as lines, process settings."""
 
 import argparse
 import os

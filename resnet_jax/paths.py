@@ -3,12 +3,16 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from resnet_jax.errors import ConfigError
 
+Spec = TypeVar("Spec")
+Value: TypeAlias = Any  # None, a bool, number or text; a tuple, list or dict of them
+Tree: TypeAlias = dict[str, Value]
 
-def replaced(spec: Any, changes: Mapping[str, Any]) -> Any:
+
+def replaced(spec: Spec, changes: Mapping[str, object]) -> Spec:
     """A copy of a (nested) frozen dataclass with the fields at dotted paths changed.
 
     >>> replaced(resnet, {"unit.order": FULL_PRE, "layers.act": PRelu()})
@@ -18,8 +22,8 @@ def replaced(spec: Any, changes: Mapping[str, Any]) -> Any:
     return spec
 
 
-def _replaced(spec: Any, names: list[str], value: Any, *, path: str) -> Any:
-    fields = [f.name for f in dataclasses.fields(spec)]
+def _replaced(spec, names: list[str], value: object, *, path: str):
+    fields = _fields(spec)
     name, *rest = names
     if name not in fields:
         raise ConfigError(
@@ -28,13 +32,21 @@ def _replaced(spec: Any, names: list[str], value: Any, *, path: str) -> Any:
         )
     if rest:
         value = _replaced(getattr(spec, name), rest, value, path=path)
-    return dataclasses.replace(spec, **{name: value})
+    return _with(spec, {name: value})
 
 
-def replaced_where_known(spec: Any, changes: Mapping[str, Any]) -> Any:
-    """The same for those of some fields that the spec has."""
-    known = {field.name for field in dataclasses.fields(spec)} & {*changes}
-    return dataclasses.replace(spec, **{name: changes[name] for name in known})
+def replaced_where_known(spec: Spec, changes: Mapping[str, object]) -> Spec:
+    """A copy with the fields changed that the spec has; others are ignored."""
+    known = set(_fields(spec)) & {*changes}
+    return _with(spec, {name: changes[name] for name in known})
+
+
+def _fields(spec) -> list[str]:
+    return [field.name for field in dataclasses.fields(spec)]
+
+
+def _with(spec, changes: Mapping[str, object]):
+    return dataclasses.replace(spec, **changes)
 
 
 def did_you_mean(name: str, choices: list[str], *, prefix: str = "") -> str:
@@ -49,7 +61,7 @@ def did_you_mean(name: str, choices: list[str], *, prefix: str = "") -> str:
     return f"; did you mean {prefix + close[0]!r}?" if close else ""
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, object], prefix: str = "") -> Tree:
     """Nested mappings as one dict from dotted path to leaf."""
     leaves = {}
     for name, value in tree.items():
@@ -61,12 +73,12 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def flat_as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with lists for tuples, as JSON gives them back."""
+def flat_as_json(tree: Mapping[str, object]) -> Tree:
+    """Nested mappings as one dict, with lists for tuples as in JSON."""
     return {path: listed(leaf) for path, leaf in flat(tree).items()}
 
 
-def listed(leaf: Any) -> Any:
+def listed(leaf: object) -> object:
     """A value with lists for tuples."""
     if isinstance(leaf, tuple | list):
         return [listed(part) for part in leaf]

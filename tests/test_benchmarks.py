@@ -1,6 +1,6 @@
-"""The benchmarks: tables and goals of made-up rows, processes, and equal networks.
+"""Benchmarks: tables and goals from made-up rows, worker processes, equal networks.
 
-Nothing here is timed.
+Nothing is timed.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import pytest
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.sweep import estimate
-from resnet_jax.train.program import Devices
+from resnet_jax.train.mesh import Devices
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -75,7 +75,7 @@ def result(*rows, platform="cpu"):
 
 
 def goal_line(results, figure):
-    """The cells of a goal: figure, device, measured, goal, met."""
+    """Cells of a goal: figure, device, measured, goal, met."""
     text = render.markdown(results)
     line = next(line for line in text.splitlines() if figure in line)
     return [cell.strip() for cell in line.strip("|").split(" | ")]
@@ -246,7 +246,7 @@ def test_files_become_a_page_and_a_picture(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.figure)
 def test_every_goal_is_about_rows_that_are_measured(goal):
-    for cells in filter(None, (goal.top, goal.bottom)):
+    for cells in goal.cells:
         case = cases.find(goal.device, cells.case)
         assert set(cells.ways) & set(case.ways)
         if len(cells.ways) == 1:
@@ -261,33 +261,33 @@ def test_the_ways_of_every_case_are_known():
 
 
 def test_a_turn_has_the_steps_of_a_call_of_our_loop():
-    assert Devices.all().steps_per_call == cases.CALLS["steps"]
+    assert Devices.all().steps_per_call == cases.ONE_CALL["steps"]
 
 
 WORKER = """
 import json, sys, time
 log, name, way, steps, batch = sys.argv[1:]
-def say(found):
+def write(record):
     with open(log, "a") as file:
         file.write(way + " ")
-    print(json.dumps(found), flush=True)
+    print(json.dumps(record), flush=True)
 if way == "keras":
-    say({"status": "not installed: keras"})
+    write({"status": "not installed: keras"})
     sys.exit()
 if way == "torch":
     time.sleep(600)
 if way == "haiku":
     sys.exit(3)
-say({"params": 9 if way == "unrolled" or way == "flax" else 269_722})
+write({"params": 9 if way == "unrolled" or way == "flax" else 269_722})
 for line in sys.stdin:
-    say({"step_ms": 2 * int(steps)})
-say({"peak_rss_bytes": int(batch)})
+    write({"step_ms": 2 * int(steps)})
+write({"peak_rss_bytes": int(batch)})
 """
 
 
 @pytest.fixture
 def measured(tmp_path):
-    """measured(groups): rows of ResNet-20 by a stand-in, and who spoke when."""
+    """measured(groups): (rows of ResNet-20 by a stand-in, ways in output order)."""
 
     def measure(groups, *, limit=60):
         log = tmp_path / "log"
@@ -299,9 +299,10 @@ def measured(tmp_path):
     return measure
 
 
+@pytest.mark.process
 def test_processes_side_by_side_take_turns(measured):
-    rows, spoke = measured([["ours", "unrolled"]])
-    assert spoke == ["ours", "unrolled"] * 4
+    rows, order = measured([["ours", "unrolled"]])
+    assert order == ["ours", "unrolled"] * 4
     assert rows[0] == {
         "case": "ResNet-20",
         "way": "ours",
@@ -311,11 +312,13 @@ def test_processes_side_by_side_take_turns(measured):
     }
 
 
+@pytest.mark.process
 def test_processes_in_groups_follow_one_another(measured):
-    _, spoke = measured([["ours"], ["unrolled"]])
-    assert spoke == ["ours"] * 4 + ["unrolled"] * 4
+    _, order = measured([["ours"], ["unrolled"]])
+    assert order == ["ours"] * 4 + ["unrolled"] * 4
 
 
+@pytest.mark.process
 def test_a_peer_that_fails_is_a_row_that_says_so(measured):
     rows, _ = measured([["keras", "haiku", "flax", "ours"]])
     assert [row["status"] for row in rows] == [
@@ -327,10 +330,11 @@ def test_a_peer_that_fails_is_a_row_that_says_so(measured):
     assert rows[-1]["samples"] == {"step_ms": [6, 6]}
 
 
+@pytest.mark.process
 def test_a_process_that_is_late_is_ended(measured):
-    rows, spoke = measured([["torch"]], limit=0.2)
+    rows, order = measured([["torch"]], limit=0.2)
     assert [row["status"] for row in rows] == ["timed out after 0.2 s"]
-    assert spoke == []
+    assert order == []
 
 
 @pytest.mark.parametrize(
@@ -347,11 +351,11 @@ def test_a_worker_says_why_it_has_no_row(error, words):
 
 
 def measured_alone(out, case, way, *, batch):
-    """(the row, the page) of two turns of a step each by run.py itself."""
+    """Run run.py for two turns of one step: (row, page)."""
     command = [sys.executable, run.__file__, case, "--ways", way, "--device", "cpu"]
-    less = ["--steps", "1", "--turns", "2", "--batch", str(batch)]
+    sizes = ["--steps", "1", "--turns", "2", "--batch", str(batch)]
     done = subprocess.run(
-        [*command, *less, "--out", str(out)], capture_output=True, text=True
+        [*command, *sizes, "--out", str(out)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(out.read_text())["rows"]
@@ -359,7 +363,7 @@ def measured_alone(out, case, way, *, batch):
     return found, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_ours_is_measured_from_end_to_end(tmp_path):
     out = tmp_path / "new" / "cpu.json"
     found, page = measured_alone(out, "ResNet-20", "ours", batch=2)
@@ -368,7 +372,7 @@ def test_ours_is_measured_from_end_to_end(tmp_path):
     assert "### ResNet-20, batch 2, float32: 269,722 parameters" in page
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_a_feed_is_measured_from_end_to_end(tmp_path):
     out = tmp_path / "feed.json"
     found, page = measured_alone(out, "Streaming", "threads", batch=2)
@@ -450,7 +454,7 @@ def test_our_rows_are_the_network_of_the_case(case):
     assert made.net.widths == case.net.widths
     assert made.net.num_classes == case.net.classes
     assert made.config.data.batch_size == case.batch
-    assert ours._counts(made)["params"] == case.net.params
+    assert ours.counts(made)["params"] == case.net.params
 
 
 def test_the_committed_tables_are_what_was_measured():

@@ -5,24 +5,32 @@ import functools
 import json
 import pathlib
 import re
+import runpy
 
 import pytest
+from golden import make_frozen
 
 from resnet_jax import cli
 from resnet_jax import papers as paper
 from resnet_jax.analysis.audit_values import Row
-from resnet_jax.config import build
-from resnet_jax.config import experiment_file as claim
-from resnet_jax.config.resolve import configured, unknown, validated
+from resnet_jax.config import experiment_file
+from resnet_jax.config.merge import leaves, nested, slot
+from resnet_jax.config.resolve import configured, validated
+from resnet_jax.config.rules import norm_group, schedule_steps
+from resnet_jax.config.schema import Config
 from resnet_jax.models import complexity
-from resnet_jax.paths import flat
+from resnet_jax.models.layers.initializers import InitSpec
+from resnet_jax.models.network import network
+from resnet_jax.paths import flat, replaced
+from resnet_jax.train.optim import optimizer
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
-FILES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
-MODULES = {name: cli.definitions(str(path)) for name, path in FILES.items()}
-ROWS = [(name, row) for name, module in MODULES.items() for row in module["ROWS"]]
+FROZEN = json.loads((pathlib.Path(__file__).parent / "golden/frozen.json").read_text())
+PATHS = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
+FILES = {name: experiment_file.load(path) for name, path in PATHS.items()}
+MODULES = {name: runpy.run_path(str(path)) for name, path in PATHS.items()}
+ROWS = [(name, row) for name, file in FILES.items() for row in file.rows]
 every_file = pytest.mark.parametrize("name", FILES)
-every_row = pytest.mark.parametrize(("name", "row"), ROWS)
 
 # The seven that the papers' claims are made of; there may be more.
 PAPERS = (
@@ -36,6 +44,8 @@ PAPERS = (
 )
 # Nets whose depth is that of their weighted layers.
 DEEP = ("cifar_resnet", "imagenet_resnet", "plain")
+# Files whose nets are traced within seconds.
+QUICK = ("cifar_preact", "nin", "places2", "rectifiers", "spp_net", "vgg")
 CIFAR = ("cifar_preact", "cifar_resnet", "shortcuts", "activation_order", "rectifiers")
 WARM = {("cifar_resnet", "ResNet-110")} | {
     (name, row)
@@ -69,78 +79,165 @@ PARAMETERS = {
 }
 
 
+every_file_traced = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.compile)
+        for name in FILES
+    ],
+)
+
+
+@functools.cache
 def config_of(name, row):
-    return validated(MODULES[name]["get_config"](row).to_dict())
+    return FILES[name].config(row)
 
 
-def classes_of(config):
-    return Row(config).data.classes
+def each(check, rows=ROWS):
+    """Runs a check on every row, and fails with all that it complains of."""
+    problems = []
+    for name, row in rows:
+        try:
+            check(name, row)
+        except Exception as error:
+            problems.append(f"{name}:{row}: {type(error).__name__}: {error}")
+    assert not problems, "\n".join(problems)
 
 
-@functools.lru_cache
-def parts(spec, channels):
-    return complexity.parts(spec.build(), (32, 32, channels))
+def equal(found, wanted):
+    """Asserts it in a message that names both, also in a loop over rows."""
+    assert found == wanted, f"{found!r} for {wanted!r}"
+
+
+@functools.cache
+def traced(spec, image):
+    """Shapes of the variables, parameters by kind, multiply-adds."""
+    net = spec.build()
+    shapes = complexity.shapes(net, image)
+    macs = complexity.multiply_adds(net, image, variables=shapes)
+    return shapes, complexity.parts_of(shapes["params"]), macs
+
+
+def counts(name, row):
+    """`traced` of a row; what changes no shape is left out, so that rows share it."""
+    row = Row(config_of(name, row))
+    plain = {"layers.init": InitSpec(), "layers.dtype": "float32"}
+    norm = row.net.layers.norm and dataclasses.replace(row.net.layers.norm, group=None)
+    return traced(replaced(row.net, plain | {"layers.norm": norm}), row.image)
 
 
 def test_the_seven_are_there():
     assert set(PAPERS) <= set(FILES)
 
 
-@every_row
-def test_row_differs_from_its_base_by_what_it_says(name, row):
-    module = MODULES[name]
-    known = {"train.epochs", "train.iterations"} & {*module["BASE"]}
-    length = {} if known else {"train.epochs": 1.0}  # its rows differ in length
-    base = configured(length | module["BASE"], {"": {}}, "")
-    base = flat(validated(base.to_dict()).to_dict())
-    config = flat(config_of(name, row).to_dict())
-    changed = {path: config[path] for path in config if config[path] != base[path]}
-    said = module["ROWS"][row]
-    assert changed == {path: v for path, v in said.items() if v != base[path]}
-    assert all(config[path] == value for path, value in said.items())
+def test_row_differs_from_its_base_by_what_it_says():
+    def check(name, row):
+        module = MODULES[name]
+        known = {"train.epochs", "train.iterations"} & {*module["BASE"]}
+        length = {} if known else {"train.epochs": 1.0}  # its rows differ in length
+        base = configured(length | module["BASE"], {"": {}}, "")
+        base = flat(validated(base.to_dict()).to_dict())
+        config = flat(config_of(name, row).to_dict())
+        said = spelt(module["ROWS"][row], config)
+        equal({path: config[path] for path in said}, said)
+        # A word changes its slot as well: to fields that its member has by default.
+        chosen = tuple(p.removesuffix("name") for p in said if p.endswith(".name"))
+        chosen += tuple(f"{path}." for path, value in said.items() if value is None)
+        changed = {p for p in config.keys() | base if config.get(p) != base.get(p)}
+        changed -= {*said}
+        equal({path for path in changed if not path.startswith(chosen)}, set())
+        row_of_base = configured(module["BASE"], module["ROWS"], row)
+        equal(config_of(name, row), validated(row_of_base.to_dict()))
+
+    each(check)
 
 
-@every_row
-def test_row_survives_its_config_file(name, row):
-    config = config_of(name, row)
-    kept = json.loads(json.dumps(config.to_dict()))
-    assert validated(kept) == config
+def spelt(changes, config):
+    """What a row says, leaf by leaf: the word of a slot is its `name`."""
+    found = {}
+    for path, value in flat(nested(changes)).items():
+        word = path not in config and f"{path}.name" in config
+        value = None if value == "none" and config.get(path, "") is None else value
+        found[f"{path}.name" if word else path] = value
+    return found
 
 
-@every_row
-@pytest.mark.parametrize("devices", [1, 2])
-def test_row_builds_its_network(name, row, devices):
-    config = config_of(name, row)
-    classes = classes_of(config)
-    spec = build.network(config, num_classes=classes, devices=devices)
-    if config.model.name not in DEEP:
-        return
-    # Two arms stand beside each other; papers count one.
-    beside = (config.model.depth - 2) * (config.model.unit.arms - 1)
-    # Whom a norm groups changes no parameter: what is equal is counted once.
-    norm = spec.layers.norm and dataclasses.replace(spec.layers.norm, group=None)
-    layers = dataclasses.replace(spec.layers, norm=norm)
-    channels = 1 if config.data.name == "digits" else 3
-    counted = parts(dataclasses.replace(spec, layers=layers), channels)
-    assert counted.weighted_layers == config.model.depth + beside
-    published = PARAMETERS.get(name, {}).get(row)
-    assert published in (None, counted.params)
+def test_row_survives_its_config_file():
+    def check(name, row):
+        config = config_of(name, row)
+        equal(validated(json.loads(json.dumps(config.to_dict()))), config)
+
+    each(check)
+
+
+def test_row_builds_its_network_on_one_and_two_devices():
+    def check(name, row):
+        config = config_of(name, row)
+        for devices in (1, 2):
+            network(config, num_classes=Row(config).data.classes, devices=devices)
+
+    each(check)
+
+
+@every_file_traced
+def test_networks_are_as_deep_as_they_say_and_have_the_published_parameters(name):
+    def check(name, row):
+        model = config_of(name, row).model
+        if model.name not in DEEP:
+            return
+        _, parts, _ = counts(name, row)
+        # Two branches stand beside each other; papers count one.
+        branches = getattr(model.unit, "num_branches", 1)
+        beside = (model.depth - 2) * (branches - 1)
+        equal(parts.weighted_layers, model.depth + beside)
+        published = PARAMETERS.get(name, {}).get(row)
+        equal(parts.params, parts.params if published is None else published)
+
+    each(check, [(name, row) for row in FILES[name].rows])
+
+
+# --- golden/frozen.json, as golden/make_frozen.py makes it
+
+
+def test_every_row_is_frozen():
+    assert FROZEN["rows"].keys() == {f"{name}:{row}" for name, row in ROWS}
+
+
+def test_networks_are_those_that_are_frozen():
+    def check(name, row):
+        spec = repr(Row(config_of(name, row)).net)
+        equal(make_frozen.digest(spec), FROZEN["rows"][f"{name}:{row}"]["spec"])
+
+    each(check)
+
+
+@every_file_traced
+def test_variables_and_counts_are_those_that_are_frozen(name):
+    def check(name, row):
+        shapes, parts, macs = counts(name, row)
+        full = {"spec": repr(Row(config_of(name, row)).net)}
+        full |= {"tree": make_frozen.tree(shapes), "params": parts.params, "macs": macs}
+        (found,) = make_frozen.compact({"": full}).values()
+        equal(found, FROZEN["rows"][f"{name}:{row}"])
+
+    each(check, [(name, row) for row in FILES[name].rows])
+
+
+# --- the files
 
 
 @every_file
 def test_names_fit_a_folder(name):
-    for text in (name, *MODULES[name]["ROWS"]):
-        assert cli.folder_name(text) == text
-        assert claim.ROW_NAME.fullmatch(text)
+    for text in (name, *FILES[name].rows):
+        assert experiment_file.folder_name(text) == text
 
 
 @every_file
 def test_what_runs_without_a_row_is_a_row(name):
     """The folder is named after the very row that is run."""
-    file, row = cli.experiment_and_row(str(FILES[name]))
-    assert file == name and row in MODULES[name]["ROWS"]
-    usual, named = MODULES[name]["get_config"](), MODULES[name]["get_config"](row)
-    assert usual.to_dict() == named.to_dict()
+    file, row, config = cli.chosen(str(PATHS[name]), [])
+    assert file.name == name and row in file.rows
+    assert config == config_of(name, row)
 
 
 @every_file
@@ -150,7 +247,7 @@ def test_docstring_holds_the_command(name):
     assert re.search(command, text)
     for line in text.splitlines():
         reference = line.partition(f"experiments/{name}.py:")[2].split(" ")[0]
-        assert not reference or reference in MODULES[name]["ROWS"], line
+        assert not reference or reference in FILES[name].rows, line
 
 
 @every_file
@@ -164,53 +261,65 @@ def test_published_values_belong_to_rows(name):
     assert len(set(module["SEEDS"])) == len(module["SEEDS"]) > 0
 
 
-@every_file
-def test_deviations_name_fields(name):
-    config = configured({}, {"": {}}, "")
-    for path in MODULES[name].get("DEVIATIONS", {}):
-        assert "." not in path or unknown(config, path) is None
+def test_deviations_name_fields():
+    """Of any member of a slot; the word of a slot goes by `model.name` as well."""
+    known = {path for path, _, _ in leaves(Config)}
+    known |= {f"{path}.name" for path, _, hint in leaves(Config) if slot(hint)}
+    for name, file in FILES.items():
+        assert {path for path in file.deviations if "." in path} <= known, name
 
 
-@pytest.mark.parametrize(("name", "row"), [r for r in ROWS if r[0] in CIFAR])
-def test_cifar_recipe_in_iterations(name, row):
+def test_cifar_recipe_in_iterations():
     """He et al. 2016a, Sec. 4.2; 2016b, appendix."""
-    config = config_of(name, row)
-    total = build.schedule_steps(config, examples=50_000)
-    optim = build.optimizer(config, total_steps=total)
-    assert (total, optim.boundaries) == (64_000, (32_000, 48_000))
-    assert optim.warmup_steps == (400 if (name, row) in WARM else 0)
-    rate = optim.schedule_fn()
-    first = 0.01 if (name, row) in WARM else 0.1
-    expected = {
-        **{0: first, 399: first, 400: 0.1, 31_999: 0.1},
-        **{32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001},
-    }
-    assert {step: float(rate(step)) for step in expected} == pytest.approx(expected)
-    assert (optim.dialect, optim.momentum, optim.weight_decay) == ("caffe", 0.9, 1e-4)
-    assert (optim.name, optim.nesterov, optim.dampening) == ("sgd", "none", 0.0)
-    assert (config.data.name, config.data.batch_size) == ("cifar10", 128)
-    assert (config.data.split, config.data.augment) == ("full", "crop_flip")
-    assert build.norm_group(config, devices=4) == 64
+
+    def check(name, row):
+        config = config_of(name, row)
+        total = schedule_steps(config, examples=50_000)
+        optim = optimizer(config, total_steps=total)
+        equal((total, optim.boundaries), (64_000, (32_000, 48_000)))
+        equal(optim.warmup_steps, 400 if (name, row) in WARM else 0)
+        rate = optim.schedule_fn()
+        first = 0.01 if (name, row) in WARM else 0.1
+        expected = {
+            **{0: first, 399: first, 400: 0.1, 31_999: 0.1},
+            **{32_000: 0.01, 47_999: 0.01, 48_000: 0.001, 63_999: 0.001},
+        }
+        rates = {step: float(rate(step)) for step in expected}
+        equal(rates, pytest.approx(expected))
+        momentum = (optim.dialect, optim.momentum, optim.weight_decay)
+        equal(momentum, ("caffe", 0.9, 1e-4))
+        equal((optim.name, optim.nesterov, optim.dampening), ("sgd", False, 0.0))
+        equal((config.data.name, config.data.batch_size), ("cifar10", 128))
+        equal((config.data.split, config.data.augment), ("full", "crop_flip"))
+        equal(norm_group(config, devices=4), 64)
+
+    each(check, [(name, row) for name, row in ROWS if name in CIFAR])
 
 
-@pytest.mark.parametrize("row", MODULES["imagenet_resnet"]["ROWS"])
-def test_imagenet_recipe_in_iterations(row):
+def test_imagenet_recipe_in_iterations():
     """He et al. 2016a, Sec. 3.4: 60e4 iterations; 2016b: epochs 30, 60 and 90."""
-    config = config_of("imagenet_resnet", row)
-    epoch = 1_281_167 / 256
-    total = build.schedule_steps(config, examples=1_281_167)
-    optim = build.optimizer(config, total_steps=total)
-    if row.startswith("PreAct"):
-        ends = [*optim.boundaries, total]
-        assert ends == pytest.approx([30 * epoch, 60 * epoch, 90 * epoch], abs=1.5)
-    else:
-        assert (total, optim.boundaries) == (600_000, (150_000, 300_000, 450_000))
-    assert optim.warmup_steps == 0 and optim.learning_rate == 0.1
-    assert (optim.dialect, optim.momentum, optim.weight_decay) == ("caffe", 0.9, 1e-4)
-    assert (config.data.name, config.data.batch_size) == ("imagenet2012", 256)
-    assert build.norm_group(config, devices=4) == 32
     where = {"ResNet-50-3x3": "3x3", "PreAct-152": "3x3", "PreAct-200": "3x3"}
-    spec = build.network(config, num_classes=1000, devices=1)
-    assert config.model.unit.stride_at == where.get(row, "1x1")
-    if config.model.depth >= 50:
-        assert spec.unit.branch.stride_at == (1 if row in where else 0)
+    epoch = 1_281_167 / 256
+
+    def check(name, row):
+        config = config_of(name, row)
+        total = schedule_steps(config, examples=1_281_167)
+        optim = optimizer(config, total_steps=total)
+        if row.startswith("PreAct"):
+            ends = [*optim.boundaries, total]
+            equal(ends, pytest.approx([30 * epoch, 60 * epoch, 90 * epoch], abs=1.5))
+        else:
+            equal((total, optim.boundaries), (600_000, (150_000, 300_000, 450_000)))
+        equal((optim.warmup_steps, optim.learning_rate), (0, 0.1))
+        momentum = (optim.dialect, optim.momentum, optim.weight_decay)
+        equal(momentum, ("caffe", 0.9, 1e-4))
+        equal((config.data.name, config.data.batch_size), ("imagenet2012", 256))
+        equal(norm_group(config, devices=4), 32)
+        # A branch that comes with the depth has no such field; it strides in the 1x1.
+        said = getattr(config.model.unit.branch, "stride_at", "1x1")
+        equal(said, where.get(row, "1x1"))
+        if config.model.depth >= 50:
+            spec = network(config, num_classes=1000, devices=1)
+            equal(spec.unit.branch.stride_at, 1 if row in where else 0)
+
+    each(check, [(name, row) for name, row in ROWS if name == "imagenet_resnet"])

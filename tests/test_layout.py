@@ -54,6 +54,7 @@ FLOORS = [
     {"units/ghost", "nets/auxiliary_loss"},
     {"nets/resnet", "nets/densenet", "nets/plain"},
     {"nets/rkcnn"},
+    {"nets/spec"},
     {"zoo/resnets"},
     {"zoo/densenets", "zoo/ghostnets", "zoo/plain_nets", "zoo/resnets_3d"},
     {"zoo/steps_and_grids"},

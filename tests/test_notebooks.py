@@ -25,7 +25,7 @@ def test_stored_without_output_and_defines_nothing(path):
         assert not [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore")  # of the client's own libraries
 def test_runs_headless(path, tmp_path, monkeypatch):

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 import runs
 import tinytask
-from jax.experimental.compilation_cache import compilation_cache
 
-from resnet_jax import cli, evaluate
-from resnet_jax.config.resolve import configured, validated
+from resnet_jax import cli
 from resnet_jax.data.pipeline import Pipeline, open_pipeline
 from resnet_jax.errors import CheckpointError, ConfigError, DivergedError, Preempted
 from resnet_jax.main import default_folder
 from resnet_jax.paths import flat, replaced
 from resnet_jax.sweep import __main__ as sweep
 from resnet_jax.sweep import estimate
-from resnet_jax.train import experiment as opening
-from resnet_jax.train import program as parallel
-from resnet_jax.train import run as experiment
+from resnet_jax.train import mesh, trained
+from resnet_jax.train import program as programs
+from resnet_jax.train.experiment import prepare
 from resnet_jax.train.loop import variables_of
 from resnet_jax.train.replicas import common_step
+from resnet_jax.train.run import run_all
+from resnet_jax.train.task import make_program, make_task
 
 # All that is drawn anew for a seed, and all that a state holds; float64, so that what
 # is left of a difference is the order of sums.
@@ -35,19 +35,13 @@ BUSY = tinytask.NOISY | {
     "model.act": "rrelu",
     "train.dtype": "float64",
     "train.ema": 0.9,
-    "train.max_skips": 1,
+    "train.max_nonfinite_updates": 1,
 }
 ROUNDING = 1e-10  # after three updates in float64
 SUMS = 1e-6  # kept in float32
 
 
 # The step
-
-
-@pytest.fixture
-def float64():
-    with jax.enable_x64(True), tinytask.compiled_fast():
-        yield
 
 
 @functools.cache
@@ -60,8 +54,8 @@ def trainer(count, seeds):
 def compiled(count, seeds):
     """(the same with its step compiled, the text of its program)"""
     net = trainer(count, seeds)
-    feeds = net.program.place(net.feeds(0, 1))
-    steps = net.program.steps.lower(net.state, net.data, feeds, 1).compile()
+    batches = net.program.place(net.batches(0, 1))
+    steps = net.program.steps.lower(net.state, net.data, batches, 1).compile()
     program = dataclasses.replace(net.program, steps=steps)
     return dataclasses.replace(net, program=program), steps.as_text()
 
@@ -69,10 +63,10 @@ def compiled(count, seeds):
 def one(seed):
     """A trainer of one seed; all have the same program."""
     net = trainer(1, (0,))
-    opening = net.opening.of((seed,))
-    config = replaced(opening.config, {"seed": seed})
-    state = tinytask.begin(experiment.make_task(opening), config)
-    return dataclasses.replace(net, opening=opening, state=state)
+    experiment = net.experiment.of((seed,))
+    config = replaced(experiment.config, {"seed": seed})
+    state = tinytask.begin(make_task(experiment), config)
+    return dataclasses.replace(net, experiment=experiment, state=state)
 
 
 @functools.cache
@@ -121,7 +115,7 @@ def test_several_updates_in_one_call(float64):
 
 def test_vmap_gives_what_the_loop_gives(float64, monkeypatch):
     """Other platforms than a CPU take it."""
-    monkeypatch.setattr(parallel, "_one_by_one", jax.vmap)
+    monkeypatch.setattr(mesh, "_one_by_one", jax.vmap)
     together = trainer.__wrapped__(1, (3, 0, 5))
     assert_each_by_itself((3, 0, 5), *together.run(4))
 
@@ -129,20 +123,20 @@ def test_vmap_gives_what_the_loop_gives(float64, monkeypatch):
 def test_initial_states_and_scores_are_each_as_by_itself(float64):
     together = trainer(2, (0, 5))
     seeds, data = together.program.seeds, together.data
-    state = together.program.init(together.opening.seeds)
+    state = together.program.init(together.experiment.seeds)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    feed = {"index": np.arange(16, dtype=np.int32), "row": np.arange(16)}
-    feeds = seeds.spread({k: np.stack([x, x]) for k, x in feed.items()}, axis=0)
-    sums = together.program.evaluate(variables, data, seeds.shared(feed))
-    stats = together.program.statistics(variables, data, feeds, 3)
-    parts = seeds.own(jax.device_get((state, sums, stats)))
+    batch = {"index": np.arange(16, dtype=np.int32), "row": np.arange(16)}
+    batches = seeds.spread({k: np.stack([x, x]) for k, x in batch.items()}, axis=0)
+    sums = together.program.evaluate(variables, data, seeds.shared(batch))
+    stats = together.program.statistics(variables, data, batches, 3)
+    parts = seeds.slices(jax.device_get((state, sums, stats)))
     for seed, found in zip((0, 5), parts, strict=True):
         alone, variables = one(seed), variables_of(found[0])
-        feed_alone = alone.program.seeds.shared(feed)
+        shared = alone.program.seeds.shared(batch)
         expected = (
             alone.program.init(jnp.uint32(seed)),
-            alone.program.evaluate(variables, alone.data, feed_alone),
-            alone.program.statistics(variables, alone.data, feed_alone, 3),
+            alone.program.evaluate(variables, alone.data, shared),
+            alone.program.statistics(variables, alone.data, shared, 3),
         )
         tinytask.assert_close(found, jax.device_get(expected), rtol=SUMS)
 
@@ -163,7 +157,7 @@ def test_states_are_split_and_joined_unchanged(float64):
 
 @pytest.mark.parametrize("feed", ["resident", "streaming"])
 def test_every_seed_has_an_order_of_its_own(feed, shop):
-    config = made(shop, {"data.feed": feed, "train.seeds": (4, 1)})
+    config = shop.config({"data.feed": feed, "train.seeds": (4, 1)})
     together = open_pipeline(config)
     batches = together.train_batches()(22, 2)  # the second of them is of the next epoch
     for i, seed in enumerate((4, 1)):
@@ -179,18 +173,6 @@ def test_every_seed_has_an_order_of_its_own(feed, shop):
 # Configs
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
-
-
-def made(shop, changes):
-    """The config of the tiny net on digits."""
-    fields = {**runs.TINY, "train.epochs": 20.0, "optim.schedule": "cosine"}
-    fields |= {"data.dir": str(shop.folder / "tfds"), **changes}
-    return validated(configured(fields, {"row": {}}, "row").to_dict())
-
-
 @pytest.mark.parametrize(
     ("seeds", "rule"),
     [
@@ -200,68 +182,54 @@ def made(shop, changes):
 )
 def test_wrong_seeds_are_refused(seeds, rule, shop):
     with pytest.raises(ConfigError, match=rule):
-        made(shop, {"train.seeds": seeds})
+        shop.config({"train.seeds": seeds})
 
 
 def test_seeds_on_the_command_line():
-    reference = str(runs.DIGITS)
-    config = cli.changed(reference, ["--config.train.seeds=0,2"])
+    def chosen(*fields):
+        experiment, row, config = cli.chosen(str(runs.DIGITS), fields)
+        return config, default_folder(experiment.name, row, config)
+
+    config, folder = chosen("--config.train.seeds=0,2")
     assert config.train.seeds == config.seeds == (0, 2)
-    assert default_folder(reference, config) == "runs/digits_preact/PreAct-20"
-    one = cli.changed(reference, ["--config.seed=2"])
+    assert folder == "runs/digits_preact/PreAct-20"
+    one, folder = chosen("--config.seed=2")
     assert one.seeds == (2,)
-    assert default_folder(reference, one) == "runs/digits_preact/PreAct-20/seed2"
+    assert folder == "runs/digits_preact/PreAct-20/seed2"
 
 
 def test_what_trains_one_seed_refuses_several(shop, monkeypatch, tmp_path):
-    config = made(shop, {"train.seeds": (0, 1), "train.spmd": "pmap"})
+    config = shop.config({"train.seeds": (0, 1), "train.spmd": "pmap"})
     with pytest.raises(ConfigError, match=r"train.spmd='pmap' trains one; use 'jit'"):
         train(config, tmp_path / "run")
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    config = made(shop, {"train.seeds": (0, 1)})
+    config = shop.config({"train.seeds": (0, 1)})
     with pytest.raises(ConfigError, match="several processes train one; start a run"):
-        opening.check_together(config)
+        prepare(config)
     assert not (tmp_path / "run").exists()
 
 
 # Runs
 
-CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 SEEDS = (0, 1, 2)
 FIELDS = {
     "train.steps": 8,
     "data.split": "1200/200",
     "model.norm.precise": 2,
     "model.init": "lsuv",
-    "model.unit.survival": 0.5,
+    "model.unit.stochastic_depth": "drop",
 }
 
 
 def train(config, folder, **options):
-    with tinytask.compiled_fast():
-        return experiment.run_all(config, folder, bar=runs.Quiet, **options)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """What one test has compiled need not be compiled by the next."""
-    before = {name: getattr(jax.config, name) for name in CACHE}
-    for name, value in zip(
-        CACHE, (str(tmp_path_factory.mktemp("xla")), 0), strict=True
-    ):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    return run_all(config, folder, bar=runs.Quiet, **options)
 
 
 @pytest.fixture(scope="module")
 def together(shop, tmp_path_factory):
     """The folder of three seeds, trained by one program."""
     folder = tmp_path_factory.mktemp("together")
-    results = train(made(shop, FIELDS | {"train.seeds": SEEDS}), folder)
+    results = train(shop.config(FIELDS | {"train.seeds": SEEDS}), folder)
     assert list(results) == [folder / f"seed{seed}" for seed in SEEDS]
     return folder
 
@@ -270,7 +238,7 @@ def together(shop, tmp_path_factory):
 def alone(shop, tmp_path_factory):
     """The folder of seed 1, trained by itself."""
     folder = tmp_path_factory.mktemp("alone") / "seed1"
-    train(made(shop, FIELDS | {"seed": 1}), folder)
+    train(shop.config(FIELDS | {"seed": 1}), folder)
     return folder
 
 
@@ -294,6 +262,7 @@ def assert_close_runs(one, other):
         tinytask.assert_close(*leaves, rtol=GROWN)
 
 
+@pytest.mark.compile
 def test_a_run_among_others_leaves_the_files_of_one_by_itself(together, alone):
     """Rows, checkpoints, precise statistics; and config.json to the byte."""
     own = together / "seed1"
@@ -303,8 +272,7 @@ def test_a_run_among_others_leaves_the_files_of_one_by_itself(together, alone):
     assert a[0] == b[0] and a[0]["seed"] == 1 and a[0]["train"]["seeds"] == []
     assert a[1] | {"wall_s": 0} == b[1] | {"wall_s": 0}
     assert flat(a[2] | {"wall_s": 0}) == pytest.approx(flat(b[2] | {"wall_s": 0}))
-    with tinytask.compiled_fast():
-        scores = evaluate.load(own).scores("test")
+    scores = trained.load(own).scores("test")
     (last,) = [
         row
         for row in runs.timeless(own)
@@ -314,25 +282,27 @@ def test_a_run_among_others_leaves_the_files_of_one_by_itself(together, alone):
     assert last["top1_err"] == scores["top1_err"]
 
 
+@pytest.mark.compile
 def test_seeds_differ(together):
     rows = [runs.timeless(together / f"seed{seed}") for seed in SEEDS]
     losses = {tuple(row["loss"] for row in own) for own in rows}
     assert len(losses) == len(SEEDS)
 
 
+@pytest.mark.compile
 def test_a_run_among_others_goes_on_by_itself(shop, together, tmp_path):
     """And one by itself goes on among others."""
     longer = FIELDS | {"train.steps": 10, "model.norm.precise": 0}
     for seed in SEEDS:
         shutil.copytree(together / f"seed{seed}", tmp_path / f"seed{seed}")
     changes = {"model.norm.precise": 2}
-    train(made(shop, longer | changes | {"seed": 1}), tmp_path / "seed1")
+    train(shop.config(longer | changes | {"seed": 1}), tmp_path / "seed1")
     rows = runs.timeless(tmp_path / "seed1")
     assert [r["step"] for r in rows if r["split"] == "train"] == [4, 8, 10]
     assert runs.steps(tmp_path / "seed1")[-1] == 10
     # seeds 0 and 2 are at step 8, seed 1 is done
     before = runs.listing(tmp_path / "seed1")
-    results = train(made(shop, longer | changes | {"train.seeds": SEEDS}), tmp_path)
+    results = train(shop.config(longer | changes | {"train.seeds": SEEDS}), tmp_path)
     assert runs.listing(tmp_path / "seed1") == before
     assert [result["step"] for result in results.values()] == [10, 10, 10]
     for seed in (0, 2):
@@ -340,26 +310,28 @@ def test_a_run_among_others_goes_on_by_itself(shop, together, tmp_path):
         assert [r["step"] for r in rows if r["split"] == "train"] == [4, 8, 10]
 
 
+@pytest.mark.compile
 def test_runs_that_are_done_are_left_alone(shop, together):
     before = runs.listing(together)
-    results = train(made(shop, FIELDS | {"train.seeds": SEEDS}), together)
+    results = train(shop.config(FIELDS | {"train.seeds": SEEDS}), together)
     assert runs.listing(together) == before
     told = [json.loads((path / "result.json").read_text()) for path in results]
     assert told == list(results.values())
 
 
+@pytest.mark.compile
 def test_runs_at_different_steps_are_refused_and_left_alone(shop, together, tmp_path):
     shutil.copytree(together / "seed0", tmp_path / "seed0")
     (tmp_path / "seed0" / "DONE").unlink()
     before = runs.listing(tmp_path)
     seeds = {"train.seeds": (0, 3), "train.steps": 12}
     with pytest.raises(CheckpointError, match=r"\(seed 0 at 8, seed 3 at 0\); train"):
-        train(made(shop, FIELDS | seeds), tmp_path)
+        train(shop.config(FIELDS | seeds), tmp_path)
     assert runs.listing(tmp_path) == before
     (tmp_path / "seed0" / "DONE").write_text('{"step": 8, "wall_s": 1.0}')
     shutil.rmtree(tmp_path / "seed0" / "checkpoints" / "6")
     with pytest.raises(CheckpointError, match="seed0 is done with step 8, but others"):
-        train(made(shop, FIELDS | seeds), tmp_path)
+        train(shop.config(FIELDS | seeds), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -383,17 +355,18 @@ def test_the_step_that_all_have(kept, step):
         assert common_step(kept) == step
 
 
+@pytest.mark.compile
 def test_sigterm_saves_every_run(shop, together, tmp_path, monkeypatch):
-    config = made(shop, FIELDS | {"train.seeds": SEEDS})
+    config = shop.config(FIELDS | {"train.seeds": SEEDS})
     read = Pipeline.train_batches
 
     def stopped(self, *place):
-        feed = read(self, *place)
+        batches = read(self, *place)
 
         def told(step, k):
             if step == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return feed(step, k)
+            return batches(step, k)
 
         return told
 
@@ -407,11 +380,12 @@ def test_sigterm_saves_every_run(shop, together, tmp_path, monkeypatch):
         runs.assert_same_run(tmp_path / f"seed{seed}", together / f"seed{seed}")
 
 
+@pytest.mark.compile
 def test_a_seed_that_diverges_does_not_end_the_others(
     shop, together, tmp_path, monkeypatch
 ):
-    config = made(shop, FIELDS | {"train.seeds": SEEDS})
-    make = parallel.make_train_step
+    config = shop.config(FIELDS | {"train.seeds": SEEDS})
+    make = programs.make_train_step
 
     def with_nan(task, spec):
         step = make(task, spec)
@@ -427,7 +401,7 @@ def test_a_seed_that_diverges_does_not_end_the_others(
 
     told = r"seed 1: step=6: loss nan or its gradient is not finite \(2 others are done"
     with monkeypatch.context() as patch, pytest.raises(DivergedError, match=told):
-        patch.setattr(parallel, "make_train_step", with_nan)
+        patch.setattr(programs, "make_train_step", with_nan)
         train(config, tmp_path)
     for seed in (0, 2):
         assert_close_runs(tmp_path / f"seed{seed}", together / f"seed{seed}")
@@ -441,7 +415,7 @@ def test_a_seed_that_diverges_does_not_end_the_others(
     with pytest.raises(DivergedError, match=told):
         train(config, tmp_path)
     assert runs.listing(tmp_path) == before
-    train(made(shop, FIELDS | {"train.seeds": (1,)}), tmp_path)
+    train(shop.config(FIELDS | {"train.seeds": (1,)}), tmp_path)
     assert not (lost / "FAILED").exists()
     assert_close_runs(lost, together / "seed1")
 
@@ -458,7 +432,7 @@ Checkpoints.save = save
 """
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_killed_between_the_saves_of_two_runs(shop, tmp_path):
     """Seed 0 has saved step 6, seed 1 has not: both go on from step 3."""
     changes = {"train.steps": 8, "train.seeds": "0,1"}
@@ -486,11 +460,11 @@ def test_a_sweep_starts_a_run_for_each_seed(capsys):
 
 def test_the_dry_run_compiles_what_several_seeds_run(shop):
     """Two updates a call, of two seeds on two devices."""
-    made_here = made(shop, {"train.seeds": (0, 1), "train.steps_per_call": 2})
-    estimated = estimate.prepared(made_here)
-    program = experiment.make_program(estimated)
-    state, data, feed, k = estimate.arguments(estimated, program)
-    new, seen = jax.eval_shape(program.steps, state, data, feed, k)
-    assert seen["loss"].shape == (2, 2) and feed["row"].shape == (2, 2, 64)
+    config = shop.config({"train.seeds": (0, 1), "train.steps_per_call": 2})
+    experiment = estimate.prepared(config)
+    program = make_program(experiment)
+    state, data, batches, k = estimate.arguments(experiment, program)
+    new, seen = jax.eval_shape(program.steps, state, data, batches, k)
+    assert seen["loss"].shape == (2, 2) and batches["row"].shape == (2, 2, 64)
     assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
     assert new.params["stem_conv"]["kernel"].shape[0] == 2

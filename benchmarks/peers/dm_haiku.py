@@ -1,4 +1,4 @@
-"""The ResNet-50 of dm-haiku; its networks have ImageNet's stem only."""
+"""ResNet-50 of dm-haiku, which has networks with the ImageNet stem only."""
 
 import haiku as hk
 import jax

@@ -1,4 +1,4 @@
-"""The ResNet-50 of Keras' applications, trained by `train_on_batch` on JAX."""
+"""ResNet-50 of keras.applications, trained by `train_on_batch` on JAX."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A residual network in Flax as most people write it: a Python loop over units."""
+"""Residual network in plain Flax, with a Python loop over units."""
 
 import functools
 
@@ -11,10 +11,12 @@ from work import Training
 
 
 class Unit(nn.Module):
+    """Residual unit."""
+
     net: Net
     features: int
     strides: int
-    first: bool  # of the network: the stem has activated already
+    first: bool  # in the network, where the stem has already applied the activation
     dtype: str
 
     @nn.compact
@@ -37,6 +39,8 @@ class Unit(nn.Module):
 
 
 class ResNet(nn.Module):
+    """Stem, units and classifier."""
+
     net: Net
     dtype: str
 
@@ -62,6 +66,7 @@ class ResNet(nn.Module):
 
 
 def layers(dtype: str, train: bool):
+    """(convolution, BatchNorm) with the arguments that all layers share."""
     conv = functools.partial(nn.Conv, use_bias=False, dtype=dtype)
     norm = functools.partial(
         nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=dtype

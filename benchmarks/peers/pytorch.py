@@ -1,4 +1,4 @@
-"""A residual network in PyTorch, channels_last, eager or compiled."""
+"""Residual network in PyTorch, channels_last, eager or compiled."""
 
 import os
 
@@ -12,7 +12,7 @@ LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 
 
 class Unit(nn.Module):
-    """`first` of the network: the stem has activated already."""
+    """Residual unit; before the `first` the stem has already applied the activation."""
 
     def __init__(self, net: Net, c: int, features: int, strides: int, first: bool):
         super().__init__()
@@ -47,6 +47,8 @@ class Unit(nn.Module):
 
 
 class ResNet(nn.Module):
+    """Stem, units and classifier."""
+
     def __init__(self, net: Net):
         super().__init__()
         c, units = net.stem_width, []

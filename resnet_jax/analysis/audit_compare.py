@@ -110,7 +110,7 @@ def _network(experiment: ExperimentFile, row: str) -> tuple[str | None, Facts | 
 
 
 def _reason(experiment: ExperimentFile, field: str, row: str) -> str:
-    """What DEVIATIONS says of a field in a row."""
+    """The reason in DEVIATIONS for a field in a row."""
     entry = experiment.deviations.get(field, "")
     if isinstance(entry, str):
         return entry
@@ -216,7 +216,7 @@ def shown(value: Any) -> str:
 
 
 def _seeds(experiment: ExperimentFile, row: str) -> Iterator[Line]:
-    """Whether there are as many seeds as the paper has runs."""
+    """Compare the number of seeds with that of the paper's runs."""
     cell = experiment.published.get(row)
     if cell is None:
         return

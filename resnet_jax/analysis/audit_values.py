@@ -7,6 +7,7 @@ from typing import Any
 from resnet_jax.config.datasets import Dataset, dataset, train_images
 from resnet_jax.config.family import Relayed
 from resnet_jax.config.layers import Ghost
+from resnet_jax.config.other_nets import ImageNetDenseNet
 from resnet_jax.config.residual_nets import GhostNet
 from resnet_jax.config.rules import norm_group, part_size, relay_weight, schedule_steps
 from resnet_jax.config.schema import Config
@@ -108,6 +109,8 @@ class Row:
         for quantity, field in FAMILY.items():
             if hasattr(model, field):
                 told[quantity] = (f"model.{field}", getattr(model, field))
+        if isinstance(model, ImageNetDenseNet):
+            told["links"] = ("model.name", "dense")
         ghost, place = operator, "model.operator"
         if isinstance(model, GhostNet):
             ghost, place = model.ghost, "model.ghost"
@@ -121,7 +124,7 @@ class Row:
         return found | self._residual() | self._units()
 
     def _residual(self) -> Values:
-        """What the slots of a residual net come to."""
+        """Quantities of a residual net's slots."""
         unit, spec = getattr(self.config.model, "unit", None), self.net
         if not isinstance(spec, ResNetSpec):
             return {}
@@ -145,7 +148,7 @@ class Row:
         return {name: Resolved(*pair) for name, pair in told.items()}
 
     def _units(self) -> Values:
-        """Fields of the unit, with those of the members of its slots."""
+        """Fields of the unit and of the members of its slots."""
         unit = getattr(self.config.model, "unit", None)
         if unit is None:
             return {}
@@ -290,7 +293,7 @@ def _at(tree: Any, path: str) -> Any:
 
 
 def first_branch(spec: ResNetSpec) -> Any:
-    """The branch of the first unit, behind a pre-activation of its own."""
+    """The branch of the first unit, without a pre-activation inside it."""
     (first, *_) = *spec.firsts, spec.unit
     return getattr(first.branch, "branch", first.branch)
 
@@ -333,7 +336,7 @@ def _pool(spec: ResNetSpec) -> str:
 
 
 def _augmentation(spec: AugmentSpec, crop: crops.CropSpec) -> str:
-    """What is done to a training image, in the order in which it is done."""
+    """Operations on a training image, in their order."""
     done = []
     if crop.crop == "scale":
         low, high = crop.shorter

@@ -122,7 +122,7 @@ def still(net: Any) -> Any:
 
 
 def _start(experiment: Experiment, program: programs.Program) -> Start:
-    """What the first update of a run sees; keys as in `train.step`."""
+    """Variables, images and keys of a run's first update, as in `train.step`."""
     state = program.init(experiment.seeds)
     if experiment.config.model.init == "lsuv":
         state = state.replace(params=scaled_by_data(experiment, state))
@@ -165,7 +165,7 @@ def _place(net: Any, module: nn.Module, shape: tuple[int, ...]) -> Place:
 
 
 def is_chain(net: Any) -> bool:
-    """Whether each convolution reads f of the one before it, and nothing else does."""
+    """Does each convolution read f of the one before it, and nothing else do so?"""
     if not isinstance(net, ResNetSpec) or net.unit.shortcut != "none":
         return False
     bare = net.layers.norm is net.layers.operator is net.unit.gate is None
@@ -229,7 +229,7 @@ def measured(
 def _layer(
     place: Place, unit: int | None, slope: float, results: Sequence[Any]
 ) -> Layer:
-    """The numbers of one layer, taken out of those of all seeds."""
+    """The statistics of one layer, over all seeds."""
     pick = Ellipsis if unit is None else unit
     signals, gradients = zip(*(seed[place.path] for seed in results), strict=True)
     factor = place.drawn and place.drawn * (1 + slope**2) / 2

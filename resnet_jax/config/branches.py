@@ -1,12 +1,12 @@
 """Slots of the branch F of a residual unit, and of the noise in it."""
 
-import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
 from resnet_jax.config.types import Count, Positive, Share, part
 from resnet_jax.errors import ConfigError
+from resnet_jax.paths import replaced
 
 if TYPE_CHECKING:
     from resnet_jax.models.layers import dropout
@@ -140,7 +140,9 @@ Noise: TypeAlias = Annotated[
 ]
 
 
-def with_noise(chosen: Any, noise: Noise | None) -> "branch.Branch":
+def with_noise(
+    chosen: Simple | Bottleneck | Min | Multigrid, noise: Noise | None
+) -> "branch.Branch":
     """The branch of a slot with noise in it; ConfigError where it takes none."""
     built = chosen.build()
     if noise is None:
@@ -150,4 +152,4 @@ def with_noise(chosen: Any, noise: Noise | None) -> "branch.Branch":
             f"model.unit.noise={noise.name!r}: model.unit.branch={chosen.name!r} has "
             "no place for it; leave it out"
         )
-    return dataclasses.replace(built, noise=noise.build())
+    return replaced(built, {"noise": noise.build()})

@@ -11,23 +11,22 @@ import runpy
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
 from resnet_jax import papers
 from resnet_jax.config.overrides import overrides
-from resnet_jax.config.resolve import Tree, changed, validated
+from resnet_jax.config.resolve import changed, validated
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
-from resnet_jax.paths import did_you_mean
+from resnet_jax.paths import Tree, did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentFile:
-    """What an experiment file defines.
+    """The definitions of an experiment file.
 
     rows: fields that each row changes; published: by row; network: key of
     `papers.networks` by row, where `published` does not name it; recipe: key of
@@ -36,13 +35,13 @@ class ExperimentFile:
 
     path: str
     title: str
-    rows: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, Mapping[str, object]]
     seeds: tuple[int, ...]
     published: Mapping[str, papers.Value]
     network: Mapping[str, str]
     recipe: Mapping[str, str] | str | None
     deviations: Mapping[str, str | Mapping[str, str]]
-    get_config: Callable[..., Any]
+    get_config: Callable[..., object]
 
     @property
     def name(self) -> str:
@@ -73,7 +72,7 @@ class ExperimentFile:
         return validated(tree, problems)
 
     def require_rows(self) -> "ExperimentFile":
-        """The same; ConfigError where there are no rows or seeds."""
+        """The file itself; ConfigError where it has no rows or seeds."""
         for name, found in {"ROWS": self.rows, "SEEDS": self.seeds}.items():
             if not found:
                 raise ConfigError(f"{self.path}: has no {name}, or an empty one")
@@ -125,7 +124,9 @@ def folder_name(name: str) -> str:
     return name
 
 
-def _check_rows(path: str, rows: Mapping[str, Any], keys: Mapping[str, Any]) -> None:
+def _check_rows(
+    path: str, rows: Mapping[str, object], keys: Mapping[str, object]
+) -> None:
     """ConfigError for a row that is spoken of and does not exist, or has a bad name."""
     problems = []
     for row in rows:

@@ -1,13 +1,16 @@
 """Fields that families of networks have in common."""
 
 import dataclasses
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
 from resnet_jax.config.layers import Act, BatchNorm, Binary, Operators, Relu, Relu6
 from resnet_jax.config.types import Count, Positive, part
 from resnet_jax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from resnet_jax.models.nets.spec import NetSpec
 
 Mode = r"(scan|unroll|remat|sqrt)"
 Levels: TypeAlias = tuple[Count, ...]
@@ -43,11 +46,11 @@ class Family:
     operator: Operators | None = None
     """Operator in place of every convolution behind the stem."""
 
-    def spec(self) -> Any:
+    def spec(self) -> "NetSpec":
         """The network's spec, but for its layers and its number of classes."""
         raise NotImplementedError
 
-    def network(self) -> Any:
+    def network(self) -> "NetSpec":
         """`spec` with the parts that any network of its kind may have."""
         acts = isinstance(self.act, Relu | Relu6)
         if (
@@ -73,7 +76,7 @@ class Looped(Family):
     """Way to run the loops, one or one per stage ("remat,scan,scan"); not what they
     compute."""
 
-    def network(self) -> Any:
+    def network(self) -> "NetSpec":
         modes = tuple(self.depth_mode.split(","))
         mode = modes[0] if len(modes) == 1 else modes
         return dataclasses.replace(super().network(), depth_mode=mode)
@@ -86,7 +89,7 @@ class Relayed(Family):
     auxiliary_loss: Relays | None = None
     """Losses inside the network, in training."""
 
-    def network(self) -> Any:
+    def network(self) -> "NetSpec":
         from resnet_jax.models.nets.auxiliary_loss import Relay
 
         losses = self.auxiliary_loss.stages if self.auxiliary_loss else ()
@@ -101,7 +104,7 @@ class Pyramid(Family):
     levels: Levels = ()
     """Bins per side of a spatial pyramid in the head; (): the family's own pool."""
 
-    def network(self) -> Any:
+    def network(self) -> "NetSpec":
         from resnet_jax.models.layers.pyramid import SPP
         from resnet_jax.paths import replaced
 

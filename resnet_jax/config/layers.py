@@ -8,9 +8,9 @@ from pydantic import Field, Strict
 from resnet_jax.config.types import Count, Finite, Number, Positive, Share, part
 
 if TYPE_CHECKING:
+    from resnet_jax.models.layers import operators
     from resnet_jax.models.layers.activations import Rectifier
     from resnet_jax.models.layers.batchnorm import NormSpec
-    from resnet_jax.models.layers.layers import Operator
 
 
 @part
@@ -144,7 +144,7 @@ class Ghost:
     kernel: Count = 3
     """Kernel size of the cheap operation, d of the paper; odd."""
 
-    def build(self) -> "Operator":
+    def build(self) -> "operators.Ghost":
         from resnet_jax.models.layers import operators
 
         return operators.Ghost(self.ratio, self.kernel)
@@ -156,10 +156,12 @@ class Binary:
 
     name: Literal["binary", "xnor", "xnor_signs"] = "binary"
 
-    def build(self) -> "Operator":
+    def build(self) -> "operators.Binary":
         from resnet_jax.models.layers import operators
 
-        inputs = {"binary": "real", "xnor": "scaled", "xnor_signs": "signs"}
+        inputs: dict[str, Literal["real", "scaled", "signs"]] = {
+            "binary": "real", "xnor": "scaled", "xnor_signs": "signs"
+        }  # fmt: skip
         return operators.Binary(inputs[self.name])
 
 

@@ -11,13 +11,12 @@ import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from resnet_jax.config.overrides import Text, parsed
 from resnet_jax.config.renamed import RENAMED
-from resnet_jax.paths import did_you_mean
-
-Tree = dict[str, Any]
+from resnet_jax.config.types import Hint
+from resnet_jax.paths import Tree, Value, did_you_mean
 
 
 class Slot(typing.NamedTuple):
@@ -33,13 +32,13 @@ class Slot(typing.NamedTuple):
 
 
 @functools.cache
-def hints(cls: type) -> dict[str, Any]:
+def hints(cls: type) -> dict[str, Hint]:
     """The type of each field of a part of the config."""
     found = typing.get_type_hints(cls, include_extras=True)
     return {field.name: found[field.name] for field in dataclasses.fields(cls)}
 
 
-def slot(hint: Any) -> Slot | None:
+def slot(hint: Hint) -> Slot | None:
     """The slot that a type stands for; None for a plain value or a section."""
     options = [option for option in _options(hint) if option is not type(None)]
     if not all(map(dataclasses.is_dataclass, options)):
@@ -51,9 +50,10 @@ def slot(hint: Any) -> Slot | None:
     return Slot(members, optional, _shared(options))
 
 
-def section(hint: Any) -> type | None:
+def section(hint: Hint) -> type | None:
     """The class of a part that is no slot."""
-    return hint if dataclasses.is_dataclass(hint) and not words(hint) else None
+    is_part = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    return hint if is_part and not words(hint) else None
 
 
 def words(cls: type) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def words(cls: type) -> tuple[str, ...]:
     return literals(hints(cls).get("name"))
 
 
-def _options(hint: Any) -> list[Any]:
+def _options(hint: Hint) -> list[Hint]:
     """Alternatives of a type, without annotations."""
     if typing.get_origin(hint) is Annotated:
         return _options(typing.get_args(hint)[0])
@@ -76,8 +76,8 @@ def _shared(members: list[type]) -> frozenset[str]:
     return frozenset(name for base in bases for name in hints(base))
 
 
-def nested(changes: Mapping[str, Any]) -> Tree:
-    """Dotted paths as one tree; a word and fields of the same slot join.
+def nested(changes: Mapping[str, object]) -> Tree:
+    """Dotted paths as one tree; the word and the fields of a slot join.
 
     >>> nested({"model.unit.join": "scaled", "model.unit.join.branch": 1.0})
     {'model': {'unit': {'join': {'name': 'scaled', 'branch': 1.0}}}}
@@ -118,7 +118,7 @@ class Merge:
             merged[name] = self._value(known[name], tree.get(name), value, where)
         return merged
 
-    def _value(self, hint: Any, old: Any, value: Any, path: str) -> Any:
+    def _value(self, hint: Hint, old: Value, value: Value, path: str) -> Value:
         if found := slot(hint):
             return self._slot(found, old, value, path)
         if part := section(hint):
@@ -134,7 +134,7 @@ class Merge:
             return old
         return parsed(value, _kinds(hint)) if isinstance(value, Text) else value
 
-    def _slot(self, found: Slot, old: Tree | None, value: Any, path: str) -> Any:
+    def _slot(self, found: Slot, old: Tree | None, value: Value, path: str) -> Value:
         changes = value if isinstance(value, dict) else {"name": value}
         word = changes.get("name", old and old["name"])
         if word is None and "name" not in changes:
@@ -165,7 +165,7 @@ class Merge:
         return self.section(member, old, rest, path)
 
 
-def _deepest(path: str, value: Any) -> str:
+def _deepest(path: str, value: object) -> str:
     """The dotted path as it was given, down to its last name."""
     while isinstance(value, dict) and len(value) == 1:
         ((name, value),) = value.items()
@@ -185,7 +185,7 @@ def _unknown(cls: type, owner: str, name: str, tree: Tree, *, told: str) -> str:
     return f"{told}: {what} has no field {name!r}; it has {', '.join(known)}{near}"
 
 
-def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Any]]:
+def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Hint]]:
     """(path, owner, type) of every field that a class may hold, members included."""
     for name, hint in hints(cls).items():
         where = f"{path}.{name}".lstrip(".")
@@ -199,14 +199,14 @@ def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Any]]:
             yield where, cls, hint
 
 
-def _kinds(hint: Any) -> list[Any]:
+def _kinds(hint: Hint) -> list[Hint]:
     """The plain types of a value: int, tuple, NoneType."""
     options = _options(hint)
     kinds = [typing.get_origin(option) or option for option in options]
     return [type(v) for v in literals(hint)] + [k for k in kinds if k is not Literal]
 
 
-def literals(hint: Any) -> tuple[Any, ...]:
+def literals(hint: Hint) -> tuple[Value, ...]:
     """The values of a closed choice; () where it is none."""
     for option in _options(hint):
         if typing.get_origin(option) is Literal:

@@ -1,11 +1,10 @@
 """Configs of older versions as trees of today's."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from resnet_jax.config.merge import Merge, Tree, nested
+from resnet_jax.config.merge import Merge, nested
 from resnet_jax.config.schema import VERSION, Config
-from resnet_jax.paths import flat, listed
+from resnet_jax.paths import Tree, Value, flat, listed
 
 # Version 1: one flat bag of fields for all families, these their defaults.
 FIRST = {
@@ -82,7 +81,7 @@ MOVED = {
 }
 
 
-def migrated(config: Mapping[str, Any]) -> tuple[Tree, list[str]]:
+def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
     """(tree of today, complaints about fields that were set and never read).
 
     `config` is what config.json holds, without what was derived from it.
@@ -94,7 +93,7 @@ def migrated(config: Mapping[str, Any]) -> tuple[Tree, list[str]]:
     return _from_first(FIRST | {path: listed(v) for path, v in flat(own).items()})
 
 
-def _from_first(old: dict[str, Any]) -> tuple[Tree, list[str]]:
+def _from_first(old: Tree) -> tuple[Tree, list[str]]:
     """A config of version 1, all of its fields given."""
     tree, unread = Config().to_dict(), []
     slots = _words(old)
@@ -114,14 +113,14 @@ def _from_first(old: dict[str, Any]) -> tuple[Tree, list[str]]:
     return tree, unread
 
 
-def _changed(tree: Tree, path: str, value: Any) -> Tree | None:
+def _changed(tree: Tree, path: str, value: Value) -> Tree | None:
     """The tree with a field changed; None where the chosen members have none such."""
     merge = Merge()
     changed = merge.section(Config, tree, nested({path: value}))
     return None if merge.problems else changed
 
 
-def _words(old: dict[str, Any]) -> dict[str, tuple[str, Any]]:
+def _words(old: Tree) -> dict[str, tuple[str, Value]]:
     """Slots of today: the field of version 1 that decides on each, and its member."""
     shaken = old["model.unit.dropped"] == "shaken"
     depth = "shake_drop" if shaken else "drop"
@@ -149,7 +148,7 @@ def _words(old: dict[str, Any]) -> dict[str, tuple[str, Any]]:
     }
 
 
-def _branch(old: dict[str, Any]) -> str:
+def _branch(old: Tree) -> str:
     """The branch; bottlenecks that came with the depth are named where varied."""
     name, branch = old["model.name"], old["model.unit.branch"]
     if branch != "auto":
@@ -164,12 +163,12 @@ def _branch(old: dict[str, Any]) -> str:
     return "auto"
 
 
-def _varied(old: dict[str, Any], *fields: str) -> bool:
+def _varied(old: Tree, *fields: str) -> bool:
     paths = [f"model.unit.{field}" for field in fields]
     return any(old[path] != FIRST[path] for path in paths)
 
 
-def _said(old: dict[str, Any]) -> set[str]:
+def _said(old: Tree) -> set[str]:
     """Fields of version 1 that the choice of members has told already."""
     name = old["model.name"]
     dense = name.startswith("densenet")
@@ -185,7 +184,7 @@ def _said(old: dict[str, Any]) -> set[str]:
     return {path for path, is_told in told.items() if is_told}
 
 
-def _place(path: str, value: Any, old: dict[str, Any]) -> tuple[str, Any]:
+def _place(path: str, value: Value, old: Tree) -> tuple[str, Value]:
     """Today's path and value of a field of version 1; value None: nothing to set."""
     name = old["model.name"]
     dense = name.startswith("densenet")

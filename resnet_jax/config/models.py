@@ -1,6 +1,6 @@
 """The network of a config: one of all families, by name."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -8,6 +8,9 @@ from resnet_jax.config import other_nets as other
 from resnet_jax.config import residual_nets as residual
 from resnet_jax.config.family import Family
 from resnet_jax.config.types import part
+
+if TYPE_CHECKING:
+    from resnet_jax.models.nets.spec import NetSpec
 
 
 @part
@@ -18,7 +21,7 @@ class SpecFile(Family):
     file: str = "spec.json"
     """Path of the spec; a relative one is beside config.json."""
 
-    def spec(self) -> Any:
+    def spec(self) -> "NetSpec":
         from resnet_jax.models import serialize
 
         return serialize.read(self.file)

@@ -1,10 +1,11 @@
 """Optimizers and learning-rate schedules, in iterations (updates)."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
 from resnet_jax.config.types import Count, NotNegative, Positive, Share, part
+from resnet_jax.paths import Tree
 
 
 @part
@@ -53,7 +54,7 @@ class Optimizer:
     warmup: Warmup | None = None
     """Warm-up."""
 
-    def spec_fields(self) -> dict[str, Any]:
+    def spec_fields(self) -> Tree:
         """Fields of `train.optim.OptimSpec` that are this optimizer's own."""
         raise NotImplementedError
 
@@ -72,7 +73,7 @@ class Sgd(Optimizer):
     nesterov: bool = False
     """Nesterov's momentum."""
 
-    def spec_fields(self) -> dict[str, Any]:
+    def spec_fields(self) -> Tree:
         names = ("name", "momentum", "dampening", "dialect", "nesterov")
         return {name: getattr(self, name) for name in names}
 
@@ -89,7 +90,7 @@ class AdamW(Optimizer):
     epsilon: Positive = 1e-8
     """Number added to the root of the second moment."""
 
-    def spec_fields(self) -> dict[str, Any]:
+    def spec_fields(self) -> Tree:
         own = {"beta2": self.beta2, "epsilon": self.epsilon}
         return {"name": self.name, "momentum": self.beta1} | own
 

@@ -3,16 +3,17 @@
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from resnet_jax.config.types import Hint
 from resnet_jax.errors import ConfigError
+from resnet_jax.paths import Tree, Value
 
 
 class Text(str):
     """A value as it was typed; the type of its field decides what it means."""
 
 
-def overrides(arguments: Sequence[str]) -> dict[str, Any]:
+def overrides(arguments: Sequence[str]) -> Tree:
     """Changes by dotted path; ConfigError for what is no field."""
     return {
         path: _mapping(text) or Text(text) for path, text in _assignments(arguments)
@@ -34,13 +35,13 @@ def _assignments(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield path, text
 
 
-def _mapping(text: str) -> dict[str, Any] | None:
+def _mapping(text: str) -> Tree | None:
     """A member of a slot with fields, {"name": "scaled", "branch": 1.0}."""
     found = literal(text) if text.startswith("{") else None
     return found if isinstance(found, dict) else None
 
 
-def literal(text: str) -> Any:
+def literal(text: str) -> Value:
     """The Python value of a text; the text itself where it is none."""
     try:
         return ast.literal_eval(text)
@@ -48,7 +49,7 @@ def literal(text: str) -> Any:
         return text
 
 
-def parsed(text: str, kinds: Sequence[Any]) -> Any:
+def parsed(text: str, kinds: Sequence[Hint]) -> Value:
     """The value of a text in a field of such types; the text where it is no such."""
     if type(None) in kinds and text == "None":
         return None

@@ -7,10 +7,11 @@ import inspect
 import textwrap
 import typing
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from resnet_jax.config.merge import hints, literals, section, slot
 from resnet_jax.config.schema import Config
+from resnet_jax.config.types import Hint
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import did_you_mean
 
@@ -74,8 +75,8 @@ def page() -> str:
     rows = [
         "# Fields of a config",
         "",
-        "Made by `python -m resnet_jax.config.reference > docs/fields.md`. A field with",
-        "an entry under *where* exists only where that member of a slot is chosen.",
+        "Made by `python -m resnet_jax.config.reference > docs/fields.md`. A field",
+        "with an entry under *where* exists only where that member is chosen.",
         "",
         "| field | default | type and range | where | explanation |",
         "| --- | --- | --- | --- | --- |",
@@ -118,7 +119,7 @@ def _entries(
                 yield from _entries(inner, at, family, f"{at}={words}")
 
 
-def shown_type(hint: Any) -> str:
+def shown_type(hint: Hint) -> str:
     """`int, at least 1`; `A, B or none`."""
     if typing.get_origin(hint) is Annotated:
         inner, *notes = typing.get_args(hint)
@@ -134,7 +135,7 @@ def shown_type(hint: Any) -> str:
     return "None" if hint is type(None) else hint.__name__
 
 
-def _rules(note: Any) -> Iterator[str]:
+def _rules(note: object) -> Iterator[str]:
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     for part in getattr(note, "metadata", [note]):
         for name, word in words.items():

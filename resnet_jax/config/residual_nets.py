@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from resnet_jax.config.branches import Bottleneck, Min, Multigrid, Simple, with_noise
 from resnet_jax.config.family import Looped, Staged
@@ -29,13 +29,12 @@ class Residual(Staged):
         zoo_function: Callable[..., "ResNetSpec"],
         depth: int,
         unit: Unit,
-        **fields: Any,
+        **fields: object,
     ) -> "ResNetSpec":
         """The spec of a zoo function with the slots of `unit` filled."""
         from resnet_jax.models.units.ghost import GGhost
 
-        fields = unit.slots() | fields
-        spec = zoo_function(depth, width=self.width, **fields)
+        spec = zoo_function(depth, width=self.width, **unit.slots() | fields)
         drop = unit.stochastic_depth
         return dataclasses.replace(
             spec,
@@ -57,7 +56,7 @@ class Branched(Residual):
         depth: int,
         *,
         auto: Simple | Bottleneck | Min | Multigrid,
-        **fields: Any,
+        **fields: object,
     ) -> "ResNetSpec":
         """The spec of a zoo function with the unit's branch, or the family's `auto`."""
         branch = self.unit.built_branch(auto)
@@ -222,8 +221,10 @@ class RkCnn(Looped):
         from resnet_jax.models.units.runge_kutta import Clique
         from resnet_jax.models.zoo.steps_and_grids import rkcnn
 
-        updates = {"E": "none", "I": "in_place", "R": "at_once"}
-        branch = Clique(update=updates[self.variant])
+        update: dict[str, Literal["none", "in_place", "at_once"]] = {
+            "E": "none", "I": "in_place", "R": "at_once"
+        }  # fmt: skip
+        branch = Clique(update=update[self.variant])
         return rkcnn(self.depth, branch=branch, width=self.width)
 
 

@@ -8,19 +8,18 @@ sees a ConfigDict.
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import ml_collections
 import pydantic
 
-from resnet_jax.config.merge import Merge, Tree, nested
+from resnet_jax.config.merge import Merge, nested
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
-from resnet_jax.paths import did_you_mean
+from resnet_jax.paths import Tree, Value, did_you_mean
 
 
 def configured(
-    base: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], row: str
+    base: Mapping[str, object], rows: Mapping[str, Mapping[str, object]], row: str
 ) -> ml_collections.ConfigDict:
     """The defaults with the changes of an experiment and of one of its rows.
 
@@ -39,13 +38,13 @@ def configured(
     return ml_collections.ConfigDict(tree, type_safe=False)
 
 
-def changed(tree: Tree, changes: Mapping[str, Any]) -> tuple[Tree, list[str]]:
+def changed(tree: Tree, changes: Mapping[str, object]) -> tuple[Tree, list[str]]:
     """A tree with one layer of changes, and what is wrong with them."""
     merge = Merge()
     return merge.section(Config, tree, nested(changes)), merge.problems
 
 
-def validated(tree: Mapping[str, Any], problems: Sequence[str] = ()) -> Config:
+def validated(tree: Mapping[str, object], problems: Sequence[str] = ()) -> Config:
     """A Config of nested plain values; ConfigError with a line per problem."""
     problems = list(problems)
     try:
@@ -80,7 +79,7 @@ def _adapter() -> pydantic.TypeAdapter:
     return pydantic.TypeAdapter(Config)
 
 
-def _told(error: pydantic.ValidationError, tree: Mapping[str, Any]) -> list[str]:
+def _told(error: pydantic.ValidationError, tree: Mapping[str, object]) -> list[str]:
     """`model.depth=0: must be greater than or equal to 1`, a line per field."""
     rules: dict[str, list[str]] = {}
     for problem in error.errors():
@@ -90,7 +89,7 @@ def _told(error: pydantic.ValidationError, tree: Mapping[str, Any]) -> list[str]
     return [f"{field}: {' or '.join(rule)}" for field, rule in rules.items()]
 
 
-def _field(loc: tuple[Any, ...], tree: Any) -> tuple[str, Any]:
+def _field(loc: tuple[int | str, ...], tree: Value) -> tuple[str, Value]:
     """The path of a field, without the words of members and what tuples append."""
     names: list[str] = []
     for name in loc:

@@ -1,7 +1,7 @@
 """All fields of a config: types, ranges, defaults and a line that explains each."""
 
 import dataclasses
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import StringConstraints
 
@@ -11,6 +11,7 @@ from resnet_jax.config.optimizers import Optim, Sgd
 from resnet_jax.config.protocols import EvalProtocol, OneCrop
 from resnet_jax.config.residual_nets import CifarResNet
 from resnet_jax.config.types import Count, Number, Positive, Seed, Share, part
+from resnet_jax.paths import Tree
 
 VERSION = 2  # of config.json; older ones are read by `migrate`
 
@@ -108,13 +109,13 @@ class Config:
         """The seeds that one program trains."""
         return self.train.seeds or (self.seed,)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Tree:
         """Nested plain values; a member of a slot has its word under `name`."""
         return dataclasses.asdict(self)
 
 
 class MayDiffer(NamedTuple):
-    """Where a field may differ, as it does not change what a run computes."""
+    """Permission of a field to differ: it does not change what a run computes."""
 
     on_resume: bool
     between_runs: bool  # of one row of a table

@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import pydantic
 from pydantic import Field, Strict
@@ -17,6 +17,7 @@ Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Share = Annotated[float, Strict(), Field(ge=0, lt=1, allow_inf_nan=False)]
 Probability = Annotated[float, Strict(), Field(gt=0, le=1, allow_inf_nan=False)]
 
+Hint: TypeAlias = Any  # the type of a field: a class, a union, Annotated or Literal
 Part = TypeVar("Part")
 
 

@@ -1,6 +1,6 @@
 """Slots of the residual unit y = after(h(x) + gate(end(F(before(x))))), as data."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
@@ -18,6 +18,7 @@ from resnet_jax.errors import ConfigError
 
 if TYPE_CHECKING:
     from resnet_jax.models.units import gate, shortcut
+    from resnet_jax.models.units.unit import UnitFields
 
 Order: TypeAlias = Literal[
     "original", "norm_after_addition", "relu_before_addition", "relu_only_pre",
@@ -127,7 +128,7 @@ class Unit:
     stochastic_depth: StochasticDepth | None = None
     """Random depth in training."""
 
-    def slots(self) -> dict[str, Any]:
+    def slots(self) -> "UnitFields":
         """Keyword arguments of the zoo's functions for residual nets."""
         from resnet_jax.models.units import unit
 
@@ -150,7 +151,7 @@ class Shortcut(Unit):
     ] = Add()
     """Combination of shortcut and branch."""
 
-    def slots(self) -> dict[str, Any]:
+    def slots(self) -> "UnitFields":
         if self.join != Add() and self.shortcut == "none":
             raise ConfigError(
                 f"model.unit.join={self.join.name!r}: shortcut 'none' joins nothing"

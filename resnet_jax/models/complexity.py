@@ -3,15 +3,14 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 
-def shapes(net: nn.Module, image_shape: tuple[int, ...]) -> dict[str, Any]:
+def shapes(net: nn.Module, image_shape: tuple[int, ...]) -> dict[str, PyTree]:
     """The variables of a net as shapes: {"params": ..., "batch_stats": ...}."""
     init = functools.partial(net.init, train=False)
     x = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
@@ -26,7 +25,7 @@ def num_params(net: nn.Module, image_shape: tuple[int, ...]) -> int:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Where the learned numbers of a net are, and its weighted layers."""
+    """Parameters of a net by kind, and its weighted layers."""
 
     conv: int = 0  # kernels of the stem, branches and shortcut projections
     norm: int = 0  # scales and offsets
@@ -47,8 +46,8 @@ def parts(net: nn.Module, image_shape: tuple[int, ...]) -> Parts:
     return parts_of(shapes(net, image_shape)["params"])
 
 
-def parts_of(params: Any) -> Parts:
-    """The same of a tree of parameters, or of their shapes."""
+def parts_of(params: PyTree) -> Parts:
+    """Parameters by kind of a tree of parameters, or of their shapes."""
     counts = dict.fromkeys((field.name for field in dataclasses.fields(Parts)), 0)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = (key.key for key in path)
@@ -83,7 +82,7 @@ def _kind(modules: list[str], name: str) -> str:
 
 
 def multiply_adds(
-    net: nn.Module, image_shape: tuple[int, ...], *, variables: Any = None
+    net: nn.Module, image_shape: tuple[int, ...], *, variables: PyTree = None
 ) -> int:
     """Multiply-adds of convolutions and matrix products for one image, as papers count.
 
@@ -103,11 +102,11 @@ def counts(net: nn.Module, image_shape: tuple[int, ...]) -> tuple[Parts, int]:
     return parts_of(known["params"]), macs
 
 
-def _count(jaxpr: Any) -> int:
+def _count(jaxpr) -> int:
     return sum(_cost(eqn) for eqn in jaxpr.eqns)
 
 
-def _cost(eqn: Any) -> int:
+def _cost(eqn) -> int:
     if eqn.primitive.name == "conv_general_dilated":
         kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
         spec = eqn.params["dimension_numbers"].rhs_spec
@@ -122,7 +121,7 @@ def _cost(eqn: Any) -> int:
     return times * sum(_count(inner) for inner in _inner(eqn))
 
 
-def _inner(eqn: Any) -> Iterator[Any]:
+def _inner(eqn):
     """The programs that an equation holds (jit, scan, custom rules)."""
     for name, value in eqn.params.items():
         if name in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd"):

@@ -2,13 +2,13 @@
 
 import functools
 import itertools
-from typing import Any
+from typing import cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from resnet_jax.errors import ConfigError
 
@@ -17,12 +17,12 @@ Path = tuple[str, ...]
 
 def lsuv(
     net: nn.Module,
-    variables: dict[str, Any],
+    variables: dict[str, PyTree],
     images: Float[Array, "b *hw c"],
     *,
     tolerance: float = 0.1,
     max_iterations: int = 10,
-) -> dict[str, Any]:
+) -> dict[str, PyTree]:
     """Orthonormal kernels, each divided by the std of its layer's output on `images`.
 
     Layer by layer in forward order, until |Var - 1| < tolerance. Norms stay at their
@@ -32,9 +32,10 @@ def lsuv(
     layers: list[Path] = []  # in order of their calls
     jax.eval_shape(functools.partial(_variances, net, layers), variables, images)
     measure = jax.jit(functools.partial(_variances, net, []))
+    leaves = cast(dict[Path, Array], flatten_dict(variables["params"]))
     params = {
         path: _orthonormal(path, leaf) if path[-1] == "kernel" else leaf
-        for path, leaf in flatten_dict(variables["params"]).items()
+        for path, leaf in leaves.items()
     }
     for layer, unit in _one_by_one(layers, params):
         for _ in range(max_iterations):
@@ -73,11 +74,12 @@ def _variances(net, layers, variables, images) -> dict[Path, Array]:
 
     with nn.intercept_methods(measured):
         _, sown = net.apply(variables, images, train=False, mutable=["intermediates"])
-    return {p[:-1]: v for p, (v,) in flatten_dict(sown["intermediates"]).items()}
+    found = cast(dict[Path, tuple[Array]], flatten_dict(sown["intermediates"]))
+    return {path[:-1]: variance for path, (variance,) in found.items()}
 
 
 def _one_by_one(layers, params):
-    """(path, unit) in forward order; those in a loop once for each of its units."""
+    """(path, unit) in forward order; a layer in a loop once per unit."""
     for loop, inside in itertools.groupby(dict.fromkeys(layers), _loop):
         inside = list(inside)
         units = range(len(params[*inside[0], "kernel"])) if loop else [...]

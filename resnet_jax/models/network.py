@@ -1,18 +1,18 @@
 """The network of a config: its family's spec, and what all families share."""
 
 import dataclasses
-from typing import Any
 
 from resnet_jax.config.rules import norm_group, part_size
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.initializers import InitSpec
 from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.spec import NetSpec
 
 
 def network(
     config: Config, *, num_classes: int, devices: int, axis_name: str | None = None
-) -> Any:
+) -> NetSpec:
     """The network of a config, where batches are spread over so many devices."""
     model, group = config.model, norm_group(config, devices=devices)
     _check_group(config, group, devices=devices if axis_name else 1)

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers import (
@@ -31,6 +31,7 @@ from resnet_jax.models.nets import (
     rkcnn,
     stem_head,
 )
+from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.units import (
     branch,
     gate,
@@ -44,6 +45,8 @@ from resnet_jax.models.units import (
     unit,
 )
 from resnet_jax.models.zoo import ghostnets, resnets_3d
+
+Value: TypeAlias = Any  # a spec or a field of one, or the JSON of it
 
 MODULES = (
     activations, batchnorm, dropout, initializers, layers, operators, pyramid,
@@ -68,7 +71,7 @@ SPECS = {name: cls for module in MODULES for name, cls in _specs(module).items()
 NAMES = {cls: name for name, cls in SPECS.items()}
 
 
-def to_json(spec: Any) -> Any:
+def to_json(spec: Value) -> Value:
     """A spec as plain values."""
     if dataclasses.is_dataclass(spec):
         fields = [field.name for field in dataclasses.fields(spec)]
@@ -77,7 +80,7 @@ def to_json(spec: Any) -> Any:
     return [to_json(part) for part in spec] if isinstance(spec, tuple) else spec
 
 
-def from_json(tree: Any, *, where: str = "spec") -> Any:
+def from_json(tree: Value, *, where: str = "spec") -> Value:
     """The spec of plain values; ConfigError names what is wrong, and where."""
     if isinstance(tree, list):
         parts = (from_json(x, where=f"{where}[{i}]") for i, x in enumerate(tree))
@@ -103,7 +106,7 @@ def from_json(tree: Any, *, where: str = "spec") -> Any:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def read(path: str | os.PathLike[str]) -> Any:
+def read(path: str | os.PathLike[str]) -> NetSpec:
     """The spec in a file; ConfigError where it cannot be read."""
     try:
         tree = json.loads(pathlib.Path(path).read_text())
@@ -112,6 +115,6 @@ def read(path: str | os.PathLike[str]) -> Any:
     return from_json(tree, where=str(path))
 
 
-def write(path: str | os.PathLike[str], spec: Any) -> None:
+def write(path: str | os.PathLike[str], spec: NetSpec) -> None:
     """Write a spec to a file."""
     pathlib.Path(path).write_text(json.dumps(to_json(spec), indent=1) + "\n")

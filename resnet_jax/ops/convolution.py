@@ -12,6 +12,7 @@ import functools as ft
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ BLOCK = 16
 
 @dataclass(frozen=True)
 class Window:
-    """How a kernel moves over the spatial axes; one entry an axis."""
+    """Movement of a kernel over the spatial axes; one entry per axis."""
 
     strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
@@ -177,7 +178,7 @@ def _product(window: Window, x, kernel):
 
 @custom_gradient
 def canonical(window: Window, x, kernel):
-    """A dense or a depthwise convolution over two axes; gradients of the same form."""
+    """A dense or depthwise convolution over two axes; gradients of that form."""
     return (plain if window.groups == 1 else _shifted)(window, x, kernel)
 
 
@@ -260,7 +261,7 @@ def _padded(x, edges):
 
 
 def _views(window: Window, x, size, points):
-    """What each tap of the kernel sees: [taps of h][taps of w] of [b *points c]."""
+    """Input under each tap of the kernel: [taps of h][taps of w] of [b *points c]."""
     x = _padded(x, window.padding)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -277,8 +278,8 @@ def _shifted(window: Window, x, kernel):
     points = jax.eval_shape(ft.partial(plain, window), x, kernel).shape[1:3]
     views = _views(window, x, kernel.shape, points)
     taps = ((h, w) for h in range(kernel.shape[0]) for w in range(kernel.shape[1]))
-    y = sum(views[h][w] * kernel[h, w, None, None] for h, w in taps)
-    return y.astype(x.dtype)
+    products = (views[h][w] * kernel[h, w, None, None] for h, w in taps)
+    return cast(Array, sum(products)).astype(x.dtype)
 
 
 def _shifted_kernel_gradient(window: Window, x, shape, dy):

@@ -10,4 +10,4 @@ T = TypeVar("T")
 
 def custom_gradient(function: Callable[..., T]) -> jax.custom_vjp[T]:
     """`jax.custom_vjp` of function(static, *arrays); `defvjp` sets the gradient."""
-    return jax.custom_vjp(function, nondiff_argnums=(0,))
+    return jax.custom_vjp(function, nondiff_argnums=(0,))  # type: ignore

@@ -8,6 +8,7 @@ choice is made when the program is lowered.
 import functools as ft
 import itertools
 from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ TAPS = 27  # of the largest window that is written out as slices: 3x3x3
 
 @dataclass(frozen=True)
 class Pool:
-    """A window over the spatial axes, the same along each."""
+    """A window over the spatial axes, equal along each."""
 
     size: int
     stride: int
@@ -66,7 +67,7 @@ def local_mean(x: Float[Array, "b *hw c"], *, window: int) -> Float[Array, "b *h
             lax.slice_in_dim(wide, i, i + x.shape[axis], axis=axis)
             for i in range(window)
         )
-        x = sum(views)
+        x = cast(Array, sum(views))
     return x / window**rank
 
 

@@ -1,4 +1,4 @@
-"""What the backward pass of a unit keeps; it computes everything else again.
+"""Remat policy: values that the backward pass of a unit keeps.
 
 The results of convolutions and matrix products, and the moments of norms: all between
 them is element-wise. That is half of what JAX keeps by itself (a map ahead of a norm,

@@ -1,7 +1,8 @@
-"""From logs to the papers' tables and figures. Reads files only; imports no jax.
+"""From logs to tables and figures. Reads files only; imports no jax.
 
-`paper` holds the published numbers, `claim` an experiment file, `rows` its runs,
-`summary` the statistics, `tables` the report of errors, `slopes` that of learned
-slopes, `cells` and `records` their text and numbers, `markup` the four formats and
-`plots` the figures. `python -m resnet_jax.report --help` is the way in.
+An experiment: `runs` reads its folders, `line` has a row's statistics (`statistics`),
+`table` all rows and their differences, `notes` what is said below, `slopes_table`
+learned slopes. `cells` and `records` make text and numbers of them. `audit_table` and
+`init_table` are of other commands. `render` writes every table, `figure` every figure
+(`plots`, `slopes_figure`, `init_figure`, `saliency_figure`).
 """

@@ -27,16 +27,14 @@ not what they give, 6 a figure cannot be written.
 """
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_jax import cli
 from resnet_jax.config.experiment_file import ExperimentFile, load
-from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.report import figure_path, records
-from resnet_jax.report.render import FORMATS, SUFFIXES, render
+from resnet_jax.report import committed, figure_path, records
+from resnet_jax.report.render import FORMATS, render
 from resnet_jax.report.slopes_table import Slopes, slopes
 from resnet_jax.report.table import Report, report
 
@@ -48,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(arguments: Sequence[str]) -> None:
     options = parse(arguments)
-    form = _form(options)
+    form = options.format or committed.form(options.check)
     experiment = load(options.file).require_rows()
     bad = "skip" if options.skip_bad else "refuse"
     made = report(experiment, options.runs, against=options.against, bad=bad)
@@ -59,7 +57,7 @@ def _report(arguments: Sequence[str]) -> None:
     if options.figure:
         _draw(made, learned, experiment, options)
     if options.check:
-        check(options.check, text)
+        committed.check(options.check, text)
         print(f"{options.check}: is what the logs give")
     else:
         sys.stdout.write(text)
@@ -82,48 +80,6 @@ def _draw(
         plots.draw(made, experiment, options.figure, axis=axis)
 
 
-def check(path: Path, text: str) -> None:
-    """DataError naming the first line at which a committed table differs."""
-    try:
-        committed = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--check {path}: cannot be read: {error}") from error
-    given = text.splitlines()
-    if committed == given:
-        return
-    pairs = zip([*committed, None], [*given, None], strict=False)
-    number, (old, new) = next(
-        (n, (a, b)) for n, (a, b) in enumerate(pairs, 1) if a != b
-    )
-    raise DataError(
-        f"{path}:{number}: the committed line is not what the logs give: "
-        f"{_near(old, new)}; make the table again if the logs are right"
-    )
-
-
-def _near(old: str | None, new: str | None) -> str:
-    """Both lines around the first character that differs."""
-    if old is None or new is None:
-        return "the table ends here" if old is None else "the logs give no such line"
-    both = zip(old, new, strict=False)
-    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], both)))
-    start = max(0, same - 20)
-    return f"has {old[start : start + 60]!r}, should have {new[start : start + 60]!r}"
-
-
-def _form(options: argparse.Namespace) -> str:
-    """The format asked for, or that of the checked table's name."""
-    if options.format or not options.check:
-        return options.format or "md"
-    suffix = options.check.suffix
-    if suffix not in SUFFIXES:
-        raise ConfigError(
-            f"--check {options.check}: no format is named {suffix!r}; "
-            f"use one of {', '.join(SUFFIXES)}, or give --format"
-        )
-    return SUFFIXES[suffix]
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options; ConfigError for those that do not go together."""
     parser = cli.Parser("resnet_jax.report")
@@ -134,14 +90,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--against")
     add("--figure", type=Path)
     add("--axis", choices=("iterations", "depth"))
-    for option in ("--slopes", "--skip_bad"):
-        add(option, action="store_true")
+    add("--slopes", action="store_true")
     add("--check", type=Path)
+    add("--skip_bad", action="store_true")
     options = parser.parse_args(arguments)
     if options.slopes and (options.against or options.axis):
-        raise ConfigError(
-            "--against, --axis: are of errors; leave them out, or --slopes"
-        )
+        parser.error("--against, --axis: are of errors; leave them out, or --slopes")
     if options.figure:
         figure_path.checked(options.figure)
     return options

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_jax.papers import Value
+from resnet_jax.report.line import Line
 from resnet_jax.report.render import Grid
 from resnet_jax.report.slopes_table import Layer, Row
 from resnet_jax.report.statistics import AsPaper, Pair, Summary
-from resnet_jax.report.table import Line, Report
+from resnet_jax.report.table import Report
 
 NONE = "\N{EN DASH}"
 

@@ -12,9 +12,10 @@ from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.errors import DataError
 from resnet_jax.papers import Value
 from resnet_jax.report.figure import label, new_figure, save
+from resnet_jax.report.line import Line
 from resnet_jax.report.runs import Run
 from resnet_jax.report.statistics import Summary
-from resnet_jax.report.table import Line, Report
+from resnet_jax.report.table import Report
 from resnet_jax.runs.reader import LogFile, Split
 
 # The error axis ends at this many times the largest final error: He et al. 2016a,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from resnet_jax import papers as paper
 from resnet_jax.errors import DataError
+from resnet_jax.report.line import Line
 from resnet_jax.report.render import plain
 from resnet_jax.report.runs import Run
-from resnet_jax.report.table import Bad, Line, Report, some
+from resnet_jax.report.table import Bad, Report, some
 from resnet_jax.runs.slopes import FILE, FiniteSlopes, read
 
 # The layers of each run that has a file.

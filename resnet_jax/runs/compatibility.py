@@ -27,7 +27,7 @@ def changed_fields(
 
 
 def differences(config: Mapping[str, Any], today: Mapping[str, Any]) -> tuple[str, ...]:
-    """Fields in which a run differs from its row of today, each as `path old, today new`.
+    """Fields in which a run differs from its row, each as `path old, today new`.
 
     Those that may differ between the runs of a row are left out.
     """

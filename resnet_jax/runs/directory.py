@@ -65,7 +65,7 @@ class Stored(NamedTuple):
 
 
 def read_config(folder: pathlib.Path) -> Stored | None:
-    """The config of the run in a folder, whatever version wrote it; None without one."""
+    """The config of the run in a folder, of any version; None without one."""
     found = read_json(folder / "config.json")
     if found is None:
         return None

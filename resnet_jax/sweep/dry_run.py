@@ -45,7 +45,7 @@ def dry_run(jobs: Sequence[Job], *, name: str, level: Level) -> DryRun:
 
 
 def note(first: str, *, level: Level) -> str:
-    """What the columns hold, and on which devices they were measured."""
+    """Meaning of the columns, and the devices they were measured on."""
     text = f"changes: against {first}"
     if level == "shapes":
         return text

@@ -35,7 +35,7 @@ WORST = (1, 6, 5, 4, 3, 2, 143)
 
 @dataclasses.dataclass(frozen=True)
 class JobOutcome:
-    """How a job ended: kind, exit code, and the message of its run.
+    """End of a job: kind, exit code, and the message of its run.
 
     already_done: DONE before the sweep; refused: another config or process has its
     folder; stopped: can go on from its last checkpoint.
@@ -67,7 +67,7 @@ def finished_in(job: Job) -> float | None:
 
 
 class ChildProcess:
-    """A run in a process and a session of its own, which Ctrl-C does not reach."""
+    """A run in a process and session that Ctrl-C does not reach."""
 
     def __init__(
         self, job: Job, *, program: Sequence[str], environment: Mapping[str, str]
@@ -125,7 +125,7 @@ class ChildProcess:
         return self.elapsed() / measured if measured >= MEASURABLE else None
 
     def outcome(self) -> JobOutcome | None:
-        """How the process ended, by its exit code and its log; None while it runs."""
+        """End of the process, by its exit code and log; None while it runs."""
         code = self._process.poll()
         if code is None:
             return None

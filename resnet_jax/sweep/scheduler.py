@@ -159,7 +159,7 @@ class Scheduler:
                 child.terminate()
 
     def summary(self) -> list[str]:
-        """How many runs ended how, and a line for each that is not done."""
+        """Counts of runs by their end, and a line for each that is not done."""
         count = collections.Counter(outcome.kind for outcome in self.outcomes)
         finished = count["done"] + count["already_done"]
         counts = [f"{finished} of {self._total} runs done"]
@@ -179,7 +179,7 @@ class Scheduler:
 
 
 def processes(*, at_once: int) -> Start:
-    """How runs are started: as processes of resnet_jax.main that share the devices."""
+    """Starter of runs: processes of resnet_jax.main that share the devices."""
     environment = shared_accelerator(os.environ, at_once=at_once)
     return functools.partial(ChildProcess, program=PROGRAM, environment=environment)
 

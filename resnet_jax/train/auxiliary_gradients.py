@@ -1,15 +1,17 @@
-"""Several losses of one forward pass, each with a backward pass of its own."""
+"""Gradients of several losses of one forward pass, a backward pass per loss."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
-Keep = Callable[[Any], Any]
+Keep = Callable[[PyTree], PyTree]
 
 
-def value_and_grad(objective: Callable[..., Any], keeps: Sequence[Keep]) -> Callable:
+def value_and_grad(
+    objective: Callable[..., tuple[jax.Array, PyTree]], keeps: Sequence[Keep]
+) -> Callable:
     """jax.value_and_grad of a sum of losses, of which each moves its own parameters.
 
     objective(params, ...) -> (losses [n], aux);  the gradient is sum_i keep_i(dL_i).

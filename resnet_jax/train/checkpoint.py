@@ -15,26 +15,25 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+from jaxtyping import PyTree
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
+from resnet_jax.paths import Tree
 from resnet_jax.train import manifest
 from resnet_jax.train.orbax_logging import hush_the_exit, hushed, quiet_orbax
-
-PyTree = Any
 
 _log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The newest `keep` states of a run in a folder of its own: one writer at a time.
+    """The newest `keep` states of a run in one folder, by one writer at a time.
 
     Use it in a `with`: leaving it waits for the step that is still being written.
     With several processes, every process makes every call.
@@ -66,7 +65,7 @@ class Checkpoints:
             with contextlib.suppress(Exception):  # wait has told of it already
                 self._manager.close()
 
-    def save(self, step: int, state: PyTree, *, meta: dict[str, Any]) -> None:
+    def save(self, step: int, state: PyTree, *, meta: Mapping[str, object]) -> None:
         """Starts to write `state`; returns as soon as it may be changed or donated.
 
         A step that is already there is left alone. StorageError where the disk is full
@@ -99,7 +98,7 @@ class Checkpoints:
             self._manager.wait_until_finished()
         self._pending = None
 
-    def restore(self, abstract_state: PyTree) -> tuple[PyTree, dict[str, Any]] | None:
+    def restore(self, abstract_state: PyTree) -> tuple[PyTree, Tree] | None:
         """As `restore`; damaged steps above the one found become `corrupt-<step>`.
 
         Orbax would take every later save for an old one and not write it.
@@ -127,7 +126,7 @@ class Checkpoints:
         return max(steps_in(self.directory), default=None)
 
     def reached_preemption(self, step: int) -> bool:
-        """Whether the processes of a distributed run agreed to stop at this step.
+        """Did the processes of a distributed run agree to stop at this step?
 
         Always False for a run of one process, which handles SIGTERM itself.
         """
@@ -142,6 +141,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            assert self._pending is not None  # one is being written
             step, size = self._pending
             self._pending = None
             if (cause := _storage_cause(error)) is None:
@@ -158,7 +158,7 @@ class Checkpoints:
 
 def restore(
     directory: str | os.PathLike[str], abstract_state: PyTree
-) -> tuple[PyTree, dict[str, Any]] | None:
+) -> tuple[PyTree, Tree] | None:
     """Newest whole (state, meta) of a folder that is only read; None if it has none.
 
     `abstract_state`: jax.ShapeDtypeStruct leaves with the shardings wanted (any number
@@ -192,7 +192,7 @@ def _newest_whole(directory, abstract_state):
     return None, damaged
 
 
-def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
+def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:
     """(state, meta) of one step, every leaf verified; Damaged, or CheckpointError."""
     args = ocp.args
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
@@ -214,30 +214,30 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, dict[str, Any]]:
     return state, sealed["meta"]
 
 
-def _together(read: Callable[[], Any]) -> Any:
-    """What `read` gives, if it succeeds on all processes; else Damaged on all.
+def _together(read: Callable[[], PyTree]) -> PyTree:
+    """The value of `read` if it succeeds on all processes; else Damaged on all.
 
     No process may go on to the next collective call while another has given up.
     """
-    cause = None
+    found, cause = [], ""
     with hushed():
         try:
-            value = read()
+            found.append(read())
         except (UserError, MemoryError, jax.errors.JaxRuntimeError):
             raise  # says nothing about the files
         except Exception as error:
             cause = _one_line(error)
         if cause:
             gc.collect()  # which is when asyncio tells it
-    whole = cause is None
+    whole = bool(found)
     if jax.process_count() > 1:
         whole = bool(multihost_utils.process_allgather(np.array(whole)).all())
     if not whole:
         raise manifest.Damaged(cause or "unreadable on another process")
-    return value
+    return found[0]
 
 
-def _placed(leaf: Any) -> Any:
+def _placed(leaf):
     """An abstract leaf with a sharding; refuses one that cannot hold the shape."""
     if not hasattr(leaf, "dtype"):
         return leaf
@@ -281,7 +281,7 @@ def _make_writable(directory: pathlib.Path) -> None:
 
 
 def _storage_cause(error: BaseException | None) -> str | None:
-    """What the system said of a failed write; None where it was no matter of storage.
+    """The system's words on a failed write; None where storage did not fail.
 
     TensorStore tells it in words only: "... [os_error_code='28']".
     """

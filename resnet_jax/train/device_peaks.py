@@ -1,4 +1,4 @@
-"""What a device computes a second at best, as its maker says."""
+"""Peak rates of devices, as their makers print them."""
 
 import jax
 
@@ -31,7 +31,8 @@ PEAKS = {
 def peak(device_kind: str, *, dtype: str) -> float | None:
     """FLOP/s of one device at best; None where that is not known."""
     column = {"bfloat16": 0, "float32": 1}.get(dtype)
-    asked = dtype == "float32" and jax.config.jax_default_matmul_precision
+    precision = jax.config.jax_default_matmul_precision  # type: ignore
+    asked = dtype == "float32" and precision
     if column is None or asked or device_kind not in PEAKS:
         return None
     return PEAKS[device_kind][column]

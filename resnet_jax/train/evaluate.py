@@ -6,23 +6,34 @@ averages after training (deep-residual-networks, README).
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import SupportsFloat, TypeAlias, TypedDict
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from resnet_jax.data.pipeline import Pipeline
 from resnet_jax.train.program import Program
-from resnet_jax.train.state import Sums
+from resnet_jax.train.state import Sums, Variables
+from resnet_jax.train.step import DeviceBatch
 
-Tree = dict[str, Any]
-# {"val": sums, "test": sums}; of several seeds each sum is an array [seeds].
-Scores = dict[str, dict[str, Any]]
+Statistics: TypeAlias = dict[str, PyTree]  # modules by name, to {"mean", "var"}
+Totals = dict[str, SupportsFloat]  # sums on the host; of several seeds, arrays [seeds]
+Scores = dict[str, Totals]  # by split
+
+
+class Errors(TypedDict):
+    """Loss in nats and errors in percent, over n examples."""
+
+    n: int
+    loss: float
+    top1_err: float
+    top5_err: float
 
 
 def evaluations(
-    pipeline: Pipeline, program: Program, data: dict[str, Any] | None
-) -> Callable[[Any], Scores]:
+    pipeline: Pipeline, program: Program, data: Mapping[str, DeviceBatch] | None
+) -> Callable[[Variables], Scores]:
     """Make evaluate(variables) -> sums of "val" (where there is one) and "test".
 
     `data` are the resident splits as they lie on the devices, or None.
@@ -34,7 +45,7 @@ def evaluations(
         if split in pipeline.splits
     }
 
-    def evaluate(variables: Any) -> Scores:
+    def evaluate(variables: Variables) -> Scores:
         return {
             split: added(
                 program.evaluate(variables, data and data[split], batch)
@@ -46,13 +57,13 @@ def evaluations(
     return evaluate
 
 
-def added(sums: Iterable[Sums]) -> dict[str, Any]:
+def added(sums: Iterable[Sums]) -> Totals:
     """Add the sums of all batches in float64, exactly; waits for the device once."""
     batches = jax.device_get(list(sums))
     return {k: sum(np.float64(b[k]) for b in batches) for k in batches[0]}
 
 
-def errors(sums: Mapping[str, Any]) -> dict[str, float | int]:
+def errors(sums: Mapping[str, SupportsFloat]) -> Errors:
     """Convert sums over examples to n, loss [nats] and errors [%]."""
     n = float(sums["n"])
     share = {name: float(sums[name]) / n if n else math.nan for name in sums}
@@ -65,8 +76,11 @@ def errors(sums: Mapping[str, Any]) -> dict[str, float | int]:
 
 
 def precise_statistics(
-    program: Program, variables: Tree, data: Any, batches: Iterable[Any]
-) -> Tree:
+    program: Program,
+    variables: Variables,
+    data: DeviceBatch | None,
+    batches: Iterable[DeviceBatch],
+) -> Statistics:
     """Mean and variance of every norm's input over all examples of the batches.
 
     The variance is the mean variance within batches plus that of the batch means.
@@ -86,7 +100,9 @@ def precise_statistics(
     return _merged(average, squares)
 
 
-def over_groups(statistics: Callable[..., Tree], *, size: int) -> Callable[..., Tree]:
+def over_groups(
+    statistics: Callable[..., Statistics], *, size: int
+) -> Callable[..., Statistics]:
     """`statistics` for nets that normalise each `size` images by themselves.
 
     As above, the variance is that within groups plus that of the means of the groups.
@@ -101,14 +117,14 @@ def over_groups(statistics: Callable[..., Tree], *, size: int) -> Callable[..., 
     return total
 
 
-def _mean_leaves(stats: Tree, function: Callable[[Any], Any]) -> Tree:
+def _mean_leaves(stats: Statistics, function: Callable) -> Statistics:
     """The tree of `mean` leaves alone, each through `function`."""
     if "mean" in stats:
         return {"mean": function(stats["mean"])}
     return {name: _mean_leaves(inner, function) for name, inner in stats.items()}
 
 
-def _merged(average: Any, squares: Any) -> Tree:
+def _merged(average: Statistics, squares: Statistics) -> Statistics:
     """Statistics whose variance includes that between the parts."""
     if "mean" in average:
         between = squares["mean"] - average["mean"] ** 2

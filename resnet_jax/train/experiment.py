@@ -4,19 +4,21 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from resnet_jax.config.rules import schedule_steps
 from resnet_jax.config.schema import Config
 from resnet_jax.data.pipeline import Pipeline, open_pipeline
 from resnet_jax.data.preprocessing import scaled_shape
+from resnet_jax.data.sources.source import Progress
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.models import complexity
+from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.network import network
-from resnet_jax.paths import replaced
+from resnet_jax.paths import Tree, replaced
 from resnet_jax.train import device_peaks
 from resnet_jax.train.mesh import AXIS, Devices
 from resnet_jax.train.optim import OptimSpec, optimizer
@@ -31,7 +33,7 @@ class Experiment:
 
     config: Config
     pipeline: Pipeline
-    net: Any  # the spec of any network
+    net: NetSpec
     optim: OptimSpec
     devices: Devices
 
@@ -58,8 +60,8 @@ class Experiment:
     @property
     def seeds(self) -> jax.Array:
         """The seed, or [seeds]."""
-        seeds = self.config.seeds
-        return jnp.asarray(seeds if len(seeds) > 1 else seeds[0], jnp.uint32)
+        first, *others = self.config.seeds
+        return jnp.asarray([first, *others] if others else first, jnp.uint32)
 
     def of(self, seeds: Sequence[int]) -> "Experiment":
         """The experiment with these seeds alone."""
@@ -89,7 +91,7 @@ class Experiment:
         """Parameters by kind, and multiply-adds of one image."""
         return complexity.counts(self.net.build(), self.pipeline.image_shape)
 
-    def derived(self) -> dict[str, Any]:
+    def derived(self) -> Tree:
         """Values computed from the config and the data, for config.json."""
         parts, multiply_adds = self.counts
         splits = self.pipeline.splits
@@ -112,7 +114,7 @@ def prepare(
     config: Config,
     *,
     open_data: Callable[..., Pipeline] = open_pipeline,
-    progress: Callable[..., Any] | None = None,
+    progress: Progress | None = None,
 ) -> Experiment:
     """Check all that can be checked, and open the data; writes nothing of the run."""
     devices = Devices.all()
@@ -145,7 +147,8 @@ def _check(config: Config, devices: Devices) -> None:
             f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
             f"devices times train.accumulate={train.accumulate}"
         )
-    if train.dtype == "float64" and not jax.config.jax_enable_x64:
+    wide = jax.config.jax_enable_x64  # type: ignore
+    if train.dtype == "float64" and not wide:
         raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
     if train.tensorboard and not find_spec("tensorboardX"):
         raise ConfigError(
@@ -163,10 +166,12 @@ def _check(config: Config, devices: Devices) -> None:
         )
 
 
-def _check_sizes(config: Config, net: Any, *, image_shape: tuple[int, ...]) -> None:
+def _check_sizes(
+    config: Config, net: NetSpec, *, image_shape: tuple[int, ...]
+) -> None:
     """ConfigError where the net does not take training images of all sizes."""
 
-    def params(shape: tuple[int, ...]) -> Any:
+    def params(shape: tuple[int, ...]) -> PyTree:
         return complexity.shapes(net.build(), shape)["params"]
 
     if not config.data.sizes:

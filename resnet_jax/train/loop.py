@@ -8,22 +8,26 @@ import contextlib
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, SupportsFloat, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from resnet_jax.errors import Preempted
-from resnet_jax.train.evaluate import Scores, errors
+from resnet_jax.runs.result import Best
+from resnet_jax.train.evaluate import Errors, Scores, errors
 from resnet_jax.train.preemption import asked_to_stop
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program, Update, temporary_bytes
 from resnet_jax.train.replicas import Replica
 from resnet_jax.train.schedule import LoopSpec
-from resnet_jax.train.state import TrainState
+from resnet_jax.train.state import Sums, TrainState, Variables
+from resnet_jax.train.step import DeviceBatch
 from resnet_jax.train.timer import Timer
 
+T = TypeVar("T")
 CHECK_EVERY = 50  # steps between looks at the losses, which wait for the device
 
 
@@ -49,10 +53,10 @@ class Run:
 
     program: Program
     updates: Mapping[int | None, Update]
-    data: Any
-    batches: Callable[[int, int], Any]
-    evaluate: Callable[[Any], Scores]
-    rate: Callable[[int], Any]
+    data: DeviceBatch | None
+    batches: Callable[[int, int], DeviceBatch]
+    evaluate: Callable[[Variables], Scores]
+    rate: Callable[[int], SupportsFloat]
     replicas: tuple[Replica, ...]
     progress: Progress
     trace: Trace | None = None
@@ -63,12 +67,12 @@ class Run:
         """Does any seed still take part?"""
         return not all(replica.diverged for replica in self.replicas)
 
-    def each(self, parts: Iterable[Any]) -> Iterator[tuple[Replica, Any]]:
+    def each(self, parts: Iterable[T]) -> Iterator[tuple[Replica, T]]:
         """Pair each unfinished seed with its part."""
         pairs = zip(self.replicas, parts, strict=True)
         return ((replica, part) for replica, part in pairs if not replica.diverged)
 
-    def slices(self, tree: Any) -> Iterator[tuple[Replica, Any]]:
+    def slices(self, tree: PyTree) -> Iterator[tuple[Replica, PyTree]]:
         """Pair each unfinished seed with its slice of host arrays."""
         return self.each(self.program.seeds.slices(tree))
 
@@ -116,7 +120,7 @@ def fit(
 
 def call(
     run: Run, spec: LoopSpec, state: TrainState, *, step: int, timer: Timer
-) -> tuple[TrainState, int, Any]:
+) -> tuple[TrainState, int, Sums]:
     """One call of the compiled step: (state, updates made, {"loss", ...} of each)."""
     size = spec.size(step)
     # The first call of a program, which compiles, makes one update.
@@ -170,13 +174,15 @@ def report(
         rows, now = {}, timer.seconds()
         for replica, ((sums, skipped), scored) in run.slices((train, scores)):
             lr = float(run.rate(max(step - 1 - int(skipped), 0)))
-            pace = {"lr": lr, "skipped": int(skipped)} | speed
-            own = {"train": errors(sums) | pace | {"wall_s": replica.wall_s(then)}}
-            for split in scores:  # in this order; `scored` is sorted by name
-                told = {"protocol": spec.protocol, "wall_s": replica.wall_s(now)}
-                own[split] = errors(scored[split]) | told
+            pace = {"lr": lr, "skipped": int(skipped), **speed}
+            pace["wall_s"] = replica.wall_s(then)
+            told = {"protocol": spec.protocol, "wall_s": replica.wall_s(now)}
+            # in the order of `scores`; `scored` is sorted by name
+            own = {split: errors(scored[split]) for split in scores}
+            own = {"train": errors(sums), **own}
             for split, row in own.items():
-                replica.log.write({"split": split, **place, **row})
+                more = pace if split == "train" else told
+                replica.log.write({"split": split, **place, **row, **more})
             rows[replica.seed] = own
         run.progress.note(summary(step, list(rows.values())))
         run.progress.doing("training")
@@ -184,7 +190,7 @@ def report(
         keep_best(run, state, rows, step=step, timer=timer)
     timer.resume()
     zeros = jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), state.sums)
-    return state.replace(sums=zeros)
+    return dataclasses.replace(state, sums=zeros)
 
 
 def throughput(run: Run, timer: Timer) -> dict[str, float | None]:
@@ -197,7 +203,12 @@ def throughput(run: Run, timer: Timer) -> dict[str, float | None]:
 
 
 def keep_best(
-    run: Run, state: TrainState, rows: dict[int, Any], *, step: int, timer: Timer
+    run: Run,
+    state: TrainState,
+    rows: Mapping[int, Mapping[str, Errors]],
+    *,
+    step: int,
+    timer: Timer,
 ) -> None:
     """Save the seeds that make fewer validation errors than ever."""
     best = [
@@ -211,26 +222,28 @@ def keep_best(
     for replica, own in run.each(run.program.seeds.split(state)):
         if replica in best:
             row = rows[replica.seed]
-            replica.meta["best"] = {"step": step} | {
-                f"{split}_top1_err": row[split]["top1_err"] for split in ("val", "test")
-            }
+            replica.meta["best"] = Best(
+                step=step,
+                val_top1_err=row["val"]["top1_err"],
+                test_top1_err=row["test"]["top1_err"],
+            )
             replica.best.save(step, own, meta=replica.stamped(timer.seconds()))
 
 
-def variables_of(state: TrainState) -> dict[str, Any]:
+def variables_of(state: TrainState) -> Variables:
     """Variables that are evaluated: the averaged parameters where there are any."""
     params = state.params if state.ema is None else state.ema
     return {"params": params, "batch_stats": state.batch_stats}
 
 
-def better(row: dict[str, Any], best: dict[str, Any] | None) -> bool:
+def better(row: Errors, best: Best | None) -> bool:
     """Strictly fewer validation errors; the test set selects nothing."""
     if not math.isfinite(row["loss"]):
         return False
     return best is None or row["top1_err"] < best["val_top1_err"]
 
 
-def summary(step: int, seeds: list[dict[str, dict[str, Any]]]) -> str:
+def summary(step: int, seeds: Sequence[Mapping[str, Errors]]) -> str:
     """One line; of several seeds, their errors in order."""
     shown = []
     for split in seeds[0]:
@@ -244,9 +257,9 @@ class Watch:
 
     def __init__(self, run: Run, spec: LoopSpec, timer: Timer):
         self._run, self._spec, self._timer = run, spec, timer
-        self._pending: deque[tuple[int, int, Any]] = deque()
+        self._pending: deque[tuple[int, int, Sums]] = deque()
 
-    def saw(self, step: int, count: int, seen: Any) -> None:
+    def saw(self, step: int, count: int, seen: Sums) -> None:
         """Tell of a call of `count` updates that ended at `step`."""
         self._pending.append((step, count, seen))
         if len(self._pending) * self._spec.steps_per_call >= CHECK_EVERY:

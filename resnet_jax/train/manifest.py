@@ -1,4 +1,4 @@
-"""What is kept beside a saved state, so that any change to it is found.
+"""Checkpoint manifest: kinds and digests of leaves, so that damage is found.
 
 {"meta": the caller's, "kinds": shape and dtype of every leaf, "crc32": of its bytes,
 "versions": of the libraries, "seal": CRC32 of all this}
@@ -8,15 +8,16 @@ import importlib.metadata
 import json
 import pathlib
 import zlib
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jaxtyping import PyTree
 
 from resnet_jax.errors import CheckpointError
+from resnet_jax.paths import Tree
 
-PyTree = Any
 Names = dict[str, str]  # of leaves: {path: shape and dtype} or {path: digest}
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint")
@@ -48,7 +49,7 @@ def check_digests(stored: Names, read: Names) -> None:
         raise Damaged(f"CRC32 differs in {', '.join(wrong)}")
 
 
-def _named(tree: PyTree) -> dict[str, Any]:
+def _named(tree: PyTree) -> dict[str, PyTree]:
     """{"params/stage1/first/branch/conv1/kernel": leaf, ...}"""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
@@ -57,7 +58,7 @@ def _named(tree: PyTree) -> dict[str, Any]:
 
 
 def kinds(tree: PyTree) -> dict[str, str]:
-    """What every leaf is: "(3, 3, 16, 16) float32", or "int" for a plain number."""
+    """Shape and dtype of every leaf, "(3, 3) float32"; "int" for a plain number."""
 
     def kind(leaf):
         if not hasattr(leaf, "dtype"):
@@ -73,7 +74,7 @@ def digests(tree: PyTree) -> dict[str, str]:
     return {name: _crc32(np.asarray(value)) for name, value in values.items()}
 
 
-def _whole(leaf: Any) -> Any:
+def _whole(leaf):
     """The leaf as this process can read it; a collective call if others hold a part."""
     if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
         return leaf
@@ -84,11 +85,12 @@ def _whole(leaf: Any) -> Any:
 
 def _crc32(value: np.ndarray) -> str:
     # viewed as bytes, because bfloat16 has no buffer of its own
-    return f"{zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8)):08x}"
+    data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+    return f"{zlib.crc32(data):08x}"
 
 
-def seal(meta: dict[str, Any], state: PyTree) -> dict[str, Any]:
-    """What is stored beside the state, with a CRC32 of its own."""
+def seal(meta: Mapping[str, object], state: PyTree) -> Tree:
+    """The manifest of a state, sealed with a CRC32."""
     sealed = {
         "meta": json.loads(json.dumps(meta, allow_nan=False)),
         "kinds": kinds(state),
@@ -98,15 +100,15 @@ def seal(meta: dict[str, Any], state: PyTree) -> dict[str, Any]:
     return {**sealed, "seal": _seal_of(sealed)}
 
 
-def unseal(stored: dict[str, Any]) -> dict[str, Any]:
-    """What `seal` made; Damaged where a bit of it has changed."""
+def unseal(stored: Tree) -> Tree:
+    """Check a manifest that `seal` made; Damaged where a bit has changed."""
     sealed = {name: value for name, value in stored.items() if name != "seal"}
     if stored.get("seal") != _seal_of(sealed):
         raise Damaged("CRC32 differs in meta")
     return sealed
 
 
-def _seal_of(sealed: dict[str, Any]) -> str:
+def _seal_of(sealed: Tree) -> str:
     return f"{zlib.crc32(json.dumps(sealed, sort_keys=True).encode()):08x}"
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
 
 from resnet_jax.train.state import TrainState
 
@@ -35,21 +35,21 @@ class Devices:
 
     @property
     def steps_per_call(self) -> int:
-        """How many are fast: on a CPU each call's temporaries lie in fresh memory."""
+        """Steps per call that are fast: a CPU takes new memory for each call."""
         return 8 if self.on_cpu else 1
 
-    def spread(self, tree: Any, *, axis: int) -> Any:
+    def spread(self, tree: PyTree, *, axis: int) -> PyTree:
         """This process's share of arrays, as global arrays cut along `axis`."""
         sharding = NamedSharding(self.mesh, P(*(None,) * axis, AXIS))
         put = jax.make_array_from_process_local_data
         return jax.tree.map(lambda x: put(sharding, np.asarray(x)), tree)
 
-    def dealt(self, feeds: Any) -> Any:
+    def dealt(self, feeds: PyTree) -> PyTree:
         """[k b ...] -> [k devices b/devices ...], as pmap takes it."""
         count = jax.local_device_count()
         return jax.tree.map(lambda x: x.reshape(len(x), count, -1, *x.shape[2:]), feeds)
 
-    def copied(self, tree: Any) -> Any:
+    def copied(self, tree: PyTree) -> PyTree:
         """Host arrays, whole on every device."""
         return jax.device_put(tree, self.replicated)
 
@@ -90,19 +90,19 @@ class Seeds:
         places = {"mesh": self.devices.mesh, "in_specs": parts, "out_specs": P(AXIS)}
         return jax.shard_map(mapped, **places, check_vma=False)
 
-    def spread(self, tree: Any, *, axis: int) -> Any:
+    def spread(self, tree: PyTree, *, axis: int) -> PyTree:
         """Host arrays, cut along the axis of seeds or, but for it, along `axis`."""
         return self.devices.spread(
             tree, axis=0 if self.apart else axis + (self.count > 1)
         )
 
-    def shared(self, batch: Any) -> Any:
+    def shared(self, batch: PyTree) -> PyTree:
         """A batch [b ...] that all seeds see."""
         if self.apart:
             return self.devices.copied(batch)
         return self.devices.spread(batch, axis=0)
 
-    def slices(self, tree: Any) -> list[Any]:
+    def slices(self, tree: PyTree) -> list[PyTree]:
         """Host arrays of each seed."""
         if self.count == 1:
             return [tree]
@@ -123,7 +123,7 @@ class Seeds:
 
 
 def _one_by_one(function, axes):
-    """What vmap computes, in a loop."""
+    """A loop that computes what vmap does."""
 
     def mapped(*args):
         def one(own):

@@ -17,14 +17,14 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Int32, PyTree
 
 from resnet_jax.config.optimizers import Steps
 from resnet_jax.config.schema import Config
@@ -70,7 +70,7 @@ class OptimSpec:
         if problems:
             raise ConfigError("\n".join(problems))
 
-    def schedule_fn(self) -> optax.Schedule:
+    def schedule_fn(self) -> Callable[..., float | jax.Array]:
         """Finished updates -> rate of the next: float of an int, traced of a traced."""
         return functools.partial(_rate, self)
 
@@ -92,7 +92,7 @@ class OptimSpec:
         return optax.chain(decay, buffer, rate, descend)
 
 
-def decayed(params: optax.Params, *, decay: Decay) -> Any:
+def decayed(params: optax.Params, *, decay: Decay) -> PyTree:
     """Which parameters decay, by name: stacked scales and slopes have two axes.
 
     The Torch codes decay all; the README of fb.resnet.torch says that He et al. decayed
@@ -162,14 +162,18 @@ def scale_by_momentum(
             updates = jax.tree.map(lambda g, v: g + momentum * v, updates, buffer)
         else:
             updates = buffer
-        return updates, MomentumState(optax.safe_increment(state.count), buffer)
+        count = jnp.asarray(optax.safe_increment(state.count))
+        return updates, MomentumState(count, buffer)
 
     return optax.GradientTransformation(init, update)
 
 
-def _rate(spec: OptimSpec, step: Any) -> Any:
+def _rate(spec: OptimSpec, step) -> float | jax.Array:
     """The schedule at one step; computed by NumPy unless the step is JAX's."""
-    xp = jnp if isinstance(step, jax.Array) else np
+    return _warmed(spec, step, jnp if isinstance(step, jax.Array) else np)
+
+
+def _warmed(spec: OptimSpec, step, xp) -> float | jax.Array:
     step = xp.asarray(step, float)  # JAX divides int32 in float32 even under x64
     top, length = spec.learning_rate, spec.warmup_steps
     gap = top - spec.warmup_rate if spec.warmup == "linear" else 0.0
@@ -177,7 +181,7 @@ def _rate(spec: OptimSpec, step: Any) -> Any:
     return xp.where(step < length, warm, _annealed(spec, step, xp))[()]
 
 
-def _annealed(spec: OptimSpec, step: Any, xp: Any) -> Any:
+def _annealed(spec: OptimSpec, step, xp):
     """The rate after the warm-up; cosine and linear anneal over what remains."""
     top, left = spec.learning_rate, spec.total_steps - spec.warmup_steps
     done = xp.clip((step - spec.warmup_steps) / left, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Whether a run has been asked to stop."""
+"""SIGTERM and preemption handling."""
 
 import contextlib
 import signal
@@ -11,7 +11,7 @@ from resnet_jax.train.checkpoint import Checkpoints
 
 @contextlib.contextmanager
 def asked_to_stop(checkpoints: Checkpoints) -> Iterator[Callable[[int], bool]]:
-    """Whether SIGTERM has come; a second one ends the process at once.
+    """Watch for SIGTERM; a second one ends the process at once.
 
     Several processes agree on the step at which they all stop.
     """

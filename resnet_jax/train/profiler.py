@@ -2,9 +2,9 @@
 
 import os
 import pathlib
-from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 WARM, TRACED = 3, 10  # calls ahead of the trace, and steps in it at least
 
@@ -30,12 +30,14 @@ class Trace:
             self._running = False
             jax.profiler.stop_trace()
 
-    def called(self, step: int, seen: Any) -> bool:
+    def called(self, step: int, seen: PyTree) -> bool:
         """Tells of a call that ended at `step`; whether it was the last one traced."""
         self._calls += 1
-        if self._running:
-            self.steps = (self.steps[0], step)
-        full = self._running and step - self.steps[0] + 1 >= TRACED
+        full = False
+        if self._running and self.steps is not None:
+            first, _ = self.steps
+            self.steps = first, step
+            full = step - first + 1 >= TRACED
         if self._calls != WARM and not full:
             return False
         jax.block_until_ready(seen)  # none of the calls before, and all of these
@@ -48,7 +50,7 @@ class Trace:
         return full
 
     def told(self) -> str:
-        """Where it is, and how to look at it."""
+        """The place of the trace, and a way to look at it."""
         if self.steps is None or self.steps[1] < self.steps[0]:
             return f"profile: nothing was traced; a trace begins after {WARM} calls"
         first, last = self.steps

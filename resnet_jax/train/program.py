@@ -8,22 +8,39 @@ over those of one device or of all. Under jit one program may train several seed
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from resnet_jax.train.mesh import AXIS, Devices, Seeds
-from resnet_jax.train.state import TrainState, create
+from resnet_jax.train.state import Sums, TrainState, create
 from resnet_jax.train.step import (
-    Batch,
+    DeviceBatch,
     StepSpec,
     Task,
     make_eval_step,
     make_train_step,
     room,
 )
+
+
+@runtime_checkable
+class Steps(Protocol):
+    """Compiled updates: a function made by jit or pmap."""
+
+    def __call__(
+        self,
+        state: TrainState,
+        data: DeviceBatch | None,
+        feeds: DeviceBatch,
+        count: int,
+        /,
+    ) -> tuple[TrainState, Sums]: ...
+
+    def lower(self, *arguments: PyTree) -> jax.stages.Lowered: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +58,13 @@ class Program:
     """
 
     init: Callable[..., TrainState]
-    steps: Callable[..., Any]
-    evaluate: Callable[..., Any]
-    statistics: Callable[..., Any]
-    place: Callable[..., Any]
+    steps: Steps
+    evaluate: Callable[..., Sums]
+    statistics: Callable[..., PyTree]
+    place: Callable[[DeviceBatch], DeviceBatch]
     seeds: Seeds
 
-    def filled(self, feeds: Batch, k: int) -> Batch:
+    def filled(self, feeds: DeviceBatch, k: int) -> DeviceBatch:
         """With zeros behind fewer than k batches, so that all calls have one shape."""
         axis = int(self.seeds.count > 1)
         short = k - feeds["row"].shape[axis]
@@ -122,9 +139,9 @@ def _finished(function: Callable, devices: Devices) -> Callable:
     return call
 
 
-def gathered(data: Batch | None, feed: Batch) -> Batch:
+def gathered(data: DeviceBatch | None, feed: DeviceBatch) -> DeviceBatch:
     """A batch: taken from resident arrays by `index`, or as it was streamed."""
-    batch = {"mask": jnp.ones(len(feed["row"]))} | feed
+    batch = {"mask": jnp.ones(len(feed["row"])), **feed}
     if data is None:
         return batch
     index = batch.pop("index")
@@ -163,23 +180,24 @@ class Update:
     compiled, and where the compiler does not tell
     """
 
-    def __init__(self, steps: Callable[..., Any]):
-        self._steps, self._compiled = steps, None
+    def __init__(self, steps: Steps):
+        self._steps = steps
+        self._compiled: jax.stages.Compiled | None = None
         self.temporary_bytes: int | None = None
 
-    def compile(self, *arguments: Any) -> None:
+    def compile(self, *arguments: PyTree) -> jax.stages.Compiled:
         """Ahead of the first call; `arguments` may be shapes."""
         self._compiled = self._steps.lower(*arguments).compile()
         found = self._compiled.memory_analysis()
         self.temporary_bytes = found and found.temp_size_in_bytes
+        return self._compiled
 
-    def __call__(self, *arguments: Any) -> Any:
-        if self._compiled is None:
-            self.compile(*arguments)
-        return self._compiled(*arguments)
+    def __call__(self, *arguments: PyTree) -> tuple[TrainState, Sums]:
+        compiled = self._compiled or self.compile(*arguments)
+        return compiled(*arguments)
 
 
 def temporary_bytes(updates: Iterable[Update]) -> int | None:
-    """That of the largest one, as they run one after the other."""
+    """Temporary bytes of the largest program: they run one after the other."""
     found = [update.temporary_bytes for update in updates]
     return max((size for size in found if size is not None), default=None)

@@ -19,7 +19,7 @@ class EvaluationProtocol(Protocol):
     def __call__(
         self, apply: Apply, images: Float[Array, "b *hw c"]
     ) -> Float[Array, "b n"]:
-        """Logits of each example; `apply` gives those of a batch of views."""
+        """Logits of each example; `apply` gives the logits of a batch of views."""
         ...
 
 

@@ -1,19 +1,19 @@
-"""Seed replicas: the runs that one program trains, each with a folder of its own."""
+"""Seed replicas: the runs that one program trains, each in its own folder."""
 
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypedDict, cast
 
 import jax
 
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import CheckpointError
-from resnet_jax.paths import replaced
+from resnet_jax.paths import Tree, replaced
 from resnet_jax.runs import directory
 from resnet_jax.runs.log import Log, lock
-from resnet_jax.runs.result import Result, diverged, done, summary
+from resnet_jax.runs.result import Best, Result, diverged, done, summary
 from resnet_jax.train.checkpoint import Checkpoints, steps_in
 from resnet_jax.train.state import TrainState
 
@@ -25,7 +25,14 @@ CURE = (
 )
 
 
-def fresh() -> dict[str, Any]:
+class Meta(TypedDict):
+    """Data that travels with checkpoints."""
+
+    wall_s: float
+    best: Best | None  # None before the first evaluation of a validation split
+
+
+def fresh() -> Meta:
     """Data that travels with checkpoints: seconds spent, and the best validation."""
     return {"wall_s": 0.0, "best": None}
 
@@ -42,16 +49,16 @@ class Replica:
     log: Log
     checkpoints: Checkpoints
     best: Checkpoints
-    meta: dict[str, Any] = dataclasses.field(default_factory=fresh)
+    meta: Meta = dataclasses.field(default_factory=fresh)
     diverged: str | None = None
 
     def wall_s(self, seconds: float) -> float:
         """Seconds spent on this run, so long after its start."""
         return round(self.meta["wall_s"] + seconds, 3)
 
-    def stamped(self, seconds: float) -> dict[str, Any]:
+    def stamped(self, seconds: float) -> Meta:
         """`meta`, so long after the start."""
-        return self.meta | {"wall_s": self.wall_s(seconds)}
+        return {**self.meta, "wall_s": self.wall_s(seconds)}
 
     def wait(self) -> None:
         """Return when all that was saved is on disk."""
@@ -89,14 +96,15 @@ def restored(
             break
         for replica in replicas:
             replica.checkpoints.discard_after(step)
-    if None in found:
+    whole = [pair for pair in found if pair is not None]
+    if len(whole) < len(found):
         return None
-    for replica, (_, meta) in zip(replicas, found, strict=True):
-        replica.meta = meta
-    return [state for state, _ in found]
+    for replica, (_, meta) in zip(replicas, whole, strict=True):
+        replica.meta = cast(Meta, meta)
+    return [state for state, _ in whole]
 
 
-def common_step(kept: dict[int, Sequence[int]]) -> int:
+def common_step(kept: Mapping[int, Sequence[int]]) -> int:
     """The newest step that all seeds have, 0 if some have none.
 
     CheckpointError where one would lose more for it than the last step it has saved.
@@ -164,7 +172,7 @@ def refuse_apart(runs: dict[Folder, Config]) -> None:
             )
 
 
-def device_facts() -> dict[str, Any]:
+def device_facts() -> Tree:
     """Platform, devices and processes, for env.json."""
     devices = jax.devices()
     return {
@@ -176,7 +184,7 @@ def device_facts() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def opened(
-    folder: Folder, config: Config, derived: dict[str, Any]
+    folder: Folder, config: Config, derived: Tree
 ) -> Iterator[Replica]:
     """A run about to train: its config is written, its log open."""
     number = jax.process_index()

@@ -1,10 +1,11 @@
 """From a valid config to trained networks, one per seed, with logs and checkpoints."""
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from resnet_jax.config.schema import Config
 from resnet_jax.errors import DivergedError
 from resnet_jax.models import complexity
 from resnet_jax.models.network import network
-from resnet_jax.paths import flat
+from resnet_jax.paths import Tree, flat
 from resnet_jax.runs.compatibility import refuse_end_behind, refuse_other_config
 from resnet_jax.runs.directory import Stored, check_writable
 from resnet_jax.runs.result import Result
@@ -44,7 +45,7 @@ def run_all(
     config: Config,
     folder: Folder | str,
     *,
-    bar: Callable[..., Any],
+    bar: Callable[..., AbstractContextManager[loop.Progress]],
     allow_data_change: bool = False,
     trace: Trace | None = None,
 ) -> dict[Folder, Result]:
@@ -93,7 +94,7 @@ def train(
     """Restore or initialise the state of all seeds and train it to the end."""
     pipeline, devices = experiment.pipeline, experiment.devices
     program = make_program(experiment)
-    data = pipeline.resident and devices.copied(pipeline.resident)
+    data = devices.copied(pipeline.resident) if pipeline.resident else None
     state = start(experiment, program, replicas)
     step = loop.at_step(state)
     for replica in replicas:
@@ -126,7 +127,9 @@ def start(
     if experiment.config.model.init != "lsuv":
         return state
     states = [
-        own.replace(params=scaled_by_data(experiment.of([replica.seed]), own))
+        dataclasses.replace(
+            own, params=scaled_by_data(experiment.of([replica.seed]), own)
+        )
         for replica, own in zip(replicas, program.seeds.split(state), strict=True)
     ]
     return program.seeds.joined(states)
@@ -144,7 +147,7 @@ def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
 def precise_rows(
     run: loop.Run, protocol: str, state: TrainState, *, batches: int
 ) -> None:
-    """Log the same parameters under statistics recomputed over so many batches."""
+    """Log scores under BatchNorm statistics recomputed over so many batches."""
     step, seeds = loop.at_step(state), run.program.seeds
     axis = int(seeds.count > 1)  # that of the calls' steps
     read = (
@@ -160,8 +163,8 @@ def precise_rows(
     place = {"step": step, "stats": "precise", "stats_batches": batches}
     for replica, own in run.slices(scores):
         for split in scores:
-            row = {"split": split} | place | errors(own[split])
-            replica.log.write(row | {"protocol": protocol})
+            row = {"split": split, **place, **errors(own[split])}
+            replica.log.write({**row, "protocol": protocol})
 
 
 def parameter_changes(new: Config, old: Stored) -> list[str]:
@@ -175,7 +178,7 @@ def parameter_changes(new: Config, old: Stored) -> list[str]:
     ]
 
 
-def _parameters(config: Config, derived: Mapping[str, Any]) -> dict[str, str]:
+def _parameters(config: Config, derived: Tree) -> dict[str, str]:
     """Path -> shape and dtype, on the data that `derived` was computed from."""
     classes = config.model.num_classes or derived["num_classes"]
     net = network(config, num_classes=classes, devices=1).build()
@@ -187,7 +190,7 @@ def _parameters(config: Config, derived: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _refuse_other(
-    place: Folder, own: Config, derived: dict[str, Any] | None, allowed: bool
+    place: Folder, own: Config, derived: Tree | None, allowed: bool
 ) -> None:
     """CheckpointError where the folder holds a run of another config."""
     refuse_other_config(

@@ -1,14 +1,15 @@
 """All that changes while a network is trained, and all that a checkpoint holds."""
 
-from typing import Any
+from typing import TypeAlias
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
 Sums = dict[str, jax.Array]  # n, wrong, wrong5, nll: additive over whatever is counted
-Leaf = Any  # an array, or its shape, or its sharding: a state is a tree of any of them
+Variables: TypeAlias = dict[str, PyTree]  # "params" and "batch_stats"
 
 
 @flax.struct.dataclass
@@ -19,14 +20,15 @@ class TrainState:
     other state. `sums` are those of the training examples since the last log row.
     """
 
-    step: Leaf
-    seed: Leaf
-    params: Any
-    batch_stats: Any
-    opt_state: Any
-    ema: Any  # moving average of params, or None
-    sums: dict[str, Leaf]
-    skipped: Leaf  # updates left out since loss or gradient was not finite
+    # A leaf is an array, or its shape, or its sharding: a state is a tree of any of them
+    step: PyTree
+    seed: PyTree
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
+    ema: PyTree  # moving average of params, or None
+    sums: dict[str, PyTree]
+    skipped: PyTree  # updates left out since loss or gradient was not finite
 
 
 def zero_sums() -> Sums:
@@ -35,7 +37,7 @@ def zero_sums() -> Sums:
 
 
 def create(
-    variables: Any, tx: optax.GradientTransformation, *, seed: jax.Array, ema: float
+    variables: Variables, tx: optax.GradientTransformation, *, seed: jax.Array, ema: float
 ) -> TrainState:
     """The state before the first step."""
     params = variables["params"]

@@ -5,25 +5,24 @@ in the global batch, so that noise does not depend on how the batch is spread.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from resnet_jax.train import auxiliary_gradients
 from resnet_jax.train.protocols import EvaluationProtocol, OneCrop
-from resnet_jax.train.state import Sums, TrainState
+from resnet_jax.train.state import Sums, TrainState, Variables
 
-Batch = dict[str, jax.Array | np.ndarray]  # on its way to a device, or there
+DeviceBatch = Mapping[str, jax.Array | np.ndarray]  # there, or on its way
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is learnt, as functions: the trainer knows no network or data set by name.
+    """The task as functions: the trainer knows no network or data set by name.
 
     init(key) -> variables
     apply(variables, images, train=, rngs=) -> (logits [b n], batch_stats)
@@ -37,10 +36,10 @@ class Task:
         that count at the end
     """
 
-    init: Callable[..., Any]
-    apply: Callable[..., tuple[jax.Array, Any]]
+    init: Callable[..., Variables]
+    apply: Callable[..., tuple[PyTree, PyTree]]
     preprocess: Callable[..., jax.Array]
-    statistics: Callable[..., Any]
+    statistics: Callable[..., PyTree]
     tx: optax.GradientTransformation
     protocol: EvaluationProtocol = OneCrop()
     mix: Callable[..., tuple[jax.Array, jax.Array, jax.Array]] | None = None
@@ -49,7 +48,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class StepSpec:
-    """How one update is made of one batch."""
+    """Settings of an update."""
 
     label_smoothing: float = 0.0
     accumulate: int = 1  # parts a batch is dealt to; BatchNorm sees one part at a time
@@ -77,7 +76,7 @@ def example_sums(
 
 def make_train_step(
     task: Task, spec: StepSpec
-) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
+) -> Callable[[TrainState, DeviceBatch], tuple[TrainState, Sums]]:
     """step(state, batch) -> (new state, {"loss", "ok", "skipped"}).
 
     Where loss, gradient or result is not finite the update is left out and counted;
@@ -183,7 +182,7 @@ def _gradients(objective, task, spec):
     return gradients
 
 
-def make_eval_step(task: Task) -> Callable[[Any, Batch], Sums]:
+def make_eval_step(task: Task) -> Callable[[Variables, DeviceBatch], Sums]:
     """evaluate(variables, batch) -> sums, counting examples by their mask."""
 
     def evaluate(variables, batch):
@@ -218,7 +217,7 @@ def _averaged(ema, params, decay):
 
 
 def _finite(tree):
-    """Whether the norm of all leaves is finite (which large values end as well)."""
+    """Is the norm of all leaves finite? (Large values end it as well.)"""
     return jnp.isfinite(optax.tree.norm(tree))
 
 

@@ -1,17 +1,19 @@
 """The task of an experiment: its network and data as pure functions, and compiled."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from resnet_jax.config.rules import relay_weight
 from resnet_jax.data.preprocessing import mixing
 from resnet_jax.models.lsuv import lsuv
-from resnet_jax.models.nets.auxiliary_loss import every_loss
+from resnet_jax.models.nets.auxiliary_loss import Relay, Staged, every_loss
+from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.paths import replaced
 from resnet_jax.train import program as programs
+from resnet_jax.train.auxiliary_gradients import Keep
 from resnet_jax.train.evaluate import over_groups
 from resnet_jax.train.experiment import Experiment
 from resnet_jax.train.program import Program, Update
@@ -44,14 +46,15 @@ def make_program(experiment: Experiment, *, size: int | None = None) -> Program:
 def updates(experiment: Experiment, program: Program) -> dict[int | None, Update]:
     """`steps` by the size of training images where they take turns, else by None."""
     sizes = dict.fromkeys(experiment.config.data.sizes)
-    own = {size: Update(make_program(experiment, size=size).steps) for size in sizes}
-    return own or {None: Update(program.steps)}
+    if not sizes:
+        return {None: Update(program.steps)}
+    return {size: Update(make_program(experiment, size=size).steps) for size in sizes}
 
 
 def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
     """The network and its data as functions."""
     spec = experiment.net
-    relays = every_loss(spec) if getattr(spec, "relays", ()) else ()
+    relays, keeps = losses(spec)
     net = spec.build()
     image = jax.ShapeDtypeStruct((1, *experiment.pipeline.image_shape), jnp.float32)
     norm = spec.layers.norm
@@ -59,9 +62,10 @@ def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
     batch_net = replaced(spec, changed).build()
 
     def init(key):
-        return net.init(key, jnp.zeros(image.shape, image.dtype), train=False)
+        x = jnp.zeros(image.shape, image.dtype)
+        return dict(net.init(key, x, train=False))
 
-    def apply(variables, images, *, train, rngs, net=net):
+    def apply(variables, images, *, train, rngs, net=net) -> tuple[PyTree, PyTree]:
         if not train:
             return net.apply(variables, images, train=False), variables["batch_stats"]
         logits, new = net.apply(
@@ -85,13 +89,20 @@ def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
         protocol=experiment.config.data.protocol.build(),
         statistics=statistics,
         mix=mixing(experiment.config.data),
-        keeps=tuple(
-            functools.partial(relay.kept, stage_of=spec.stage_of) for relay in relays
-        ),
+        keeps=keeps,
     )
 
 
-def scaled_by_data(experiment: Experiment, state: TrainState) -> Any:
+def losses(spec: NetSpec) -> tuple[tuple[Relay, ...], tuple[Keep, ...]]:
+    """Losses of a net that has some inside, and the part of each gradient to keep."""
+    if not isinstance(spec, Staged) or not spec.relays:
+        return (), ()
+    relays = every_loss(spec)
+    keeps = (functools.partial(r.kept, stage_of=spec.stage_of) for r in relays)
+    return relays, tuple(keeps)
+
+
+def scaled_by_data(experiment: Experiment, state: TrainState) -> PyTree:
     """Parameters after layer-sequential unit-variance scaling on the first batch."""
     batch = experiment.pipeline.first_batch()
     images = experiment.pipeline.preprocess(None, batch, train=False)

@@ -3,9 +3,10 @@
 import contextlib
 import time
 from collections.abc import Hashable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import jax
+from jaxtyping import PyTree
 
 Part = Literal["data", "compile", "eval", "save"]
 
@@ -33,7 +34,7 @@ class Timer:
         self._left = time.perf_counter()
         self._parts[part] += self._left - start
 
-    def trained(self, images: int, seen: Any, *, program: Hashable = None) -> None:
+    def trained(self, images: int, seen: PyTree, *, program: Hashable = None) -> None:
         """Count a call of the step, behind `on("data")`; `program` names which one."""
         if self.knows(program):
             self._images += images

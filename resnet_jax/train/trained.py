@@ -3,18 +3,21 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from resnet_jax.config.resolve import changed, validated
+from resnet_jax.data.batch import Batch
 from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.runs.directory import read_config
 from resnet_jax.train import checkpoint, loop
-from resnet_jax.train.evaluate import errors, precise_statistics
+from resnet_jax.train.evaluate import Errors, errors, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.program import Program
+from resnet_jax.train.state import Variables
 from resnet_jax.train.task import make_program
 
 Split = Literal["train", "val", "test"]
@@ -26,7 +29,7 @@ class Trained:
 
     experiment: Experiment
     program: Program
-    variables: dict[str, Any]
+    variables: Variables
     step: int
 
     @property
@@ -41,7 +44,7 @@ class Trained:
 
         @jax.jit
         def forward(batch):
-            def apply(images):
+            def apply(images) -> PyTree:
                 return net.apply(self.variables, images, train=False)
 
             return protocol(apply, pipeline.preprocess(None, batch, train=False))
@@ -52,7 +55,7 @@ class Trained:
         ]
         return np.concatenate(rows).astype(np.float32)
 
-    def scores(self, split: Split) -> dict[str, float | int]:
+    def scores(self, split: Split) -> Errors:
         """n, loss [nats] and errors [%] over every example of a split."""
         sums = [
             jax.device_get(self.program.evaluate(self.variables, None, batch))
@@ -61,7 +64,7 @@ class Trained:
         return errors({k: sum(float(s[k]) for s in sums) for k in sums[0]})
 
     def with_precise_statistics(self, batches: int) -> "Trained":
-        """The same parameters under statistics over so many training batches."""
+        """The network under statistics recomputed over so many training batches."""
         pipeline = self.experiment.pipeline
         train = pipeline.train_batches(pipeline.gathered)
         read = (train(self.step + i) for i in range(batches))
@@ -70,7 +73,7 @@ class Trained:
             self, variables=self.variables | {"batch_stats": stats}
         )
 
-    def _batches(self, split: Split) -> Iterator[dict[str, Any]]:
+    def _batches(self, split: Split) -> Iterator[Batch]:
         pipeline = self.experiment.pipeline
         if split not in pipeline.splits:
             raise ConfigError(

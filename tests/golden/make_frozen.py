@@ -158,10 +158,10 @@ def full() -> Rows:
     own, found = package(), {}
     for name, reference in references().items():
         row = own.row(reference)
-        tree, params, multiply_adds = counted(row.net, row.image)
+        variables, params, multiply_adds = counted(row.net, row.image)
         found[name] = {
             "spec": repr(row.net),
-            "tree": tree,
+            "tree": variables,
             "params": params,
             "macs": multiply_adds,
         } | own.training(row)
@@ -170,17 +170,20 @@ def full() -> Rows:
 
 @functools.cache
 def counted(net: Any, image: tuple[int, ...]) -> tuple[dict[str, str], int, int]:
-    """Path -> shape and dtype of all variables; parameters; multiply-adds."""
-    import jax
-
+    """The tree of variables; parameters; multiply-adds."""
     own = package()
     shapes = own.shapes(net, image)
-    leaves = jax.tree_util.tree_leaves_with_path(shapes)
-    tree = {
+    return tree(shapes), own.params(shapes), own.multiply_adds(net, image, shapes)
+
+
+def tree(shapes: Any) -> dict[str, str]:
+    """Path -> shape and dtype of all variables."""
+    import jax
+
+    return {
         jax.tree_util.keystr(path, simple=True, separator="/"): f"{x.shape} {x.dtype}"
-        for path, x in leaves
+        for path, x in jax.tree_util.tree_leaves_with_path(shapes)
     }
-    return tree, own.params(shapes), own.multiply_adds(net, image, shapes)
 
 
 def compact(rows: Rows) -> Rows:

@@ -5,12 +5,24 @@ initialisation needs: Var[w] = 2 / ((1 + slope^2) n)  (He et al. 2015, Eq. 15).
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+
+@runtime_checkable
+class Rectifier(Protocol):
+    """An activation: frozen data."""
+
+    @property
+    def slope(self) -> float:
+        """Slope of the negative part at initialisation."""
+        ...
+
+    def __call__(self, x: Array, *, train: bool, name: str) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +123,9 @@ class RReluModule(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
         key = self.make_rng("noise")
-        bounds = {"minval": self.spec.lower, "maxval": self.spec.upper}
-        return jnp.where(
-            x > 0, x, x / jax.random.uniform(key, x.shape, x.dtype, **bounds)
-        )
+        lower, upper = self.spec.lower, self.spec.upper
+        r = jax.random.uniform(key, x.shape, x.dtype, minval=lower, maxval=upper)
+        return jnp.where(x > 0, x, x / r)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +137,3 @@ class Elu:
 
     def __call__(self, x: Array, *, train: bool, name: str) -> Array:
         return nn.elu(x, self.alpha)
-
-
-Rectifier = Any  # any of the above: frozen, with `slope` and the call above

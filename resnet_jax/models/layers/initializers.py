@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 import flax.linen as nn
+from jaxtyping import Array
 
-Initializer = Callable[..., object]
+Initializer = Callable[..., Array]
 
 # The default of Torch's Linear, U(-1/sqrt(n), 1/sqrt(n)), kept by fb.resnet.torch
 TORCH_LINEAR = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -15,7 +16,7 @@ TORCH_LINEAR = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 @dataclasses.dataclass(frozen=True)
 class InitSpec:
-    """How convolution kernels are drawn.
+    """Initialisation of convolution kernels.
 
     he          Var[w] = 2 / ((1 + slope^2) n)   (He et al. 2015, Eq. 10, 14, 15)
     xavier      Var[w] = 1 / n, the paper's baseline (He et al. 2015, Sec. 2.2)

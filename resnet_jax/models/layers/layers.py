@@ -29,7 +29,7 @@ Step = Literal["norm", "act"]
 
 @dataclasses.dataclass(frozen=True)
 class LayersSpec:
-    """What every layer of one network shares."""
+    """Choices that hold for every layer of a network."""
 
     act: Rectifier = Relu()
     norm: NormSpec | None = TORCH  # None: the bias alone that a norm would add
@@ -42,7 +42,7 @@ class LayersSpec:
 
 @runtime_checkable
 class Operator(Protocol):
-    """What stands for a convolution (Ghost modules, binary convolutions): frozen data.
+    """Operator in place of a convolution (Ghost module, binary): frozen data.
 
     It gets the arguments of `Layers.conv`, and layers whose convolutions are plain.
     """
@@ -54,7 +54,7 @@ class Operator(Protocol):
         features: int,
         *,
         kernel: int,
-        strides: int,
+        strides: int | tuple[int, ...],
         groups: int,
         padding: Padding,
         then: tuple[Step, ...],
@@ -106,7 +106,7 @@ class Layers:
         return self.steps(x, steps, name=layer_of(name))
 
     def plain(self) -> "Layers":
-        """The same with plain convolutions: for stems, which no operator replaces."""
+        """Layers with plain convolutions: for stems, which no operator replaces."""
         return Layers(dataclasses.replace(self.spec, operator=None), self.train)
 
     def norm(self, x: Array, *, name: str) -> Array:

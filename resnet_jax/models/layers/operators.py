@@ -1,16 +1,18 @@
-"""What may stand for a convolution in any net: frozen data, as `LayersSpec.operator`.
+"""Operators in place of convolutions: frozen data, as `LayersSpec.operator`.
 
 Stems, classifiers and convolutions with a bias (gates) stay as they are.
 """
 
 import dataclasses
-from typing import Any, Literal
+import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.models.layers.convolution import Padding
 from resnet_jax.models.layers.layers import Layers, Step
 from resnet_jax.ops.convolution import convolve
 
@@ -39,26 +41,58 @@ class Ghost:
         x: Float[Array, "b *hw c"],
         features: int,
         *,
+        kernel: int,
+        strides: int | tuple[int, ...],
         groups: int,
+        padding: Padding,
         then: tuple[Step, ...],
         name: str,
-        **window: Any,
     ) -> Float[Array, "b *hw2 features"]:
-        own = {"groups": groups, "then": then, "name": name} | window
+        conv = functools.partial(
+            layers.conv, kernel=kernel, strides=strides, groups=groups,
+            padding=padding, then=then, name=name,
+        )  # fmt: skip
         if groups == x.shape[-1] > 1:
-            return layers.conv(x, features, **own)
+            return conv(x, features)
         intrinsic = -(-features // self.ratio)
         if intrinsic % groups:
             raise ConfigError(
                 f"model.operator.ratio={self.ratio}: leaves {intrinsic} intrinsic "
                 f"maps of {features} in {name}; its {groups} groups must divide them"
             )
-        y = layers.conv(x, intrinsic, **own)
+        y = conv(x, intrinsic)
         ghosts = layers.conv(
             y, intrinsic * (self.ratio - 1), kernel=self.kernel, groups=intrinsic,
             then=then, name=f"cheap_{name}",
         )  # fmt: skip
         return jnp.concatenate([y, ghosts], axis=-1)[..., :features]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropout:
+    """A plain convolution with dropout between it and its steps."""
+
+    rate: float
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        *,
+        kernel: int,
+        strides: int | tuple[int, ...],
+        groups: int,
+        padding: Padding,
+        then: tuple[Step, ...],
+        name: str,
+    ) -> Array:
+        x = layers.conv(
+            x, features, kernel=kernel, strides=strides, groups=groups,
+            padding=padding, name=name,
+        )  # fmt: skip
+        x = layers.dropout(x, self.rate, name=f"dropout_{name}")
+        return layers.then(x, then, name=name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,16 +118,25 @@ class Binary:
         x: Float[Array, "b *hw c"],
         features: int,
         *,
+        kernel: int,
+        strides: int | tuple[int, ...],
+        groups: int,
+        padding: Padding,
         then: tuple[Step, ...],
         name: str,
-        **window: Any,
     ) -> Float[Array, "b *hw2 features"]:
+        conv = functools.partial(
+            layers.conv, features=features, kernel=kernel, strides=strides,
+            groups=groups, padding=padding, name=name,
+        )  # fmt: skip
         if self.projections == "real" and name.startswith("shortcut"):
-            return layers.conv(x, features, then=then, name=name, **window)
-        met = x if self.inputs == "real" else sign(x)
-        y = layers.conv(met, features, kernel_map=binary, name=name, **window)
+            return conv(x, then=then)
+        y = conv(x if self.inputs == "real" else sign(x), kernel_map=binary)
         if self.inputs == "scaled":
-            y *= input_scale(x.astype(y.dtype), features, **window)
+            y *= input_scale(
+                x.astype(y.dtype), features, kernel=kernel, strides=strides,
+                groups=groups, padding=padding,
+            )  # fmt: skip
         return layers.then(y, then, name=name)
 
 
@@ -105,9 +148,9 @@ def input_scale(
     features: int,
     *,
     kernel: int,
-    strides: int,
+    strides: int | tuple[int, ...],
     groups: int,
-    padding: Any,
+    padding: Padding,
 ) -> Float[Array, "b *hw2 features"]:
     """K = A * k, A = mean over channels of |I|, k = 1 / (w h)  (Sec. 3.2)."""
     rank = x.ndim - 2

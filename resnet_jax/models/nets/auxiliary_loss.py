@@ -2,15 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.layers import Layers
+from resnet_jax.models.layers.layers import Layers, LayersSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Relay:
     reaches: int = 1
 
     def kept(
-        self, gradient: Mapping[str, Any], *, stage_of: Callable[[str], int | float]
-    ) -> dict[str, Any]:
+        self, gradient: Mapping[str, PyTree], *, stage_of: Callable[[str], int | float]
+    ) -> dict[str, PyTree]:
         """The gradient of this loss, zero in all that is ahead of its reach.
 
         The rest of it is what a cut of the map that enters `reaches` would leave.
@@ -44,13 +44,35 @@ class Relay:
         }
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """The spec of a net of stages, which may have losses behind them."""
+
+    @property
+    def relays(self) -> tuple[Relay, ...]: ...
+
+    @property
+    def depths(self) -> tuple[int, ...]: ...
+
+    @property
+    def layers(self) -> LayersSpec: ...
+
+    def end(self, layers: Layers, x: Array) -> Array:
+        """Logits of a map."""
+        ...
+
+    def stage_of(self, name: str) -> int | float:
+        """The stage of a module of the net, by its name."""
+        ...
+
+
 class Inside(nn.Module):
     """Sows logits behind a stage in training, where a relay stands there.
 
     By the end of the net once more, with parameters of its own.
     """
 
-    spec: Any
+    spec: Staged
     stage: int
 
     @nn.compact
@@ -62,7 +84,7 @@ class Inside(nn.Module):
                 self.sow("relays", "logits", logits)
 
 
-def every_loss(spec: Any) -> tuple[Relay, ...]:
+def every_loss(spec: Staged) -> tuple[Relay, ...]:
     """`spec.relays`, and the net's own loss at the end: unless told, it reaches all."""
     relays, stages = spec.relays, len(spec.depths)
     told = f"model.auxiliary_loss.stages={tuple(map(dataclasses.astuple, relays))}"

@@ -6,7 +6,7 @@ well. What is new is a block's link, the earlier layers that a layer takes side 
 
 import dataclasses
 import math
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, LayersSpec, Step
+from resnet_jax.models.layers.operators import Dropout
 from resnet_jax.models.nets.stem_head import Head, Stem
 from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.stage import DepthMode
@@ -25,13 +26,16 @@ class Link(Protocol):
     """Who takes whom in a block: layers count from 1, and 0 is the block's input."""
 
     def sources(self, layer: int) -> tuple[int, ...]:
-        """What a layer takes, in the order in which it is joined."""
+        """Inputs of a layer, in the order in which they are joined."""
+        ...
 
     def width(self, layer: int, growth: int) -> int:
         """The channels that a layer adds."""
+        ...
 
     def outputs(self, layers: int) -> tuple[int, ...]:
-        """What a block of so many layers gives."""
+        """Outputs of a block of so many layers."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Harmonic:
 
 
 def _twos(layer: int) -> int:
-    """How often 2 divides it."""
+    """Multiplicity of the factor 2."""
     return (layer & -layer).bit_length() - 1
 
 
@@ -145,7 +149,8 @@ class HarmonicStem:
     def __call__(
         self, layers: Layers, x: Float[Array, "b *hw c"], features: int
     ) -> Float[Array, "b *hw2 features"]:
-        layers, steps = layers.plain(), ("norm", "act")
+        layers = layers.plain()
+        steps: tuple[Step, ...] = ("norm", "act")
         x = layers.conv(
             x, features // 2, kernel=3, strides=2, then=steps, name="stem_conv1"
         )
@@ -157,7 +162,9 @@ class HarmonicStem:
 class Separable:
     """A branch: a 1x1 convolution, then a depthwise 3x3."""
 
-    kernels: ClassVar = (1, 3)
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        return (1, 3)
 
     def __call__(
         self,
@@ -172,19 +179,6 @@ class Separable:
             x, features, kernel=3, strides=strides, groups=features, then=end,
             name="conv2",
         )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Dropout:
-    """An operator: a plain convolution with dropout between it and its steps."""
-
-    rate: float
-
-    def __call__(self, layers: Layers, x: Array, features: int, **conv: Any) -> Array:
-        then, name = conv.pop("then"), conv["name"]
-        x = layers.conv(x, features, **conv)
-        x = layers.dropout(x, self.rate, name=f"dropout_{name}")
-        return layers.then(x, then, name=name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ class Conv:
     steps: tuple[Step, ...] = ("norm", "act")
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
+        assert self.features is not None  # `PlainSpec.named` fills it in
         padding = None
         if self.padding is not None:
             _check_fits(x, self.kernel - 2 * self.padding, name=name)
@@ -85,7 +86,7 @@ class MaxPool:
 
 @dataclasses.dataclass(frozen=True)
 class LRN:
-    """x / (1 + alpha m)^beta, m the mean of x^2 in a window of the same channel.
+    """x / (1 + alpha m)^beta, m the mean of x^2 in a window of the channel.
 
     Caffe's WITHIN_CHANNEL; beyond the edge there are zeros, which count.
     """
@@ -134,6 +135,7 @@ class FC:
     std: float | None = None  # of its kernel at first; None: Torch's uniform
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
+        assert self.features is not None  # `PlainSpec.named` fills it in
         init = TORCH_LINEAR if self.std is None else nn.initializers.normal(self.std)
         x = layers.dense(x, self.features, init=init, name=name)
         return layers.steps(x, self.steps, name=name)

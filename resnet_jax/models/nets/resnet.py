@@ -90,13 +90,13 @@ class ResNet(nn.Module):
         s, layers = self.spec, Layers(self.spec.layers, train)
         x = s.stem(layers, x, s.stem_width)
         strides = s.strides or (1,) + (2,) * (len(s.depths) - 1)
-        one = isinstance(s.depth_mode, str)
-        modes = (s.depth_mode,) * len(s.depths) if one else s.depth_mode
+        mode = s.depth_mode
+        modes = (mode,) * len(s.depths) if isinstance(mode, str) else mode
         for i, (units, features, survival) in enumerate(
             zip(s.depths, s.widths, self._survival(), strict=True)
         ):
-            ghosts = s.ghosts and i > 0 and units > 2
-            kind = functools.partial(GhostStage, ghost=s.ghosts) if ghosts else Stage
+            ghosts = s.ghosts if i > 0 and units > 2 else None
+            kind = functools.partial(GhostStage, ghost=ghosts) if ghosts else Stage
             stage = kind(
                 self._first(i), s.unit, s.layers, units, features,
                 strides=strides[i], mode=modes[i], name=f"stage{i + 1}",

@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, LayersSpec
-from resnet_jax.models.nets.densenet import Dropout, halved
+from resnet_jax.models.layers.operators import Dropout
+from resnet_jax.models.nets.densenet import halved
 from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.gate import SE

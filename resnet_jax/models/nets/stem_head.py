@@ -1,4 +1,4 @@
-"""What stands ahead of the first stage and behind the last one: frozen data."""
+"""Stems and heads: frozen data that apply themselves."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable

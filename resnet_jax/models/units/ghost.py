@@ -4,7 +4,6 @@ C-Ghost saves within a layer (Han et al. 2020), G-Ghost over a stage (Han et al.
 """
 
 import dataclasses
-from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -35,7 +34,7 @@ class GhostBottleneck:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Those of the two Ghost modules and of what stands between them."""
+        """Kernel sizes of both Ghost modules and of the layer between them."""
         return (1, self.kernel, 1)
 
     def __call__(
@@ -47,8 +46,8 @@ class GhostBottleneck:
         end: tuple[Step, ...],
     ) -> Array:
         spec = dataclasses.replace(layers.spec, operator=self.ghost)
-        layers, steps = Layers(spec, layers.train), ("norm", "act")
-        x = layers.conv(x, self.hidden, kernel=1, then=steps, name="conv1")
+        layers = Layers(spec, layers.train)
+        x = layers.conv(x, self.hidden, kernel=1, then=("norm", "act"), name="conv1")
         if strides > 1:
             x = layers.conv(
                 x, self.hidden, kernel=self.kernel, strides=strides,
@@ -63,16 +62,27 @@ class XUnit:
     """1x1, grouped 3x3, 1x1, all of one width  (RegNetX: Radosavovic et al. 2020)."""
 
     group_width: int
-    kernels: ClassVar = (1, 3, 1)
 
-    def __call__(self, layers: Layers, x: Array, features: int, *how: Any) -> Array:
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        return (1, 3, 1)
+
+    def __call__(
+        self,
+        layers: Layers,
+        x: Array,
+        features: int,
+        strides: int,
+        end: tuple[Step, ...],
+    ) -> Array:
         groups = max(1, features // self.group_width)
-        return B((1, 3, 1), cardinality=groups, stride_at=1)(layers, x, features, *how)
+        branch = B(self.kernels, cardinality=groups, stride_at=1)
+        return branch(layers, x, features, strides, end)
 
 
 @dataclasses.dataclass(frozen=True)
 class GGhost:
-    """How a stage of more than two units is split into intrinsic and ghost channels."""
+    """Split of a stage of more than two units into intrinsic and ghost channels."""
 
     share: float = 0.5  # lambda: ghosts / channels
     multiple: int = 1  # which intrinsic channels are rounded down to

@@ -1,7 +1,7 @@
 """Min-Nets: two filters answer, and the smaller answer counts."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,11 +22,15 @@ class Min:
 
     expansion: float = 2.0  # q: channels of u / output channels
     reduction: Literal["min", "product"] = "min"
-    kernels: ClassVar = (3, 3)  # the layers that it stands for, where depth is counted
 
     def __post_init__(self):
         if self.expansion <= 0:
             raise ConfigError(f"expansion={self.expansion}: must be positive")
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Kernels of the layers that it stands for, where depth is counted."""
+        return (3, 3)
 
     def __call__(
         self,
@@ -67,7 +71,7 @@ class Beside:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Those of the branch."""
+        """Kernel sizes of the branch."""
         return self.branch.kernels
 
     def __call__(

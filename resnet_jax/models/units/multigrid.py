@@ -1,7 +1,7 @@
 """Multigrid in channels: grouped convolutions, coupled over a hierarchy of widths."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 import flax.linen as nn
 from jaxtyping import Array
@@ -32,13 +32,17 @@ class Multigrid:
     # R and P at first: drawn as any convolution, or all 1 / group. The released code
     # sets the constant, and then draws them: its test of their names never holds.
     transfer: Literal["drawn", "constant"] = "drawn"
-    kernels: ClassVar = (3, 3)  # the layers that it stands for, where depth is counted
 
     def __post_init__(self):
         if self.group < 1 or self.coarsest < 2:
             raise ConfigError(
                 f"group={self.group}, coarsest={self.coarsest}: must be at least 1, 2"
             )
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Kernels of the layers that it stands for, where depth is counted."""
+        return (3, 3)
 
     def __call__(
         self,
@@ -95,7 +99,7 @@ class Multigrid:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Constant(InitSpec):
-    """Every weight the same."""
+    """One value for all weights."""
 
     value: float
 

@@ -18,7 +18,7 @@ class Ahead:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Those of the branch."""
+        """Kernel sizes of the branch."""
         return self.branch.kernels
 
     def __call__(

@@ -39,7 +39,7 @@ class Tableau:
 
     @property
     def implicit(self) -> bool:
-        """Whether a stage reads itself or a later one."""
+        """Does a stage read itself or a later one?"""
         return any(any(row[i:]) for i, row in enumerate(self.a))
 
 
@@ -78,7 +78,7 @@ class RungeKutta:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Those of one evaluation of f: where depth is counted, a step is a unit."""
+        """Kernel sizes of one evaluation of f: in counts of depth a step is a unit."""
         return self.branch.kernels
 
     def __call__(
@@ -102,7 +102,9 @@ class RungeKutta:
         for i in (*range(len(slopes)),) * self.sweeps:
             z = _combined(self.tableau.a[i], slopes)
             slopes[i] = f[i % len(f)](x if z is None else x + z)
-        return _combined(self.tableau.b, slopes)
+        step = _combined(self.tableau.b, slopes)
+        assert step is not None  # the weights b sum to 1
+        return step
 
 
 def _combined(weights, slopes):
@@ -133,7 +135,7 @@ class Clique:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Those of all slopes, and of their updates."""
+        """Kernel sizes of all slopes and of their updates."""
         return (1, 3) * self.stages * (1 if self.update == "none" else 2)
 
     def __call__(

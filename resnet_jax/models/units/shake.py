@@ -41,7 +41,7 @@ class ShakeShake:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Those of an arm: where depth is counted, the other one adds nothing."""
+        """Kernel sizes of one branch: in counts of depth the other adds nothing."""
         return self.arm.kernels
 
     def __call__(

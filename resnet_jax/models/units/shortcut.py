@@ -1,4 +1,4 @@
-"""What crosses a unit beside its branch: shortcut types, and how the paths are joined.
+"""Shortcuts: their types, and how they join the branch.
 
 Types decide what happens where a unit changes resolution or width (He et al. 2016a,
 Sec. 4.1); joins are the shortcuts of He et al. 2016b, Fig. 2 and Table 1.

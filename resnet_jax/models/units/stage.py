@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.errors import InvalidRngError
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import LayersSpec
@@ -24,9 +24,10 @@ from resnet_jax.ops.remat_policy import POLICY
 # sqrt   a loop over about sqrt(units) segments, each computed again as a whole: memory
 #        holds one map a segment and the activations of one (Chen et al. 2016, Sec. 4.1)
 DepthMode = Literal["scan", "unroll", "remat", "sqrt"]
+Step = TypeVar("Step", bound=Callable)
 
 
-def recomputing(step: Callable[..., Any], mode: DepthMode) -> Callable[..., Any]:
+def recomputing(step: Step, mode: DepthMode) -> Step:
     """The body of a loop, with what its backward pass keeps of a unit.
 
     Only its input where it is rematerialised, else what `kept` marks.
@@ -93,7 +94,7 @@ class Stage(nn.Module):
         mutable = [name for name in kept if self.is_mutable_collection(name)]
         length = self.units - 1
 
-        def step(x: Array, of_unit: tuple[Any, ...]):
+        def step(x: Array, of_unit: tuple[PyTree, Array | None]):
             variables, p = of_unit
             try:
                 return unit.apply(variables, x, p, train=train, mutable=mutable)

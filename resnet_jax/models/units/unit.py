@@ -1,7 +1,7 @@
 """The residual unit: the field's equation, written once, and the data that fills it."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, TypedDict
 
 import flax.linen as nn
 import jax
@@ -24,7 +24,7 @@ from resnet_jax.models.units.shortcut import (
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """Where norm and activation sit around a branch (He et al. 2016b, Fig. 4)."""
+    """Place of norm and activation around a branch (He et al. 2016b, Fig. 4)."""
 
     before: tuple[Step, ...] = ()  # ahead of the branch
     end: tuple[Step, ...] = ()  # behind the branch, ahead of the addition
@@ -61,6 +61,16 @@ class UnitSpec:
                 "model.unit.gate.place='identity': needs a shortcut to stand on, and "
                 "model.unit.shortcut is 'none'"
             )
+
+
+class UnitFields(TypedDict, total=False):
+    """Fields of `UnitSpec` but the branch, as keywords of the zoo's functions."""
+
+    order: Order
+    shortcut: ShortcutType | Separable
+    gate: SE | None
+    join: Join
+    dropped: Literal["closed", "shaken"]
 
 
 class ResidualUnit(nn.Module):

@@ -5,7 +5,7 @@ Fields of a layer beyond the branch (order, gate) may be given by keyword.
 
 import dataclasses
 import math
-from typing import Any
+from typing import Unpack
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import Relu6
@@ -23,7 +23,13 @@ from resnet_jax.models.nets.densenet import (
 )
 from resnet_jax.models.nets.stem_head import IMAGENET, Head, Stem
 from resnet_jax.models.units.branch import SINGLE, B, Branch
-from resnet_jax.models.units.unit import FULL_PRE, RELU_BEFORE_ADDITION, Order, UnitSpec
+from resnet_jax.models.units.unit import (
+    FULL_PRE,
+    RELU_BEFORE_ADDITION,
+    Order,
+    UnitFields,
+    UnitSpec,
+)
 from resnet_jax.models.zoo.resnets import units_a_stage
 
 # B of DenseNet-B and -BC: a 1x1 convolution of 4k channels ahead of the 3x3 of k.
@@ -72,7 +78,7 @@ def densenet(
     stem_width: int | None = None,
     dropout: float = 0.0,
     links: tuple[Link, ...] = (Dense(),) * 3,
-    **unit: Any,
+    **unit: Unpack[UnitFields],
 ) -> DenseNetSpec:
     """3n+4 (plain, C) or 6n+4 (B, BC) layers for 32x32 images.
 
@@ -103,7 +109,7 @@ def densenet_imagenet(
     branch: Branch = BOTTLENECK,
     compression: float = 0.5,
     dropout: float = 0.0,
-    **unit: Any,
+    **unit: Unpack[UnitFields],
 ) -> DenseNetSpec:
     """DenseNet-BC 121 ... 264 for 224x224 images (Huang et al. 2017, Table 1)."""
     if depth not in IMAGENET_BLOCKS:
@@ -126,18 +132,19 @@ def densenet_imagenet(
     )  # fmt: skip
 
 
-def densenet_clips(depth: int, **fields: Any) -> DenseNetSpec:
-    """The same on clips of 16 frames of 112x112 (Hara et al. 2018, their code)."""
+def densenet_clips(depth: int, **unit: Unpack[UnitFields]) -> DenseNetSpec:
+    """3D DenseNet-BC for clips of 16 frames of 112x112 (Hara et al. 2018, code)."""
     return dataclasses.replace(
-        densenet_imagenet(depth, **fields),
+        densenet_imagenet(depth, **unit),
         stem=Stem(kernel=7, strides=(1, 2, 2), pool=(3, 2)),
         layers=LayersSpec(rank=3),
         num_classes=400,
     )
 
 
-def _layer(name: str, branch: Branch, **unit: Any) -> UnitSpec:
-    layer = UnitSpec(branch, **{"order": FULL_PRE, "shortcut": "none"} | unit)
+def _layer(name: str, branch: Branch, **unit: Unpack[UnitFields]) -> UnitSpec:
+    published: UnitFields = {"order": FULL_PRE, "shortcut": "none"}
+    layer = UnitSpec(branch, **published | unit)
     if layer.shortcut != "none":
         raise ConfigError(
             f"model.name={name!r}: its layers have no shortcuts; needs "
@@ -187,8 +194,10 @@ def hardnet(depth: int, *, branch: Branch = SINGLE) -> DenseNetSpec:
     kinds = ((layer, Harmonic(multiplier)),) * len(rows)
     blocks = _released(rows, kinds, "depthwise" if light else "max")
     if depth == 85:
-        way = dataclasses.replace(blocks[-1].transition, dropout=0.1)
-        blocks = (*blocks[:-1], dataclasses.replace(blocks[-1], transition=way))
+        *others, last = blocks
+        assert last.transition is not None  # every released block has one
+        way = dataclasses.replace(last.transition, dropout=0.1)
+        blocks = (*others, dataclasses.replace(last, transition=way))
     return DenseNetSpec(
         blocks=blocks,
         stem=stem,

@@ -1,7 +1,7 @@
 """Networks of the Ghost papers as functions to specs; each cites its table."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from jaxtyping import Array, Float
 
@@ -13,7 +13,7 @@ from resnet_jax.models.nets.stem_head import Head, Stem
 from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.ghost import LINEAR, GGhost, GhostBottleneck, XUnit
 from resnet_jax.models.units.shortcut import Separable
-from resnet_jax.models.units.unit import UnitSpec
+from resnet_jax.models.units.unit import UnitFields, UnitSpec
 
 # kernel, hidden and output channels, gate, stride: Han et al. 2020, Table 1, and
 # ghostnet.py of the released code
@@ -63,7 +63,7 @@ def ghostnet(
     *,
     ghost: Ghost = HALF,
     images: Literal["imagenet", "cifar", "digits"] = "imagenet",
-    **unit: Any,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """GhostNet for images of 224 pixels; ours, for 32 or 8, subsample less.
 
@@ -76,8 +76,8 @@ def ghostnet(
         hidden = divisible(hidden * width)
         se = SE(hidden=divisible(hidden / 4), squash="hard_sigmoid")
         branch = GhostBottleneck(hidden, kernel, se if gate else None, ghost)
-        slots = {"order": LINEAR, "shortcut": Separable(kernel)} | unit
-        firsts.append(UnitSpec(branch, **slots))
+        slots: UnitFields = {"order": LINEAR, "shortcut": Separable(kernel)}
+        firsts.append(UnitSpec(branch, **slots | unit))
         widths.append(divisible(features * width))
     strides = [2, *(row[-1] for row in GHOSTNET)]
     for _ in range(SMALLER[images]):
@@ -101,7 +101,7 @@ def divisible(channels: int | float, by: int = 4) -> int:
     return near + by if near < 0.9 * channels else near
 
 
-def regnetx(variant: str = "3.2GF", **unit: Any) -> ResNetSpec:
+def regnetx(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
     """RegNetX for 224x224 images  (Radosavovic et al. 2020)."""
     if variant not in REGNETX:
         raise ConfigError(
@@ -119,10 +119,11 @@ def regnetx(variant: str = "3.2GF", **unit: Any) -> ResNetSpec:
     )
 
 
-def gghost(variant: str = "3.2GF", **unit: Any) -> ResNetSpec:
+def gghost(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
     """G-Ghost-RegNetX: groups of three quarters in the intrinsic path, dropout 0.2."""
     spec = regnetx(variant, **unit)
-    narrow = int(0.75 * spec.unit.branch.group_width)
+    _, _, group_width = REGNETX[variant]
+    narrow = int(0.75 * group_width)
     intrinsic = dataclasses.replace(spec.unit, branch=XUnit(narrow))
     return dataclasses.replace(
         spec,

@@ -5,7 +5,7 @@ Without norms, as most of them are published, `Layers.norm` leaves a bias.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import LayersSpec
@@ -19,14 +19,18 @@ from resnet_jax.models.nets.plain import (
     MaxPool,
     Mean,
     PlainSpec,
+    Record,
     Towers,
 )
+
+Key = TypeVar("Key")
+Entry = TypeVar("Entry")
 
 BARE = LayersSpec(norm=None)
 OVERLAPPING = MaxPool(3, 2, "up")
 
 
-def chosen(field: str, value: Any, table: Mapping[Any, Any]) -> Any:
+def chosen(field: str, value: Key, table: Mapping[Key, Entry]) -> Entry:
     """The entry of a table, or an error that names the field and the choices."""
     if value not in table:
         raise ConfigError(f"model.{field}={value!r}: must be one of {(*table,)}")
@@ -132,7 +136,7 @@ def vgg(
     return spec.widened(width)
 
 
-def _imagenet(*records: Any, std: tuple[float, float, float]) -> PlainSpec:
+def _imagenet(*records: Record, std: tuple[float, float, float]) -> PlainSpec:
     """The records, and the classifier of 4096, 4096, 1000 with dropout."""
     first, second, last = std
     classifier = (FC(4096, std=first), Drop(0.5), FC(4096, std=second), Drop(0.5))

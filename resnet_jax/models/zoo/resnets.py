@@ -3,14 +3,14 @@
 `unit` fields beyond the branch (order, shortcut, gate, join) may be given by keyword.
 """
 
-from typing import Any
+from typing import Unpack
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.dropout import Noise
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.stem_head import CIFAR, IMAGENET, Stem
 from resnet_jax.models.units.branch import BASIC, BOTTLENECK, B, Branch
-from resnet_jax.models.units.unit import UnitSpec
+from resnet_jax.models.units.unit import UnitFields, UnitSpec
 
 # Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
 IMAGENET_DEPTHS = {
@@ -45,7 +45,11 @@ def scaled(widths: tuple[int, ...], k: int | float) -> tuple[int, ...]:
 
 
 def cifar_resnet(
-    depth: int, *, branch: Branch = BASIC, width: int | float = 1, **unit: Any
+    depth: int,
+    *,
+    branch: Branch = BASIC,
+    width: int | float = 1,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """6n+2 (basic), 9n+2 (bottleneck) or 3n+2 (single) layers for 32x32 images.
 
@@ -69,7 +73,7 @@ def wide_resnet(
     width: int | float = 1,
     kernels: tuple[int, ...] = (3, 3),
     noise: Noise | None = None,
-    **unit: Any,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """WRN-depth-width of B(kernels): 3 l n + 4 layers, l to a branch, on 32x32 images.
 
@@ -87,7 +91,9 @@ def wide_resnet(
     )
 
 
-def plain(depth: int, *, width: int | float = 1, **unit: Any) -> ResNetSpec:
+def plain(
+    depth: int, *, width: int | float = 1, **unit: Unpack[UnitFields]
+) -> ResNetSpec:
     """Stem, units of one 3x3 and three 1x1 convolutions in three stages, fc: 4n+2.
 
     For the 22 and 30 layers of He et al. 2015, Fig. 2 and 3, without norms; like their
@@ -113,7 +119,11 @@ def plain(depth: int, *, width: int | float = 1, **unit: Any) -> ResNetSpec:
 
 
 def imagenet_resnet(
-    depth: int, *, branch: Branch | None = None, width: int | float = 1, **unit: Any
+    depth: int,
+    *,
+    branch: Branch | None = None,
+    width: int | float = 1,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1).
 

@@ -1,7 +1,7 @@
-"""3D ResNets as functions to specs: the same units over three axes, for clips."""
+"""3D ResNets as functions to specs: residual units over three axes, for clips."""
 
 import dataclasses
-from typing import Any
+from typing import Unpack
 
 from jaxtyping import Array, Float
 
@@ -12,6 +12,7 @@ from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.units.branch import BASIC, BOTTLENECK_3X3, B, Branch
 from resnet_jax.models.units.preactivation import own_preact
 from resnet_jax.models.units.shortcut import Add, Join
+from resnet_jax.models.units.unit import UnitFields
 from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet
 
 WIDE = B((1, 3, 1), inner=1 / 2, stride_at=1)  # WRN-50, k = 2
@@ -50,7 +51,11 @@ class Normed:
 
 
 def resnet_3d(
-    depth: int, *, branch: Branch | None = None, width: int | float = 1, **unit: Any
+    depth: int,
+    *,
+    branch: Branch | None = None,
+    width: int | float = 1,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """3D ResNet-18 ... 200 for clips of 16 frames of 112x112  (Hara et al. 2018, code).
 
@@ -60,7 +65,7 @@ def resnet_3d(
     pre-activation net normalises projections of x itself, and ends without norm.
     """
     branch = branch or (BASIC if depth < 50 else BOTTLENECK_3X3)
-    kind = {"shortcut": "A" if depth < 50 else "B"}
+    kind: UnitFields = {"shortcut": "A" if depth < 50 else "B"}
     spec = imagenet_resnet(depth, branch=branch, width=width, **kind | unit)
     same = first = own_preact(spec.unit)
     if same != spec.unit and same.shortcut == "B":
@@ -80,11 +85,17 @@ def resnet_3d(
     )
 
 
-def small_resnet_3d(depth: int, **fields: Any) -> ResNetSpec:
+def small_resnet_3d(
+    depth: int,
+    *,
+    branch: Branch = BASIC,
+    width: int | float = 1,
+    **unit: Unpack[UnitFields],
+) -> ResNetSpec:
     """The 6n+2 or 9n+2 net for small clips, 8x16x16: its stem halves height and width.
 
     Ours; no paper has it.
     """
-    spec = cifar_resnet(depth, **fields)
+    spec = cifar_resnet(depth, branch=branch, width=width, **unit)
     stem = ClipStem(strides=(1, 2, 2), least=(3, 5, 5), steps=spec.stem.steps)
     return dataclasses.replace(spec, stem=stem, layers=LayersSpec(rank=3))

@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from typing import Any
+from typing import Unpack
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.densenet import DenseNetSpec
@@ -20,6 +20,7 @@ from resnet_jax.models.units.unit import (
     PYRAMID,
     RELU_BEFORE_ADDITION,
     Order,
+    UnitFields,
     UnitSpec,
 )
 from resnet_jax.models.zoo.densenets import BOTTLENECK, densenet
@@ -35,7 +36,11 @@ ATTENTION = SE(reduction=2)
 
 
 def min_net(
-    depth: int, *, branch: Branch = MIN, width: int | float = 1, **unit: Any
+    depth: int,
+    *,
+    branch: Branch = MIN,
+    width: int | float = 1,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """6n+2 layers for 32x32: each stage begins with a Min unit, pyramid units follow.
 
@@ -43,11 +48,12 @@ def min_net(
     for two layers. Another branch is in pyramid units throughout: BASIC, the baseline.
     """
     n = units_a_stage(depth, layers=2)
-    fields = {"order": PYRAMID, "shortcut": "avgpool-A"} | unit
+    published: UnitFields = {"order": PYRAMID, "shortcut": "avgpool-A"}
+    fields = published | unit
     is_min = isinstance(branch, Min)
     first = rest = own_preact(UnitSpec(BASIC if is_min else branch, **fields))
     if is_min:
-        first = UnitSpec(branch, **fields | {"order": RELU_BEFORE_ADDITION})
+        first = UnitSpec(branch, **fields | UnitFields(order=RELU_BEFORE_ADDITION))
     return ResNetSpec(
         depths=(n,) * 3,
         widths=scaled((16, 32, 64), width),
@@ -57,13 +63,15 @@ def min_net(
     )
 
 
-def min_densenet(depth: int, *, growth: int = 12, **fields: Any) -> DenseNetSpec:
+def min_densenet(
+    depth: int, *, growth: int = 12, **unit: Unpack[UnitFields]
+) -> DenseNetSpec:
     """DenseNet-BC whose blocks begin with a Min unit  (Gruening & Barth 2021, code).
 
     6n+4 layers for 32x32 images; 22, 58 and 100 there. The unit's shortcut is a 1x1
     convolution with bias, to the few channels that a layer adds.
     """
-    spec = densenet(depth, growth=growth, branch=BOTTLENECK, compression=0.5, **fields)
+    spec = densenet(depth, growth=growth, branch=BOTTLENECK, compression=0.5, **unit)
     first = UnitSpec(Beside(MIN), RELU_BEFORE_ADDITION, "none")
     blocks = (dataclasses.replace(block, first=first) for block in spec.blocks)
     return dataclasses.replace(spec, blocks=tuple(blocks))
@@ -74,7 +82,7 @@ def mgic_net(
     *,
     branch: Branch = MULTIGRID,
     width: int | float = 1,
-    **unit: Any,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """ResNet-18 and 34 for 32x32 images, with V-cycles  (Eliasof et al. 2023, code).
 
@@ -100,7 +108,7 @@ def rk_resnet(
     *,
     branch: RungeKutta = RK4_STEP,
     width: int | float = 1,
-    **unit: Any,
+    **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
     """The 6n+2 net of `cifar_resnet` where each unit behind a stage's first is a step.
 
@@ -127,7 +135,6 @@ def rkcnn(
     branch: Clique = RKCNN_E,
     width: int | float = 1,
     gate: SE | None = ATTENTION,
-    **unit: Any,
 ) -> RKCNNSpec:
     """RKCNN of 80 channels: 6sn+2 layers of s stages (E), 12sn+2 with updates (I, R).
 
@@ -138,6 +145,6 @@ def rkcnn(
     return RKCNNSpec(
         depths=(n,) * 3,
         width=scaled((80,), width)[0],
-        unit=UnitSpec(branch, **{"order": Order(), "shortcut": "A"} | unit),
+        unit=UnitSpec(branch, Order(), "A"),
         gate=gate,
     )

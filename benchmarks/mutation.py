@@ -1,0 +1,215 @@
+"""Mutation check: sixty small faults, planted one at a time, and the tests that fail.
+
+    python benchmarks/mutation.py --out results/mutation.json [--count 60] [--seed 0]
+
+The faults are drawn by a seeded generator, as many from each of the rooms models,
+train, data, runs and report: a comparison or a sign turned, a number changed by one, a
+condition negated, a call left out, a value not returned. Each is planted in a copy of
+the checkout. The tests of the unit tier that cover its line run first, by a coverage
+measurement with contexts (`pip install pytest-cov`), then the whole unit tier, then all
+tiers. A run goes on where an earlier one stopped: what stands in the output file is not
+tried again.
+"""
+
+import argparse
+import ast
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOMS = ("models", "train", "data", "runs", "report")
+TURNED = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Add: ast.Sub, ast.Sub: ast.Add,
+    ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
+    ast.And: ast.Or, ast.Or: ast.And, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+FIRST = 60  # tests that cover a line, at most, which run ahead of the tier
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """The change of one place of a file: the number of the place, and its line."""
+
+    file: str
+    number: int
+    line: int
+    kind: str
+
+    def planted(self, text: str) -> str:
+        """The file with the fault."""
+        tree = ast.parse(text)
+        _change(list(_places(tree))[self.number])
+        return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def faults(path: pathlib.Path) -> list[Fault]:
+    """All faults that can be planted in a file."""
+    name, places = str(path.relative_to(ROOT)), _places(ast.parse(path.read_text()))
+    return [
+        Fault(name, number, node.lineno, _kind(node))
+        for number, node in enumerate(places)
+    ]
+
+
+def _places(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes inside functions that a fault may change; no messages, no annotations."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for statement in function.body:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Raise | ast.FunctionDef):
+                    break
+                if _kind(node):
+                    yield node
+
+
+def _kind(node: ast.AST) -> str | None:
+    match node:
+        case ast.Compare(ops=[op]) if type(op) in TURNED:
+            return "comparison turned"
+        case ast.BinOp(op=op) if type(op) in TURNED:
+            return "sign turned"
+        case ast.BoolOp():
+            return "and for or"
+        case ast.Constant(value=bool()):
+            return "truth turned"
+        case ast.Constant(value=int() | float()):
+            return "number changed by one"
+        case ast.If():
+            return "condition negated"
+        case ast.Return(value=value) if value and not isinstance(value, ast.Constant):
+            return "value not returned"
+        case ast.Expr(value=ast.Call()):
+            return "call left out"
+    return None
+
+
+def _change(node: ast.AST) -> None:
+    """Plants the fault of a place."""
+    match node:
+        case ast.Compare():
+            node.ops = [TURNED[type(node.ops[0])]()]
+        case ast.BinOp() | ast.BoolOp():
+            node.op = TURNED[type(node.op)]()
+        case ast.Constant(value=bool()):
+            node.value = not node.value
+        case ast.Constant():
+            node.value += 1
+        case ast.If():
+            node.test = ast.UnaryOp(ast.Not(), node.test)
+        case ast.Return() | ast.Expr():
+            node.value = ast.Constant(None)
+
+
+def sample(count: int, seed: int) -> list[Fault]:
+    """Equally many faults of each room, the same for a seed and a state of the code."""
+    chosen, drawn = random.Random(seed), []
+    for room in ROOMS:
+        files = sorted((ROOT / "resnet_jax" / room).rglob("*.py"))
+        every = [fault for path in files for fault in faults(path)]
+        drawn += chosen.sample(every, count // len(ROOMS))
+    return drawn
+
+
+def covering(database: pathlib.Path, fault: Fault) -> list[str]:
+    """Tests of the unit tier that run through the line of a fault, those of few first."""
+    query = """
+        select context.context, line_bits.numbits from line_bits
+        join context on context.id = line_bits.context_id
+        join file on file.id = line_bits.file_id
+        where file.path like ? and context.context != ''
+    """
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute(query, (f"%/{fault.file}",)).fetchall()
+    byte, bit = divmod(fault.line, 8)
+    hit = [
+        context.partition("|")[0]
+        for context, bits in rows
+        if byte < len(bits) and bits[byte] >> bit & 1
+    ]
+    by_file = collections.Counter(test.partition("::")[0] for test in hit)
+    return sorted(set(hit), key=lambda test: (by_file[test.partition("::")[0]], test))
+
+
+def pytest(checkout: pathlib.Path, *arguments: str) -> tuple[bool, str]:
+    """(whether tests fail, the first that does)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", *arguments],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    return done.returncode not in (0, 5), (failed or [done.stdout[-200:]])[0][:200]
+
+
+def tried(checkout: pathlib.Path, database: pathlib.Path, fault: Fault) -> dict:
+    """Which tier catches a fault, and the first test that does."""
+    path = checkout / fault.file
+    before = path.read_text()
+    path.write_text(fault.planted(before))
+    told = {"file": fault.file, "line": fault.line, "kind": fault.kind}
+    try:
+        tests = covering(database, fault)
+        tiers = [("unit", ["-n", "0", *tests[:FIRST]])] if tests else []
+        tiers += [("unit", []), ("all", ["-m", ""])]
+        for tier, arguments in tiers:
+            caught, test = pytest(checkout, *arguments)
+            if caught:
+                return told | {"caught": tier, "test": test}
+        return told | {"caught": None, "test": None}
+    finally:
+        path.write_text(before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    done = json.loads(chosen.out.read_text())["faults"] if chosen.out.exists() else []
+    with tempfile.TemporaryDirectory() as place:
+        checkout = pathlib.Path(place) / "checkout"
+        ignored = shutil.ignore_patterns(".git", "runs", "__pycache__")
+        shutil.copytree(ROOT, checkout, ignore=ignored)
+        contexts = (
+            "-n",
+            "0",
+            "--cov=resnet_jax",
+            "--cov-context=test",
+            "--cov-report=",
+        )
+        pytest(checkout, *contexts)
+        for number, fault in enumerate(sample(chosen.count, chosen.seed)):
+            if number >= len(done):
+                done.append(tried(checkout, checkout / ".coverage", fault))
+                chosen.out.write_text(json.dumps(summary(done), indent=1) + "\n")
+                print(number, done[-1], flush=True)
+
+
+def summary(done: list[dict]) -> dict:
+    """The faults with the share that each tier catches."""
+    unit = sum(fault["caught"] == "unit" for fault in done)
+    every = sum(fault["caught"] is not None for fault in done)
+    shares = {"unit": round(unit / len(done), 3), "all": round(every / len(done), 3)}
+    return {"tried": len(done), "caught": shares, "faults": done}
+
+
+if __name__ == "__main__":
+    main()

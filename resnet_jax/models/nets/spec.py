@@ -1,0 +1,10 @@
+"""The spec of a network of any kind."""
+
+from typing import TypeAlias
+
+from resnet_jax.models.nets.densenet import DenseNetSpec
+from resnet_jax.models.nets.plain import PlainSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.rkcnn import RKCNNSpec
+
+NetSpec: TypeAlias = ResNetSpec | DenseNetSpec | RKCNNSpec | PlainSpec

@@ -1,0 +1,130 @@
+"""A row of the table: statistics over its finished runs, and what limits them."""
+
+import statistics
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from resnet_jax.config.experiment_file import ExperimentFile
+from resnet_jax.papers import Value
+from resnet_jax.report.runs import Run
+from resnet_jax.report.statistics import AsPaper, Summary, as_paper, summarise
+from resnet_jax.runs.result import Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One row of the table; errors in percent, over the runs that are done."""
+
+    row: str
+    value: Value | None
+    runs: tuple[Run, ...]
+    top1: Summary | None
+    top5: Summary | None
+    selected: Summary | None
+    precise: Summary | None
+    ours: AsPaper | None
+    marks: tuple[str, ...]
+
+    @property
+    def done(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.done)
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's, both as the paper counts."""
+        published = self.value and published_error(self.value)
+        return self.ours.value - published if self.ours and published else None
+
+    @property
+    def wall_s(self) -> float | None:
+        """Mean wall time of a finished run."""
+        walls = [run.wall_s for run in self.done if run.wall_s is not None]
+        return sum(walls) / len(walls) if walls else None
+
+    @property
+    def step_s(self) -> float | None:
+        """Median over the finished runs of their time of a step."""
+        times = [run.step_s for run in self.done if run.step_s is not None]
+        return statistics.median(times) if times else None
+
+    @property
+    def parameters(self) -> int | None:
+        """The parameters of the runs, where they agree."""
+        return _agreed(run.parameters for run in self.runs)
+
+    @property
+    def multiply_adds(self) -> int | None:
+        """Of one image, where the runs agree."""
+        return _agreed(run.multiply_adds for run in self.runs)
+
+
+def _agreed(counts: Iterable[int | None]) -> int | None:
+    found = set(counts) - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def published_error(value: Value) -> float | None:
+    """The error a paper's cell is about: top-1, or top-5 where it has only that."""
+    return value.top5_err if value.top1_err is None else value.top1_err
+
+
+def line_of(
+    experiment: ExperimentFile, row: str, runs: tuple[Run, ...], *, usual: int | None
+) -> Line:
+    value = experiment.published.get(row)
+    done = [run for run in runs if run.done]
+    finals = [run.final for run in done if run.final]
+    selected = [run.outcome.selected for run in done if run.outcome.selected]
+    precise = [run.outcome.precise for run in done if run.outcome.precise]
+    counted = selected if value and value.selection == "best_val" else finals
+    return Line(
+        row=row,
+        value=value,
+        runs=runs,
+        top1=summarise(_errors(finals, "top1_err")),
+        top5=summarise(_errors(finals, "top5_err")),
+        selected=summarise(_errors(selected, "top1_err")),
+        precise=summarise(_errors(precise, "top1_err")),
+        ours=as_paper(value, _errors(counted, _metric(value))) if value else None,
+        marks=tuple(_marks(experiment, value, runs, counted=len(counted), usual=usual)),
+    )
+
+
+def _metric(value: Value) -> str:
+    only5 = value.top1_err is None and value.top5_err is not None
+    return "top5_err" if only5 else "top1_err"
+
+
+def _errors(scores: list[Score], metric: str) -> list[float]:
+    errors = [getattr(score, metric) for score in scores]
+    return [error for error in errors if error is not None]
+
+
+def _marks(
+    experiment: ExperimentFile,
+    value: Value | None,
+    runs: tuple[Run, ...],
+    *,
+    counted: int,
+    usual: int | None,
+) -> Iterator[str]:
+    """What keeps a row from being what it claims, each in a few words."""
+    if not runs:
+        yield "no runs"
+        return
+    kinds = {
+        "incomplete": [r.seed for r in runs if r.outcome.status == "incomplete"],
+        "failed": [r.seed for r in runs if r.outcome.status == "failed"],
+        "missing": [s for s in experiment.seeds if s not in {r.seed for r in runs}],
+        "config is not today's": [r.seed for r in runs if r.changed],
+        "bad lines": [r.seed for r in runs if r.problems or r.torn],
+        "other number of test examples": [
+            r.seed for r in runs if r.final and r.final.n != usual
+        ],
+    }
+    for kind, seeds in kinds.items():
+        if seeds:
+            many = "seeds" if len(seeds) > 1 else "seed"
+            yield f"{kind}: {many} {', '.join(map(str, seeds))}"
+    if value and counted < value.runs:
+        yield f"fewer seeds than the paper: {counted} of {value.runs}"

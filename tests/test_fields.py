@@ -1,0 +1,509 @@
+"""A field that nothing reads cannot be set: each is set, and what comes of it compared.
+
+Two configs that differ in one field are compared in what a run makes of them, cheapest
+first: the network in training, its initial values included; the same unabridged; at
+test; the batches; the update on a small net; the evaluation; the files of a run whose
+program only counts. config.json is no such thing. A field passes where one of these
+differs, or where it is refused by its name.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import pathlib
+import re
+import sys
+import tempfile
+import types
+import typing
+import zlib
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import grain
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+import runs
+import tinytask
+
+from resnet_jax.config import branches, family, models, optimizers
+from resnet_jax.config.datasets import DATASETS, UNCOUNTED
+from resnet_jax.config.merge import hints, literals, section, slot, words
+from resnet_jax.config.schema import Config
+from resnet_jax.data import pipeline, preprocessing
+from resnet_jax.data.sources.splits import open_splits
+from resnet_jax.errors import ConfigError, DataError
+from resnet_jax.models import serialize
+from resnet_jax.models.nets.auxiliary_loss import Relay
+from resnet_jax.models.nets.densenet import DenseNetSpec
+from resnet_jax.models.nets.plain import FC, Conv, MaxPool, Mean, PlainSpec
+from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.rkcnn import RKCNNSpec
+from resnet_jax.models.nets.stem_head import Stem
+from resnet_jax.paths import replaced
+from resnet_jax.runs.log import Log
+from resnet_jax.train import experiment, run, task
+from resnet_jax.train.program import Program, Update
+from resnet_jax.train.step import make_eval_step
+
+# --- what is set
+
+BASE = {
+    "data.name": "cifar10",
+    "data.batch_size": 8,
+    "train.iterations": 1000,
+    "train.steps": 12,
+    "train.eval_every": 6,
+}
+# The smallest nets in which all fields have a place, and images that they take.
+SMALL = {
+    "cifar_resnet": {"model.depth": 20},
+    "imagenet_resnet": {"model.depth": 34, "data.name": "imagenet2012"},
+    "wide_resnet": {"model.depth": 22},
+    "plain": {"model.depth": 30},
+    "resnet_3d": {"model.depth": 34, "data.name": "kinetics400"},
+    "small_resnet_3d": {"model.depth": 20, "data.name": "moving_digits"},
+    "ghostnet": {"data.name": "imagenet2012"},
+    "regnetx": {"data.name": "imagenet2012"},
+    "gghost": {"data.name": "imagenet2012"},
+    "densenet": {"model.depth": 10},
+    "densenet_imagenet": {"data.name": "imagenet2012"},
+    "hardnet": {"data.name": "imagenet2012"},
+    "threshnet": {"data.name": "imagenet2012"},
+    "prelu_small": {"data.name": "imagenet2012"},
+    "prelu_large": {"data.name": "imagenet2012"},
+    "spp_net": {"data.name": "imagenet2012"},
+    "places2": {"data.name": "imagenet2012"},
+    "vgg": {"data.name": "imagenet2012"},
+}
+# What must be set besides, for a field to have a place.
+BESIDES = {
+    "data.workers": {"data.feed": "streaming"},
+    "model.operator": {"model.act": "elu"},  # xnor: signs behind a ReLU are all 1
+    "train.epochs": {"train.iterations": None, "train.epochs": 50.0},
+}
+# Other values of fields whose type does not tell any.
+OTHER = {
+    "data.dir": ("elsewhere",),
+    "data.name": ("cifar100",),
+    "data.sizes": ((24, 32),),
+    "data.split": ("16/8",),
+    "model.auxiliary_loss.stages": (((2, 1),), ((1, 1), (2, 2))),
+    "model.depth_mode": ("remat", "unroll"),
+    "model.norm.group": ("device", 2),
+    "optim.warmup.steps": (50,),
+    "train.checkpoint_every": (4,),
+    "train.seeds": ((0, 1),),
+}
+# Words that stand for another one of the same slot.
+ALIASES = {"auto"}
+# Refused by name whatever the value; each for a reason that its message tells.
+REFUSED = {
+    "model.num_classes",  # the data set tells it
+    "train.dtype=float64",  # JAX_ENABLE_X64 is off
+}
+
+
+def made(changes) -> Config:
+    """A valid config; ConfigError."""
+    return tinytask.config(BASE | changes)
+
+
+def value_at(config, path):
+    """The value of a field; of a slot its word."""
+    value = functools.reduce(getattr, path.split("."), config)
+    return getattr(value, "name", value)
+
+
+def others(path, hint, now) -> list:
+    """Values to set in place of `now`; of numbers the first that is legal will do."""
+    if path in OTHER:
+        return [value for value in OTHER[path] if value != now]
+    if choices := literals(hint):
+        return [value for value in choices if value != now]
+    kinds = plain_types(hint)
+    if bool in kinds:
+        return [not now]
+    if float in kinds:
+        return [now / 2, now / 4] if now else [0.5, 0.25]
+    if int in kinds:
+        return [2, 3, 4] if now is None else [*range(now + 1, now + 50), now // 2]
+    if tuple in kinds:
+        return [now[:-1], (1,), (2, 1)] if len(now) > 1 else [(1,), (2, 1)]
+    return []
+
+
+def plain_types(hint) -> set:
+    """{int, NoneType} of `Count | None`."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return plain_types(typing.get_args(hint)[0])
+    if origin in (typing.Union, types.UnionType):
+        return set().union(*map(plain_types, typing.get_args(hint)))
+    return {origin or hint}
+
+
+# --- what comes of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A few random images, others for each way to ask for them."""
+
+    name: str
+    image_shape: tuple[int, ...]
+    num_classes: int
+    length: int
+    seed: int
+
+    description = "random"
+
+    @property
+    def fingerprint(self):
+        return f"{self.name}:{self.seed}:{self.length}"
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng((self.seed, int(index)))
+        image = rng.integers(0, 256, self.image_shape, dtype=np.uint8)
+        return {"image": image, "label": int(index) % 10}
+
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+
+def drawn_splits(name, *, directory=None, split="full"):
+    """In place of `open_splits`, whose own reads have a test of their own."""
+    known = (DATASETS | UNCOUNTED)[name]
+    first, _, last = split.partition("/")
+    sizes = {"train": 24} if split == "full" else {"train": int(first), "val": int(last)}
+    seed = zlib.crc32(f"{name} {directory} {split}".encode())
+    return {
+        key: Drawn(name, known.image, known.classes, length, seed + i)
+        for i, (key, length) in enumerate((sizes | {"test": 8}).items())
+    }
+
+
+TINY = PlainSpec(records=(Conv(4), MaxPool(), Conv(4), Mean(), FC(None, ())))
+
+
+@functools.cache
+def prepared(config) -> experiment.Experiment:
+    """The experiment of a config; ConfigError, DataError."""
+    return experiment.prepare(config)
+
+
+def text_of(function, *arguments) -> str:
+    """The program of a function, constants included, as one word."""
+    program = jax.make_jaxpr(function)(*arguments)
+    told = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(program)).encode())
+    for constant in jax.tree.leaves(program.consts):
+        if not jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key):
+            told.update(np.asarray(constant).tobytes())
+    return told.hexdigest()
+
+
+@functools.cache
+def traced(spec, shape, *, train) -> str:
+    """A net that is initialised, which calls it once at test; in training as well."""
+    x, net = jax.ShapeDtypeStruct((8, *shape), jnp.float32), spec.build()
+
+    def called(key, x):
+        variables = net.init(key, x, train=False)
+        if not train:
+            return variables
+        kept, rngs = ["batch_stats", "relays"], {"noise": key, "drop_path": key}
+        return net.apply(variables, x, train=True, mutable=kept, rngs=rngs)
+
+    return text_of(called, jax.eval_shape(jax.random.key, 0), x)
+
+
+@functools.singledispatch
+def abridged(spec):
+    """A net of fewer parts, none of which the net does not have; None: as it is."""
+    return None
+
+
+@abridged.register
+def _(spec: ResNetSpec):
+    units = min(spec.depths[1], 2)
+    whole = spec.ghosts or spec.relays or not isinstance(spec.depth_mode, str)
+    if whole or len(spec.depths) < 2:
+        return None
+    return dataclasses.replace(
+        spec,
+        depths=(units,),
+        widths=(64,),
+        firsts=spec.firsts[1:2],
+        strides=spec.strides[1:2] or (2,),
+        stem=Stem(steps=spec.stem.steps),
+        stem_width=32,
+    )
+
+
+@abridged.register
+def _(spec: DenseNetSpec):
+    blocks = [
+        dataclasses.replace(block, layers=min(block.layers, 2))
+        for block in spec.blocks[:2]
+    ]
+    last = dataclasses.replace(blocks[-1], transition=None)
+    return dataclasses.replace(spec, blocks=(*blocks[:-1], last))
+
+
+@abridged.register
+def _(spec: RKCNNSpec):
+    unit = replaced(spec.unit, {"branch.stages": 2})
+    return dataclasses.replace(spec, depths=spec.depths[:2], unit=unit)
+
+
+def part_of_net(config, *, train=False) -> str | None:
+    """The net, abridged; None where what is left makes no net."""
+    spec = abridged(prepared(config).net)
+    with contextlib.suppress(ConfigError):
+        rank = spec and spec.layers.rank
+        return spec and traced(spec, (*[16] * rank, 3), train=train)
+
+
+def net(config, *, train=False) -> str:
+    own = prepared(config)
+    return traced(own.net, own.pipeline.image_shape, train=train)
+
+
+def part_in_training(config):
+    return part_of_net(config, train=True)
+
+
+def net_in_training(config):
+    return net(config, train=True)
+
+
+@functools.cache
+def batches(config) -> tuple:
+    """Two steps and the test split as they are read, and the workers that read them."""
+    own, workers = prepared(config), []
+
+    def asked(**options):
+        workers.append(options)
+        return options
+
+    with (
+        mock.patch.object(grain, "MultiprocessingOptions", asked),
+        mock.patch.object(grain.IterDataset, "mp_prefetch", lambda self, _: self),
+    ):
+        read = [own.pipeline.train_batches().read(step) for step in range(2)]
+        read += own.pipeline.examples("test")
+    leaves = jax.tree_util.tree_leaves_with_path(read)
+    return str(workers), tuple((str(k), v.shape, v.tobytes()) for k, v in leaves)
+
+
+def on_tiny_net(config) -> experiment.Experiment:
+    """The experiment with a small net, with a loss inside if its own has one."""
+    own = prepared(config)
+    inside = getattr(config.model, "auxiliary_loss", None)
+    relays = (Relay(1),) if inside else ()
+    return dataclasses.replace(own, net=replaced(TINY, {"relays": relays}))
+
+
+@functools.cache
+def update(config) -> tuple[str, ...]:
+    """The update, for each size of images that has its turn."""
+    own = on_tiny_net(config)
+    sizes = {own.loop.size(step): None for step in range(own.loop.steps)}
+    found = []
+    for size in sizes:
+        program = task.make_program(own, size=size)
+        state = jax.eval_shape(program.init, own.seeds)
+        data = own.pipeline.resident and own.pipeline.resident["train"]
+        feeds = program.place(own.pipeline.train_batches()(0, 1))
+        found.append(text_of(program.steps, state, data, feeds, 1))
+    return tuple(found)
+
+
+@functools.cache
+def evaluation(config) -> str:
+    own = on_tiny_net(config)
+    score = make_eval_step(task.make_task(own))
+    state = jax.eval_shape(task.make_program(own).init, own.seeds)
+    batch = next(own.pipeline.examples("test"))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    return text_of(score, variables, batch)
+
+
+class Called(Update):
+    """Calls the function itself, where others compile it."""
+
+    def __init__(self, steps):
+        super().__init__(steps)
+        self.steps = steps
+
+    def __call__(self, *arguments):
+        return self.steps(*arguments)
+
+
+def counting(real: Program, calls: list) -> Program:
+    """A program that computes nothing: it counts its steps, and notes its calls."""
+
+    def init(seeds):
+        shapes = jax.eval_shape(real.init, seeds)
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def steps(state, data, feeds, count):
+        shape = (*state.step.shape, feeds["row"].shape[state.step.ndim])
+        calls.append(("steps", count, shape))
+        seen = {"loss": 0.0, "ok": True, "skipped": 0}
+        seen = {name: jnp.full(shape, value) for name, value in seen.items()}
+        return state.replace(step=state.step + count), seen
+
+    def evaluate(variables, data, feed):
+        one = np.ones(real.seeds.count).squeeze()
+        return dict.fromkeys(("n", "wrong", "wrong5", "nll"), one)
+
+    def statistics(variables, data, feed, number):
+        return variables["batch_stats"]
+
+    return dataclasses.replace(
+        real, init=init, steps=steps, evaluate=evaluate, statistics=statistics
+    )
+
+
+@functools.cache
+def files(config) -> tuple[str, ...]:
+    """Calls of the program, names of all files, rows of the logs but for their times."""
+    calls, make_program = [], task.make_program
+
+    def scaled_by_data(own, state):
+        calls.append("scaled by data")
+        return state.params
+
+    def folder_of_events(path, **_):
+        pathlib.Path(path).mkdir(exist_ok=True)
+        return mock.Mock()
+
+    changed = {
+        "make_program": lambda own: counting(make_program(own), calls),
+        "updates": lambda own, program: {None: Called(program.steps)},
+        "scaled_by_data": scaled_by_data,
+    }
+    board = types.SimpleNamespace(SummaryWriter=folder_of_events)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        mock.patch.multiple(run, **changed),
+        mock.patch.object(experiment, "find_spec", lambda name: True),
+        mock.patch.dict(sys.modules, tensorboardX=board),
+    ):
+        run.run_all(config, place, bar=runs.Quiet)
+        root = pathlib.Path(place)
+        found = [path.relative_to(root).parts for path in root.rglob("*")]
+        logs = [runs.timeless(log.parent) for log in root.rglob("metrics.jsonl")]
+    names = {"/".join(parts[:3]) for parts in found}  # below, Orbax draws them
+    for row in itertools.chain.from_iterable(logs):
+        row.pop("protocol", None)  # its name alone
+    return str(calls), str(sorted(names)), str(sorted(map(str, logs)))
+
+
+VIEWS = (
+    part_of_net, part_in_training, net, net_in_training, batches, update, evaluation,
+    files,
+)  # fmt: skip
+CACHED = (prepared, traced, batches, update, evaluation, files)
+
+
+def difference(one: Config, other: Config) -> str | None:
+    """The name of the first view that tells two configs apart."""
+    for view in VIEWS:
+        seen = [view(config) for config in (one, other)]
+        if None not in seen and seen[0] != seen[1]:
+            if view in (update, evaluation,files,net,net_in_training): print(view.__name__)
+            return view.__name__
+    return None
+
+
+# --- every field
+
+
+@dataclasses.dataclass
+class Check:
+    """Sets fields; `problems` tells of those that nothing reads, `refused` of others.
+
+    `wanted` says of a path whether it is to be tried.
+    """
+
+    wanted: Callable[[str], bool] = lambda path: True
+    problems: list[str] = dataclasses.field(default_factory=list)
+    refused: list[str] = dataclasses.field(default_factory=list)
+    tried: list[str] = dataclasses.field(default_factory=list)
+
+    def part(self, cls, path, changes) -> "Check":
+        """All fields of a part, and those of whatever may fill its slots."""
+        for name, hint in hints(cls).items():
+            at = f"{path}.{name}".lstrip(".")
+            besides = changes | BESIDES.get(at, {})
+            if inner := section(hint):
+                self.part(inner, at, changes)
+            elif found := slot(hint):
+                legal = self.field(at, found.words, besides, closed=True)
+                known = [word for word in reversed(legal) if word in found.members]
+                members = {found.members[word]: word for word in known}
+                for member, word in members.items():
+                    self.part(member, at, besides | {at: word})
+            elif name != "name" or not literals(hint):
+                values = others(at, hint, value_at(made(besides), at))
+                closed = bool(literals(hint))
+                self.field(at, values, besides, closed=closed)
+        return self
+
+    def field(self, path, values, changes, *, closed) -> list:
+        """Sets one field; the values that are legal. Of a closed choice all differ."""
+        base = made(changes)
+        now = value_at(base, path)
+        now = "none" if now is None else now
+        values, legal, refused = [v for v in values if v != now], {now: base}, []
+        if not self.wanted(path) or (closed and not values):
+            return [now]
+        self.tried.append(path)
+        for value in values:
+            told = f"{path}={value}"
+            try:
+                other = made(changes | {path: value})
+                same = [k for k, v in legal.items() if difference(v, other) is None]
+            except (ConfigError, DataError) as error:
+                if path not in str(error):
+                    self.problems.append(f"{told} is refused without its name: {error}")
+                refused.append(told if closed else path)
+                continue
+            legal[value] = other
+            same = [word for word in same if not {word, value} & {*ALIASES}]
+            if same:
+                self.problems.append(f"{told} is not told from {same[0]}")
+            if not closed:
+                break
+        if closed or len(legal) == 1:
+            self.refused += dict.fromkeys(refused)
+        if len(legal) == 1 and not refused:
+            self.problems.append(f"{path}: no other value is known; give one in OTHER")
+        return list(legal)
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch):
+    monkeypatch.setattr(pipeline, "open_splits", drawn_splits)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("word", list(slot(hints(Config)["model"]).members))
+def test_family(word):
+    import time
+    t=time.process_time()
+    cls = slot(hints(Config)["model"]).members[word]
+    check = Check(lambda path: path.split(".")[1] not in hints(family.Family))
+    check.part(cls, "model", {"model.name": word} | SMALL.get(word, {}))
+    print(word, "%.1f s" % (time.process_time()-t), len(check.tried)); print("\n".join(check.problems)); print("refused", check.refused); print(len(check.tried), [(v.__name__, v.cache_info()) for v in CACHED])
