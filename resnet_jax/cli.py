@@ -12,6 +12,8 @@ from resnet_jax.config.experiment_file import ExperimentFile, load, parts
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
 
+PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+
 
 def run(
     command: Callable[[Sequence[str]], int | None],
@@ -65,11 +67,11 @@ def prepare_jax() -> None:
 
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(cache).expanduser() / "resnet_jax" / "xla"
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        named = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
-        given = {k: int(os.environ[v]) for k, v in named.items() if v in os.environ}
-        jax.distributed.initialize(**given)
+        given = {k: int(v) for k, v in os.environ.items() if k in PROCESSES}
+        count, number = map(given.get, PROCESSES)
+        jax.distributed.initialize(num_processes=count, process_id=number)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")

@@ -48,12 +48,14 @@ def _saliency(arguments: Sequence[str]) -> None:
     which = "best" if options.best else "last"
     net = trained.load(options.workdir, which=which, data_dir=options.data_dir)
     found = saliency(net, options.method, count=options.images, layer=options.layer)
-    titles = [
-        f"{label}" if label == guess else f"{label}, seen as {guess}"
-        for label, guess in zip(found.labels, found.predicted, strict=True)
-    ]
-    saliency_figure.draw(options.out, found.images, found.maps, titles=titles)
-    print(f"{options.out}: {options.method} on {len(titles)} test images")
+    saliency_figure.draw(
+        options.out,
+        found.images,
+        found.maps,
+        labels=found.labels,
+        predicted=found.predicted,
+    )
+    print(f"{options.out}: {options.method} on {len(found.labels)} test images")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -19,9 +19,9 @@ from resnet_jax.config.resolve import configured, validated
 from resnet_jax.config.rules import norm_group, schedule_steps
 from resnet_jax.config.schema import Config
 from resnet_jax.models import complexity
-from resnet_jax.models.layers.initializers import InitSpec
+from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.network import network
-from resnet_jax.paths import flat, replaced
+from resnet_jax.paths import flat, replaced_where_known
 from resnet_jax.train.optim import optimizer
 
 FOLDER = pathlib.Path(__file__).parents[1] / "experiments"
@@ -121,9 +121,11 @@ def traced(spec, image):
 def counts(name, row):
     """`traced` of a row; what changes no shape is left out, so that rows share it."""
     row = Row(config_of(name, row))
-    plain = {"layers.init": InitSpec(), "layers.dtype": "float32"}
-    norm = row.net.layers.norm and dataclasses.replace(row.net.layers.norm, group=None)
-    return traced(replaced(row.net, plain | {"layers.norm": norm}), row.image)
+    layers, usual = row.net.layers, LayersSpec()
+    plain = {"norm": layers.norm and usual.norm, "init": usual.init, "dtype": "float32"}
+    plain = {"layers": dataclasses.replace(layers, **plain)}
+    plain |= {"survival": 1.0, "dropout": 0.0}
+    return traced(replaced_where_known(row.net, plain), row.image)
 
 
 def test_the_seven_are_there():

@@ -39,7 +39,8 @@ from resnet_jax.data import pipeline, preprocessing
 from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.models import serialize
-from resnet_jax.models.nets.auxiliary_loss import Relay
+from resnet_jax.models.layers.layers import LayersSpec
+from resnet_jax.models.nets.auxiliary_loss import Relay, every_loss
 from resnet_jax.models.nets.densenet import DenseNetSpec
 from resnet_jax.models.nets.plain import FC, Conv, MaxPool, Mean, PlainSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
@@ -100,12 +101,21 @@ OTHER = {
     "train.checkpoint_every": (4,),
     "train.seeds": ((0, 1),),
 }
-# Words that stand for another one of the same slot.
-ALIASES = {"auto"}
-# Refused by name whatever the value; each for a reason that its message tells.
+# Pairs of words that come to the same, and must.
+SAME = {
+    "model.unit.tableau": {"midpoint", "implicit_midpoint"},  # two sweeps from zero
+}
+SAME_WITHOUT_ADDITION = {"model.unit.order": {"original", "relu_before_addition"}}
+ALIAS = "auto"  # stands for another word of its slot
+
+
+# Refused whatever the value, by a message that names the field and tells why; all other
+# fields have a legal value that is read.
 REFUSED = {
-    "model.num_classes",  # the data set tells it
-    "train.dtype=float64",  # JAX_ENABLE_X64 is off
+    "data": set(),
+    "optim": set(),
+    "train": {"train.dtype=float64"},
+    "spec": {"model.num_classes"},
 }
 
 
@@ -183,7 +193,9 @@ def drawn_splits(name, *, directory=None, split="full"):
     """In place of `open_splits`, whose own reads have a test of their own."""
     known = (DATASETS | UNCOUNTED)[name]
     first, _, last = split.partition("/")
-    sizes = {"train": 24} if split == "full" else {"train": int(first), "val": int(last)}
+    sizes = (
+        {"train": 24} if split == "full" else {"train": int(first), "val": int(last)}
+    )
     seed = zlib.crc32(f"{name} {directory} {split}".encode())
     return {
         key: Drawn(name, known.image, known.classes, length, seed + i)
@@ -233,18 +245,21 @@ def abridged(spec):
 
 @abridged.register
 def _(spec: ResNetSpec):
-    units = min(spec.depths[1], 2)
-    whole = spec.ghosts or spec.relays or not isinstance(spec.depth_mode, str)
-    if whole or len(spec.depths) < 2:
+    """The second stage alone; with the first where a field is of several."""
+    several = spec.ghosts or spec.relays or not isinstance(spec.depth_mode, str)
+    stages = slice(0 if several else 1, 2)
+    if len(spec.depths) < 2 or any(relay.stage > 2 for relay in spec.relays):
         return None
+    mode = spec.depth_mode
     return dataclasses.replace(
         spec,
-        depths=(units,),
-        widths=(64,),
-        firsts=spec.firsts[1:2],
-        strides=spec.strides[1:2] or (2,),
+        depths=tuple(min(units, 3) for units in spec.depths[stages]),
+        widths=(64, 128)[stages],
+        firsts=spec.firsts[stages],
+        strides=spec.strides[stages] or (1, 2)[stages],
         stem=Stem(steps=spec.stem.steps),
-        stem_width=32,
+        stem_width=64,
+        depth_mode=mode if isinstance(mode, str) else mode[stages],
     )
 
 
@@ -307,9 +322,10 @@ def batches(config) -> tuple:
 def on_tiny_net(config) -> experiment.Experiment:
     """The experiment with a small net, with a loss inside if its own has one."""
     own = prepared(config)
-    inside = getattr(config.model, "auxiliary_loss", None)
-    relays = (Relay(1),) if inside else ()
-    return dataclasses.replace(own, net=replaced(TINY, {"relays": relays}))
+    inside = len(every_loss(own.net)) > 1 if getattr(own.net, "relays", ()) else False
+    layers = LayersSpec(rank=own.net.layers.rank)
+    tiny = {"relays": (Relay(1),) if inside else (), "layers": layers}
+    return dataclasses.replace(own, net=replaced(TINY, tiny))
 
 
 @functools.cache
@@ -410,7 +426,7 @@ def files(config) -> tuple[str, ...]:
 
 
 VIEWS = (
-    part_of_net, part_in_training, net, net_in_training, batches, update, evaluation,
+    part_of_net, part_in_training, batches, update, net, net_in_training, evaluation,
     files,
 )  # fmt: skip
 CACHED = (prepared, traced, batches, update, evaluation, files)
@@ -421,7 +437,6 @@ def difference(one: Config, other: Config) -> str | None:
     for view in VIEWS:
         seen = [view(config) for config in (one, other)]
         if None not in seen and seen[0] != seen[1]:
-            if view in (update, evaluation,files,net,net_in_training): print(view.__name__)
             return view.__name__
     return None
 
@@ -431,15 +446,17 @@ def difference(one: Config, other: Config) -> str | None:
 
 @dataclasses.dataclass
 class Check:
-    """Sets fields; `problems` tells of those that nothing reads, `refused` of others.
+    """Sets fields; `problems` tells of those that nothing reads.
 
-    `wanted` says of a path whether it is to be tried.
+    wanted: of a path, whether it is tried; same: pairs of words that need not differ
+    refused: fields without a value that is read, or words of slots and closed choices
     """
 
     wanted: Callable[[str], bool] = lambda path: True
+    same: dict[str, set[str]] = dataclasses.field(default_factory=lambda: SAME)
+    tried: set[str] = dataclasses.field(default_factory=set)
+    refused: set[str] = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
-    refused: list[str] = dataclasses.field(default_factory=list)
-    tried: list[str] = dataclasses.field(default_factory=list)
 
     def part(self, cls, path, changes) -> "Check":
         """All fields of a part, and those of whatever may fill its slots."""
@@ -451,13 +468,11 @@ class Check:
             elif found := slot(hint):
                 legal = self.field(at, found.words, besides, closed=True)
                 known = [word for word in reversed(legal) if word in found.members]
-                members = {found.members[word]: word for word in known}
-                for member, word in members.items():
+                for member, word in {found.members[w]: w for w in known}.items():
                     self.part(member, at, besides | {at: word})
             elif name != "name" or not literals(hint):
                 values = others(at, hint, value_at(made(besides), at))
-                closed = bool(literals(hint))
-                self.field(at, values, besides, closed=closed)
+                self.field(at, values, besides, closed=bool(literals(hint)))
         return self
 
     def field(self, path, values, changes, *, closed) -> list:
@@ -465,45 +480,125 @@ class Check:
         base = made(changes)
         now = value_at(base, path)
         now = "none" if now is None else now
-        values, legal, refused = [v for v in values if v != now], {now: base}, []
+        values, legal, refused = [v for v in values if v != now], {now: base}, set()
         if not self.wanted(path) or (closed and not values):
             return [now]
-        self.tried.append(path)
+        self.tried.add(path)
         for value in values:
             told = f"{path}={value}"
             try:
                 other = made(changes | {path: value})
-                same = [k for k, v in legal.items() if difference(v, other) is None]
+                same = self._not_told_from(path, value, other, legal)
             except (ConfigError, DataError) as error:
-                if path not in str(error):
+                if not named(path, str(error)):
                     self.problems.append(f"{told} is refused without its name: {error}")
-                refused.append(told if closed else path)
+                refused.add(told if closed else path)
                 continue
             legal[value] = other
-            same = [word for word in same if not {word, value} & {*ALIASES}]
             if same:
                 self.problems.append(f"{told} is not told from {same[0]}")
             if not closed:
                 break
         if closed or len(legal) == 1:
-            self.refused += dict.fromkeys(refused)
+            self.refused |= refused
         if len(legal) == 1 and not refused:
             self.problems.append(f"{path}: no other value is known; give one in OTHER")
         return list(legal)
 
+    def _not_told_from(self, path, value, config, legal):
+        """Those of the legal values that come to the same."""
+        return [
+            word
+            for word, other in legal.items()
+            if difference(other, config) is None
+            and ALIAS not in (word, value)
+            and not {word, value} <= self.same.get(path, set())
+        ]
+
+
+def named(path, message) -> bool:
+    """Whether a message is about a field; a spec knows but the last of its name."""
+    return path in message or message.startswith(path.rpartition(".")[2] + "=")
+
+
+FAMILIES = slot(hints(Config)["model"]).members
+SHARED = {f"model.{name}" for name in hints(family.Family)}
+
+
+def of_family(word, **checks) -> Check:
+    changes = {"model.name": word} | SMALL.get(word, {})
+    return Check(**checks).part(FAMILIES[word], "model", changes)
+
+
+@pytest.fixture(scope="session")
+def spec_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("specs")
+    nets = {folder / "tiny.json": TINY, folder / "wider.json": TINY.widened(2)}
+    for path, net in nets.items():
+        serialize.write(path, net)
+    return [str(path) for path in nets]
+
 
 @pytest.fixture(autouse=True)
-def drawn(monkeypatch):
+def drawn(monkeypatch, spec_files):
+    """Images in memory, and a spec file whose net is small."""
     monkeypatch.setattr(pipeline, "open_splits", drawn_splits)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
+    monkeypatch.setitem(SMALL, "spec", {"model.file": spec_files[0]})
+    monkeypatch.setitem(OTHER, "model.file", spec_files[1:])
+
+
+@pytest.mark.parametrize("name", ["data", "optim", "train", "seed"])
+def test_fields_of_a_run(name):
+    import time
+
+    t = time.process_time()
+    check = Check(lambda path: path.split(".")[0] == name)
+    check.part(Config, "", {"model.name": "spec"} | SMALL["spec"])
+    print(name, "%.1f s" % (time.process_time() - t), len(check.tried))
+    print("\n".join(check.problems))
+    print("refused", check.refused)
+    assert check.problems == []
+    assert check.refused == REFUSED.get(name, set())
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "spec",
+        *(
+            pytest.param(word, marks=pytest.mark.compile)
+            for word in ("cifar_resnet", "densenet", "rkcnn", "nin")
+        ),
+    ],
+)
+def test_fields_of_every_family(word):
+    import time
+
+    t = time.process_time()
+    check = of_family(word, wanted=lambda path: path.startswith((*SHARED,)))
+    print(word, "%.1f s" % (time.process_time() - t), len(check.tried))
+    print("\n".join(check.problems))
+    print("refused", check.refused)
+    assert check.problems == []
+    assert check.refused == {"model.num_classes"}  # the data set tells them
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("word", list(slot(hints(Config)["model"]).members))
-def test_family(word):
+@pytest.mark.parametrize("word", FAMILIES)
+def test_fields_of_a_family(word):
     import time
-    t=time.process_time()
-    cls = slot(hints(Config)["model"]).members[word]
-    check = Check(lambda path: path.split(".")[1] not in hints(family.Family))
-    check.part(cls, "model", {"model.name": word} | SMALL.get(word, {}))
-    print(word, "%.1f s" % (time.process_time()-t), len(check.tried)); print("\n".join(check.problems)); print("refused", check.refused); print(len(check.tried), [(v.__name__, v.cache_info()) for v in CACHED])
+
+    t = time.process_time()
+
+    def own(path):
+        return path == "model.operator" or not path.startswith((*SHARED,))
+
+    added = word not in ("plain", "densenet", "densenet_imagenet")
+    same = SAME if added else SAME | SAME_WITHOUT_ADDITION
+    check = of_family(word, wanted=own, same=same)
+    print(word, "%.1f s" % (time.process_time() - t), len(check.tried))
+    print("\n".join(check.problems))
+    print("refused", check.refused)
+    assert check.problems == []
+    assert check.refused == REFUSED.get(word, set())

@@ -11,8 +11,6 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax.config import build
-from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
@@ -21,11 +19,13 @@ from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.auxiliary_loss import Relay, every_loss
 from resnet_jax.models.nets.plain import FC, Conv, MaxPool, Mean, PlainSpec, Towers
 from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.network import network
 from resnet_jax.models.units.branch import BASIC
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
 from resnet_jax.models.zoo.plain_nets import all_cnn, nin, places2, vgg
-from resnet_jax.train import run as experiment
+from resnet_jax.train.run import run_all
 from resnet_jax.train.step import StepSpec, make_train_step
+from resnet_jax.train.task import make_program, make_task
 
 STAGES = 3
 LAYERS = LayersSpec(act=PRelu(), dtype="float64")
@@ -79,19 +79,16 @@ MODULES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def fast():
-    with jax.enable_x64(True), tinytask.compiled_fast():
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def task_of(relays, net=NET, **changes):
     """(task, state) of a net; the optimizer keeps the gradient as it is."""
-    opened = tinytask.opened({"train.dtype": "float64"})
+    experiment = tinytask.experiment({"train.dtype": "float64"})
     net = dataclasses.replace(net, relays=relays, **changes)
-    opened = dataclasses.replace(opened, net=net)
-    task = dataclasses.replace(experiment.make_task(opened), tx=optax.trace(0.0))
-    return task, tinytask.begin(task, opened.config)
+    experiment = dataclasses.replace(experiment, net=net)
+    task = dataclasses.replace(make_task(experiment), tx=optax.trace(0.0))
+    return task, tinytask.begin(task, experiment.config)
 
 
 def batch_of(n=8):
@@ -291,14 +288,14 @@ def test_two_devices_share_a_batch(spmd):
 
     def trained(count, spmd):
         fields = {"train.dtype": "float64", "train.spmd": spmd}
-        opened = tinytask.opened(fields, count=count)
-        layers = opened.net.layers  # its norm knows of pmap's axis
+        experiment = tinytask.experiment(fields, count=count)
+        layers = experiment.net.layers  # its norm knows of pmap's axis
         net = dataclasses.replace(NET, relays=CHAIN, layers=layers)
-        opened = dataclasses.replace(opened, net=net)
-        state = tinytask.begin(experiment.make_task(opened), opened.config)
-        data = opened.devices.copied(opened.feeds.resident["train"])
-        program = experiment.make_program(opened)
-        return tinytask.Trainer(opened, program, data, state).run(2)
+        experiment = dataclasses.replace(experiment, net=net)
+        state = tinytask.begin(make_task(experiment), experiment.config)
+        data = experiment.devices.copied(experiment.pipeline.resident["train"])
+        program = make_program(experiment)
+        return tinytask.Trainer(experiment, program, data, state).run(2)
 
     (state, said), (alone, said_alone) = trained(2, spmd), trained(1, "jit")
     tinytask.assert_close(said, said_alone, rtol=1e-10)
@@ -308,49 +305,47 @@ def test_two_devices_share_a_batch(spmd):
 # Words
 
 
-def made(model, train=()):
+def made(name="cifar_resnet", relays=None, **model):
+    """The network of a config with these relays."""
     fields = {f"model.{path}": value for path, value in model.items()}
-    fields |= {f"train.{path}": value for path, value in dict(train).items()}
-    fields = {"train.epochs": 1.0, "model.depth": 8} | fields
-    return validated(configured(fields, {"": {}}, "").to_dict())
+    fields |= {"model.name": name, "model.auxiliary_loss": "relay"}
+    fields |= {} if relays is None else {"model.auxiliary_loss.stages": relays}
+    return network(tinytask.config(fields), num_classes=10, devices=1)
 
 
 def test_words_of_a_config():
-    config = made({"relays": ((1, 1), (3, 2))}, {"relay_weight": 0.3})
-    net = build.network(config, num_classes=10, devices=1)
+    net = made(depth=8, relays=((1, 1), (3, 2)))
     assert net.relays == every_loss(net) == (Relay(1, 1), Relay(3, 2))
-    config = made({"relays": ((2, 2),)})
-    net = build.network(config, num_classes=10, devices=1)
+    net = made(depth=8, relays=((2, 2),))
     assert every_loss(net) == (Relay(2, 2), Relay(3, 1))
 
 
 @pytest.mark.parametrize(
-    "model, train, message",
+    "model, message",
     [
-        (
-            {"relays": ((4, 1),)},
-            {},
-            r"model.relays=\(\(4, 1\),\): each is a stage from",
-        ),
-        ({"relays": ((1, 2),)}, {}, r"at or ahead of it, not \(1, 2\)"),
-        ({"relays": ((2, 1), (1, 1))}, {}, "the stages must rise"),
-        ({"relays": ((2, 1), (2, 2))}, {}, "the stages must rise"),
-        ({"relays": ((2, 2), (3, 3))}, {}, "no loss reaches stage 1"),
-        ({"relays": ((1, 1), (3, 3))}, {}, "no loss reaches stage 2"),
-        ({"relays": ((0, 1),)}, {}, "must be greater than or equal to 1"),
+        ({"relays": ((4, 1),)}, "each is a stage from"),
+        ({"relays": ((1, 2),)}, r"at or ahead of it, not \(1, 2\)"),
+        ({"relays": ((2, 1), (1, 1))}, "the stages must rise"),
+        ({"relays": ((2, 1), (2, 2))}, "the stages must rise"),
+        ({"relays": ((2, 2), (3, 3))}, "no loss reaches stage 1"),
+        ({"relays": ((1, 1), (3, 3))}, "no loss reaches stage 2"),
+        ({"relays": ((0, 1),)}, "must be greater than or equal to 1"),
+        ({"relays": ()}, "auxiliary_loss.stages=.*have at least 1 item"),
         (
             {"name": "hardnet", "depth": 39, "relays": ((1, 1),)},
-            {},
-            "model.name='hardnet' has no such part",
+            "config.model='hardnet' has no field 'auxiliary_loss'",
         ),
-        ({"name": "nin", "relays": ((4, 1),)}, {}, "each is a stage from 1 to 3"),
-        ({}, {"relay_weight": 0.5}, r"relay_weight=0.5: model.relays=\(\) has no loss"),
+        ({"name": "nin", "relays": ((4, 1),)}, "each is a stage from 1 to 3"),
     ],
 )
-def test_what_makes_no_sense_is_refused(model, train, message):
-    model = {"depth": 20} | model if "name" in model else model
+def test_what_makes_no_sense_is_refused(model, message):
     with pytest.raises(ConfigError, match=message):
-        build.network(made(model, train), num_classes=10, devices=1)
+        made(**model)
+
+
+def test_a_weight_without_a_relay_is_refused():
+    with pytest.raises(ConfigError, match="auxiliary_loss.weight: .* is none"):
+        tinytask.config({"model.auxiliary_loss.weight": 0.5})
 
 
 # A run
@@ -363,7 +358,6 @@ TRAINED = {
         "model.unit.order": "full_pre",
     },
     "towers": {
-        "model.depth": 20,
         "model.name": "places2",
         "model.size": "digits",
         "optim.learning_rate": 0.02,
@@ -371,19 +365,22 @@ TRAINED = {
 }
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("name", TRAINED)
-def test_digits_train(name, tmp_path):
-    shop = runs.Workshop.open(tmp_path)
-    fields = TRAINED[name] | {
-        "model.width": 0.25,
-        "model.relays": ((1, 1), (2, 1), (3, 2)),
-        "data.dir": str(shop.folder / "tfds"),
-        "optim.schedule": "cosine",
-        "train.iterations": 40,
-        "train.eval_every": 10,
-    }
-    config = validated(configured(fields, {"": {}}, "").to_dict())
-    experiment.run(config, tmp_path / "run", bar=runs.Quiet)
+def test_digits_train(name, shop, tmp_path):
+    config = tinytask.config(
+        TRAINED[name]
+        | {
+            "model.width": 0.25,
+            "model.auxiliary_loss": "relay",
+            "model.auxiliary_loss.stages": ((1, 1), (2, 1), (3, 2)),
+            "data.dir": str(shop.folder / "tfds"),
+            "optim.schedule": "cosine",
+            "train.iterations": 40,
+            "train.eval_every": 10,
+        }
+    )
+    run_all(config, tmp_path / "run", bar=runs.Quiet)
     rows = runs.rows(tmp_path / "run")
     errors = [row["top1_err"] for row in rows if row["split"] == "test"]
     assert errors[-1] < 30 < errors[0], errors  # chance is 90 %

@@ -9,7 +9,6 @@ import pytest
 
 from resnet_jax.config.experiment_file import load
 from resnet_jax.report.__main__ import main
-from resnet_jax.report.table import report
 from resnet_jax.runs.compatibility import differences
 
 EXPERIMENT = '''\
@@ -33,15 +32,16 @@ GOLDEN = """\
 **Shortcuts on a toy.**
 
 | Row | Paper | Ours, mean ± std (n) | Median | Best | As the paper | Difference | \
-Top-5, paper | Top-5, ours | Parameters | Wall time | Marks |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+Top-5, paper | Top-5, ours | Parameters | Iterations | Wall time | Marks |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 | plain | 28.54 (single run) | 9.25 ± 0.35 (2) | 9.25 | 9.00 | 9.25 (mean of 2) | \
--19.29 | 10.02 | 1.00 ± 0.00 (2) | 1,234 | 1.5 min | NONE |
+NONE | 10.02 | 1.00 ± 0.00 (2) | 1,234 | 20 of 20 | 1.5 min | \
+other protocol than the paper: 1crop, paper 10crop |
 | A | 6.43 (best of 5; 6.61 ± 0.16) | 7.50 ± 0.35 (2) | 7.50 | 7.25 | \
-7.25 (best of 2) | +0.82 | NONE | 1.00 ± 0.00 (2) | 1,234 | 1.5 min | \
+7.25 (best of 2) | +0.82 | NONE | 1.00 ± 0.00 (2) | 1,234 | 20 of 20 | 1.5 min | \
 fewer seeds than the paper: 2 of 5 |
 | B | NONE | 7.50 ± 0.00 (2) | 7.50 | 7.50 | NONE | NONE | NONE | 1.00 ± 0.00 (2) | \
-1,234 | 1.5 min | NONE |
+1,234 | 20 of 20 | 1.5 min | NONE |
 
 Paired differences over common seeds:
 
@@ -166,9 +166,9 @@ def test_importing_the_report_imports_no_jax():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("suffix", [".md", ".tex", ".csv", ".json"])
+@pytest.mark.parametrize("suffix", [".md", ".tex", ".csv", ".json", ".txt"])
 def test_check_passes_on_what_the_logs_give(place, capsys, suffix):
-    form = {".tex": "latex"}.get(suffix, suffix[1:])
+    form = {".tex": "latex", ".txt": "text"}.get(suffix, suffix[1:])
     table = place / f"table{suffix}"
     table.write_text(made(place, capsys, "--format", form), encoding="utf-8")
     assert call(place, "--check", str(table)) == 0
@@ -177,7 +177,7 @@ def test_check_passes_on_what_the_logs_give(place, capsys, suffix):
 @pytest.mark.parametrize("suffix", [".md", ".tex", ".csv", ".json"])
 @pytest.mark.parametrize("change", ["digit", "log line", "config", "experiment"])
 def test_check_fails_when_one_thing_changes(place, capsys, suffix, change):
-    form = {".tex": "latex"}.get(suffix, suffix[1:])
+    form = {".tex": "latex", ".txt": "text"}.get(suffix, suffix[1:])
     table = place / f"table{suffix}"
     text = made(place, capsys, "--format", form)
     table.write_text(text, encoding="utf-8")
@@ -332,52 +332,62 @@ def test_multiply_adds_and_the_time_of_a_step(place, capsys):
     assert any(line.startswith("- Step: the median") for line in lines)
 
 
+def test_iterations_of_how_many(place, capsys):
+    """A run that train.steps ended early is marked; so are runs of unequal length."""
+    for number in (0, 1):
+        edit_config(seed(place, "A", number), "derived", total_steps=64_000)
+    edit_config(seed(place, "B", 1), "derived", total_steps=30)
+    edit_json(seed(place, "B", 0) / "DONE", step=10)
+    write_log(seed(place, "B", 0), [log_row("test", 10, 7.5)])
+    table = made(place, capsys)
+    assert "| 20 of 64,000 |" in table and "| 10 to 20 |" in table
+    assert "ended early: seeds 0, 1; fewer seeds" in table
+    assert "| ended early: seeds 0, 1 |" in table
+    assert "- Ended early: train.steps is less than the schedule has" in table
+    records = json.loads(made(place, capsys, "--format", "json"))["rows"]
+    assert [r["steps"] for r in records] == [[20], [20], [10, 20]]
+    assert [r["total_steps"] for r in records] == [20, 64_000, None]
+
+
+def test_only_errors_of_one_protocol_are_subtracted(place, capsys):
+    for number, error in enumerate(ERRORS["plain"]):
+        edit_config(seed(place, "plain", number), "data", protocol={"name": "10crop"})
+        rows = [log_row("test", 20, error, protocol="10crop")]
+        write_log(seed(place, "plain", number), rows)
+    first, *_ = json.loads(made(place, capsys, "--format", "json"))["rows"]
+    assert first["difference"] == pytest.approx(9.25 - 28.54) and not first["marks"]
+    rows = [log_row("test", 20, 9.5, protocol="1crop")]
+    write_log(seed(place, "plain", 1), rows)
+    edit_config(seed(place, "plain", 1), "data", protocol={"name": "1crop"})
+    first, *_ = json.loads(made(place, capsys, "--format", "json"))["rows"]
+    assert first["difference"] is None
+    told = "other protocol than the paper: 10crop, 1crop, paper 10crop"
+    assert told in first["marks"]
+
+
+def test_top5_errors_of_five_classes_are_left_out(place, capsys):
+    for row in ERRORS:
+        for number in (0, 1):
+            edit_config(seed(place, row, number), "derived", num_classes=5)
+    records = json.loads(made(place, capsys, "--format", "json"))["rows"]
+    assert all(record["top5_err"]["mean"] is None for record in records)
+    edit_config(seed(place, "A", 0), "derived", num_classes=6)
+    records = json.loads(made(place, capsys, "--format", "json"))["rows"]
+    assert [record["top5_err"]["n"] for record in records] == [None, 1, None]
+
+
+def test_text_is_aligned_for_a_terminal(place, capsys):
+    lines = made(place, capsys, "--format", "text").splitlines()
+    assert lines[0] == "Shortcuts on a toy." and lines[1] == ""
+    header, plain, *_ = lines[2:]
+    assert header.startswith("Row    ") and plain.startswith("plain  ")
+    for column, cell in {"Paper": "28.54 (single run)", "Median": "9.25"}.items():
+        assert plain[: header.index(column) + len(column)].endswith(f"  {cell}")
+    assert not any(line.endswith(" ") for line in lines)
+
+
 def test_against_another_row(place, capsys):
     table = made(place, capsys, "--against", "B")
     assert "plain minus B" in table and "A minus plain" not in table
     code, line = refused(place, capsys, "--against", "plan")
     assert code == 2 and "did you mean 'plain'" in line
-
-
-def test_figures_are_written_and_repeat(place, capsys):
-    pytest.importorskip("matplotlib")
-    for axis in ("iterations", "depth"):
-        pictures = []
-        for number in (0, 1):
-            png = place / f"{axis}{number}.png"
-            made(place, capsys, "--figure", str(png), "--axis", axis)
-            pictures.append(png.read_bytes())
-        assert pictures[0][:4] == b"\x89PNG" and pictures[0] == pictures[1]
-    where = str(place / "none" / "a.png")
-    assert refused(place, capsys, "--figure", where)[0] == 6
-
-
-def test_a_figure_without_matplotlib_names_the_extra(place, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, line = refused(place, capsys, "--figure", str(place / "a.png"))
-    assert code == 2 and "resnet_jax[figures]" in line
-
-
-def curve(line, split):
-    """A curve of the figure; it needs matplotlib."""
-    pytest.importorskip("matplotlib")
-    from resnet_jax.report import plots
-
-    return plots.curve(line, split)
-
-
-def test_a_curve_is_the_mean_over_the_seeds(place):
-    made = report(load(place / "toy.py"), place / "runs")
-    assert curve(made.lines[1], "test") == ([10.0, 20.0], [20.0, 7.5])
-    assert curve(made.lines[1], "val") == ([], [])
-
-
-def test_a_long_curve_is_thinned_to_its_stretches(place):
-    rows = [log_row("train", step, step / 100) for step in range(1, 5001)]
-    for number in (0, 1):
-        write_log(seed(place, "A", number), rows)
-    steps, errors = curve(
-        report(load(place / "toy.py"), place / "runs").lines[1], "train"
-    )
-    assert 200 <= len(steps) <= 201 and steps[-1] == 5000.0 and errors[-1] == 50.0
-    assert all(abs(e - s / 100) < 1e-9 for s, e in zip(steps, errors, strict=True))

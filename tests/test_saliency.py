@@ -327,17 +327,49 @@ def test_pictures_repeat_or_say_why_they_cannot_be_written(tmp_path):
     photos = generator.integers(0, 255, (2, 6, 6, 3)).astype(np.uint8)
     for maps in (generator.normal(size=(2, 6, 6, 3)), generator.normal(size=(2, 3, 3))):
         paths = [tmp_path / name for name in ("a.png", "b.png", "none/a.png")]
+        told = {"labels": [4, 1], "predicted": [9, 1]}
         for path in paths[:2]:
-            draw(path, photos, maps, titles=["0", "1"])
+            draw(path, photos, maps, **told)
         assert paths[0].read_bytes() == paths[1].read_bytes()
         with pytest.raises(StorageError, match=r"--out .*none/a\.png: No such file"):
-            draw(paths[2], photos, maps, titles=["0", "1"])
+            draw(paths[2], photos, maps, **told)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["gradients", "class maps"])
+def test_pictures_have_a_scale_and_say_label_and_prediction(
+    monkeypatch, tmp_path, channels, kind
+):
+    pytest.importorskip("matplotlib")
+    from resnet_jax.report import saliency_figure
+
+    kept, drawn = [], np.random.default_rng(0)
+    monkeypatch.setattr(
+        saliency_figure, "save", lambda made, *_, **__: kept.append(made)
+    )
+    photos = drawn.integers(0, 255, (9, 6, 6, channels)).astype(np.uint8)
+    maps = drawn.normal(size=(9, 3, 3) if kind == "class maps" else photos.shape)
+    labels, predicted = list(range(9)), [9, *range(1, 9)]
+    saliency_figure.draw(
+        tmp_path / "a.png", photos, maps, labels=labels, predicted=predicted
+    )
+    *grid, scale = kept[0].axes
+    titles = [axes.get_title() for axes in grid if axes.get_title()]
+    assert titles[:2] == ["label 0, predicted 9", "label 1, predicted 1"]
+    assert len(titles) == 9 and len(grid) == 4 * 8
+    shown = [axes for axes in grid if axes.images]
+    assert len(shown) == 18
+    if kind == "class maps":
+        assert scale.get_ylim() == pytest.approx((maps.min(), maps.max()))
+        assert scale.get_ylabel() == "logit of the predicted class"
+    else:
+        assert scale.get_ylim() == (-1, 1)
+        assert scale.get_ylabel() == "share of the image's largest"
 
 
 def test_pictures_are_grey_where_nothing_acts():
     pytest.importorskip("matplotlib")
-    from resnet_jax.report.saliency_figure import scaled
+    from resnet_jax.report.saliency_figure import signed_share
 
-    grey = scaled(np.array([-2.0, 0.0, 1.0]))
-    np.testing.assert_allclose(grey, [0, 0.5, 0.75])
-    np.testing.assert_allclose(scaled(np.zeros(3)), 0.5)
+    np.testing.assert_allclose(signed_share(np.array([-2.0, 0, 1])), [-1, 0, 0.5])
+    np.testing.assert_allclose(signed_share(np.zeros(3)), 0)

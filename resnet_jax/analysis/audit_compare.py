@@ -5,12 +5,13 @@ import dataclasses
 import fnmatch
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from resnet_jax.analysis.audit_values import UNKNOWN, Resolved, Row, Values
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.papers import networks, recipes
 from resnet_jax.papers.facts import Fact, Facts
+from resnet_jax.paths import Tree, Value
 
 Verdict = Literal["equal", "deviates", "WRONG", "unsettled", "shown"]
 
@@ -60,7 +61,7 @@ class Audited:
         network = self.network or "no published net"
         return f"{self.name}: {network}; {self.recipe or 'no published recipe'}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Tree:
         return dataclasses.asdict(self)
 
 
@@ -154,7 +155,7 @@ def _lines(
         yield _line(quantity, value, fact, verdict, kept, epoch)
 
 
-def judged(fact: Fact, value: Any, *, reason: str, epoch: float | None) -> Verdict:
+def judged(fact: Fact, value: Value, *, reason: str, epoch: float | None) -> Verdict:
     """`epoch` is in iterations, None where the size of the data is not known."""
     unknown = value == UNKNOWN or (fact.unit == "epochs" and epoch is None)
     if unknown or not fact.settled:
@@ -164,7 +165,7 @@ def judged(fact: Fact, value: Any, *, reason: str, epoch: float | None) -> Verdi
     return "deviates" if reason else "WRONG"
 
 
-def same(fact: Fact, value: Any, *, epoch: float | None) -> bool:
+def same(fact: Fact, value: Value, *, epoch: float | None) -> bool:
     """Equal, up to what a paper's unit leaves open; `epoch` is in iterations."""
     if fact.unit == "G":
         return round(value / 1e9, 3) == fact.value
@@ -179,7 +180,7 @@ def same(fact: Fact, value: Any, *, epoch: float | None) -> bool:
     return value == fact.value
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def _several(value: Value) -> tuple[Value, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -207,7 +208,7 @@ def _line(
     )  # fmt: skip
 
 
-def shown(value: Any) -> str:
+def shown(value: Value) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(shown, value)) or "none"
     if isinstance(value, float):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 from resnet_jax.config.datasets import Dataset, dataset, train_images
 from resnet_jax.config.family import Relayed
@@ -19,11 +18,12 @@ from resnet_jax.models import complexity
 from resnet_jax.models.layers.initializers import InitSpec
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.network import network
-from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.branch import B, Branch
 from resnet_jax.models.units.unit import ORIGINAL
 from resnet_jax.papers import recipes
-from resnet_jax.paths import replaced_where_known
+from resnet_jax.paths import Value, replaced_where_known
 from resnet_jax.train.optim import optimizer
 
 UNKNOWN = "unknown"
@@ -37,7 +37,7 @@ class Resolved:
     """The value of a quantity, and the field of the config that decides it."""
 
     field: str
-    value: Any
+    value: Value
 
 
 Values = dict[str, Resolved]
@@ -70,7 +70,7 @@ class Row:
         return *shape[:-3], crop.size, crop.size, shape[-1]
 
     @functools.cached_property
-    def net(self) -> Any:
+    def net(self) -> NetSpec:
         classes = self.config.model.num_classes or self.data.classes
         return network(self.config, num_classes=classes, devices=1)
 
@@ -228,7 +228,7 @@ class Row:
 
     def _rest(self) -> Values:
         config, norm, train = self.config, self.config.model.norm, self.config.train
-        group: Any = norm_group(config, devices=1) or part_size(config)
+        group: int | str = norm_group(config, devices=1) or part_size(config)
         if norm and norm.group == "device":
             group = "of a device"
         told = {
@@ -271,44 +271,44 @@ UNIT = {
 }
 
 
-def _bare(spec: Any) -> Any:
+def _bare(spec: NetSpec) -> NetSpec:
     """The spec without what changes no shape, so that rows share their counts."""
     norm = spec.layers.norm and LayersSpec().norm
     layers = {"norm": norm, "init": InitSpec(), "dtype": "float32"}
     fields = {"survival": 1.0, "depth_mode": "scan", "dropout": 0.0, "relays": ()}
-    fields["layers"] = dataclasses.replace(spec.layers, **layers)
-    return replaced_where_known(spec, fields)
+    bare = dataclasses.replace(spec.layers, **layers)
+    return replaced_where_known(spec, {**fields, "layers": bare})
 
 
 @functools.cache
-def _counted(spec: Any, image: tuple[int, ...]) -> tuple[complexity.Parts, int]:
+def _counted(spec: NetSpec, image: tuple[int, ...]) -> tuple[complexity.Parts, int]:
     return complexity.counts(spec.build(), image)
 
 
-def _at(tree: Any, path: str) -> Any:
+def _at(tree: Value, path: str) -> Value:
     """The value at a dotted path, the word of a member; None where there is none."""
     for name in path.split("."):
         tree = tree.get(name) if isinstance(tree, dict) else None
     return tree["name"] if isinstance(tree, dict) else tree
 
 
-def first_branch(spec: ResNetSpec) -> Any:
+def first_branch(spec: ResNetSpec) -> Branch:
     """The branch of the first unit, without a pre-activation inside it."""
     (first, *_) = *spec.firsts, spec.unit
     return getattr(first.branch, "branch", first.branch)
 
 
-def _word(branch: Any, chosen: str) -> str:
+def _word(branch: Branch, chosen: str) -> str:
     """The word of a branch of convolutions, which may have come with the depth."""
     known = {"auto", "basic", "bottleneck", "single", "min"}
     return BRANCHES.get(_kernels(branch) or (), chosen) if chosen in known else chosen
 
 
-def _kernels(branch: Any) -> tuple[int, ...] | None:
+def _kernels(branch: Branch) -> tuple[int, ...] | None:
     return getattr(branch, "kernels", None)
 
 
-def _groups(branch: B) -> dict[str, tuple[str, Any]]:
+def _groups(branch: B) -> dict[str, tuple[str, Value]]:
     """C and D of a bottleneck CxDd, which may have come with the depth."""
     place, groups = "model.unit.branch", branch.cardinality
     width = branch.inner * 256 / groups
@@ -318,7 +318,7 @@ def _groups(branch: B) -> dict[str, tuple[str, Any]]:
     }
 
 
-def _noise(unit: Any) -> dict[str, tuple[str, Any]]:
+def _noise(unit) -> dict[str, tuple[str, Value]]:
     """Noise of a unit that has a place for it, and its rate: 0 where there is none."""
     if hasattr(unit, "dropout"):
         place, word = "model.unit.dropout", "dropout" if unit.dropout else "none"

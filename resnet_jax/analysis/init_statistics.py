@@ -17,12 +17,13 @@ import functools
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
@@ -32,9 +33,11 @@ from resnet_jax.models import inspect
 from resnet_jax.models.inspect import Path
 from resnet_jax.models.layers.convolution import Convolution
 from resnet_jax.models.nets.resnet import ResNetSpec
+from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.paths import replaced, replaced_where_known
 from resnet_jax.train import program as programs
 from resnet_jax.train.experiment import Experiment, prepare
+from resnet_jax.train.state import Variables
 from resnet_jax.train.step import StepSpec
 from resnet_jax.train.task import make_task, scaled_by_data
 
@@ -74,7 +77,7 @@ class Layer:
 class Start(NamedTuple):
     """A net and a batch at the first update of a run."""
 
-    variables: Any
+    variables: Variables
     images: jax.Array
     labels: jax.Array
     rngs: dict[str, jax.Array]
@@ -113,7 +116,7 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
     return with_theory(layers, slope=slope, mean_square=statistics.fmean(squares))
 
 
-def still(net: Any) -> Any:
+def still(net: NetSpec) -> NetSpec:
     """The spec with every unit open, and at most one loop between it and a layer."""
     mode = getattr(net, "depth_mode", "scan")
     mode = "remat" if mode == "sqrt" else mode
@@ -125,7 +128,8 @@ def _start(experiment: Experiment, program: programs.Program) -> Start:
     """Variables, images and keys of a run's first update, as in `train.step`."""
     state = program.init(experiment.seeds)
     if experiment.config.model.init == "lsuv":
-        state = state.replace(params=scaled_by_data(experiment, state))
+        params = scaled_by_data(experiment, state)
+        state = dataclasses.replace(state, params=params)
     batch = experiment.pipeline.first_batch()
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     augment, drop_path, noise = (jax.random.fold_in(key, i) for i in range(3))
@@ -135,26 +139,26 @@ def _start(experiment: Experiment, program: programs.Program) -> Start:
     return Start(variables, images, jnp.asarray(batch["label"]), rngs)
 
 
-def places(net: Any, start: Start) -> list[Place]:
+def places(net: NetSpec, start: Start) -> list[Place]:
     """The layers of a spec's net that hold a kernel, in the order of their inspect."""
     apply = functools.partial(net.build().apply, train=False)
     called = inspect.listed(
         lambda: jax.eval_shape(apply, start.variables, start.images),
         wanted=lambda module: isinstance(module, Convolution | nn.Dense),
     )
-    params = flatten_dict(start.variables["params"])
+    params = cast(dict[Path, Array], flatten_dict(start.variables["params"]))
     shapes = {path: params[*path, "kernel"].shape for path in called}
     return [_place(net, called[path], shape) for path, shape in shapes.items()]
 
 
-def _place(net: Any, module: nn.Module, shape: tuple[int, ...]) -> Place:
+def _place(net: NetSpec, module: nn.Module, shape: tuple[int, ...]) -> Place:
     units = None
     if "rest" in module.path:
-        units, *shape = shape
+        units, shape = shape[0], shape[1:]
     *window, inputs, outputs = shape
     fan_in, fan_out, drawn = math.prod(window) * inputs, float(outputs), None
     if isinstance(module, Convolution):
-        drawn = net.layers.init.variance(tuple(shape), slope=net.layers.act.slope)
+        drawn = net.layers.init.variance(shape, slope=net.layers.act.slope)
         strides = module.strides
         if isinstance(strides, int):
             strides = (strides,) * len(window)
@@ -164,7 +168,7 @@ def _place(net: Any, module: nn.Module, shape: tuple[int, ...]) -> Place:
     )
 
 
-def is_chain(net: Any) -> bool:
+def is_chain(net: NetSpec) -> bool:
     """Does each convolution read f of the one before it, and nothing else do so?"""
     if not isinstance(net, ResNetSpec) or net.unit.shortcut != "none":
         return False
@@ -227,7 +231,10 @@ def measured(
 
 
 def _layer(
-    place: Place, unit: int | None, slope: float, results: Sequence[Any]
+    place: Place,
+    unit: int | None,
+    slope: float,
+    results: Sequence[Mapping[Path, tuple[np.ndarray, np.ndarray]]],
 ) -> Layer:
     """The statistics of one layer, over all seeds."""
     pick = Ellipsis if unit is None else unit
@@ -256,12 +263,12 @@ def with_theory(
     """
     *chain, head = layers
     forward = itertools.accumulate(
-        (layer.forward_factor for layer in chain),
+        _known(layer.forward_factor for layer in chain),
         lambda a, b: a * b,
         initial=mean_square * 2 / (1 + slope**2),
     )
     backward = itertools.accumulate(
-        (layer.backward_factor for layer in reversed(chain[1:])),
+        _known(layer.backward_factor for layer in reversed(chain[1:])),
         lambda a, b: a * b,
         initial=statistics.fmean(chain[-1].gradient_mean_square),
     )
@@ -271,3 +278,7 @@ def with_theory(
         for layer, (y, dy) in zip(chain, pairs, strict=True)
     ]
     return [*told, head]
+
+
+def _known(factors: Iterable[float | None]) -> list[float]:
+    return [factor for factor in factors if factor is not None]

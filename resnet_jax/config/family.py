@@ -70,6 +70,8 @@ class Family:
 class Looped(Family):
     """A family whose stages are loops over stacked parameters."""
 
+    MODE_PER_STAGE: ClassVar = False
+
     depth_mode: Annotated[str, StringConstraints(pattern=f"^{Mode}(,{Mode})*$")] = (
         "scan"
     )
@@ -78,6 +80,11 @@ class Looped(Family):
 
     def network(self) -> "NetSpec":
         modes = tuple(self.depth_mode.split(","))
+        if len(modes) > 1 and not self.MODE_PER_STAGE:
+            raise ConfigError(
+                f"model.depth_mode={self.depth_mode!r}: this family has one for all "
+                f"stages; use {modes[0]!r}"
+            )
         mode = modes[0] if len(modes) == 1 else modes
         return dataclasses.replace(super().network(), depth_mode=mode)
 
@@ -115,3 +122,5 @@ class Pyramid(Family):
 @part
 class Staged(Looped, Relayed, Pyramid):
     """A network with a stem, stages and a head."""
+
+    MODE_PER_STAGE: ClassVar = True

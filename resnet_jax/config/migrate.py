@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from resnet_jax.config.merge import Merge, nested
+from resnet_jax.config.renamed import MOVED
 from resnet_jax.config.schema import VERSION, Config
 from resnet_jax.paths import Tree, Value, flat, listed
 
@@ -46,39 +47,6 @@ FIRST = {
     "train.max_skips": 0, "train.tensorboard": "off", "train.seeds": [],
     "seed": 0,
 }  # fmt: skip
-
-# Where fields of version 1 are today; those of slots only where their member is chosen.
-MOVED = {
-    "model.slope": "model.act.slope",
-    "model.relays": "model.auxiliary_loss.stages",
-    "model.links": "model.connectivity",
-    "model.ghost_ratio": "model.operator.ratio",
-    "model.ghost_kernel": "model.operator.kernel",
-    "model.unit.stride_at": "model.unit.branch.stride_at",
-    "model.unit.cardinality": "model.unit.branch.cardinality",
-    "model.unit.group_width": "model.unit.branch.group_width",
-    "model.unit.sweeps": "model.unit.tableau.sweeps",
-    "model.unit.mg_group": "model.unit.branch.group",
-    "model.unit.mg_coarsest": "model.unit.branch.coarsest",
-    "model.unit.gating_bias": "model.unit.join.bias",
-    "model.unit.dropout_rate": "model.unit.join.rate",
-    "model.unit.se_reduction": "model.unit.gate.reduction",
-    "model.unit.se_place": "model.unit.gate.place",
-    "model.unit.survival": "model.unit.stochastic_depth.survival_prob",
-    "model.unit.arms": "model.unit.num_branches",
-    "model.unit.noise_rate": "model.unit.noise.rate",
-    "model.unit.noise_block": "model.unit.noise.block",
-    "data.policy_operations": "data.policy.operations",
-    "data.policy_magnitude": "data.policy.magnitude",
-    "data.mix_alpha": "data.mix.alpha",
-    "data.mix_probability": "data.mix.probability",
-    "optim.boundaries": "optim.schedule.boundaries",
-    "optim.factor": "optim.schedule.decay_factor",
-    "optim.warmup": "optim.warmup.steps",
-    "optim.warmup_rate": "optim.warmup.learning_rate",
-    "train.relay_weight": "model.auxiliary_loss.weight",
-    "train.max_skips": "train.max_nonfinite_updates",
-}
 
 
 def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:

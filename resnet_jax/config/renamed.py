@@ -1,36 +1,41 @@
-"""Fields of version 0.1 under their names of today, for the error that names them."""
+"""Fields of version 0.1 under their names of today."""
 
-RENAMED = {
-    "model.slope": "model.act.slope, of leaky_relu, prelu and prelu_shared",
-    "model.relays": "model.auxiliary_loss.stages, with model.auxiliary_loss=relay",
+# Where fields of version 1 are today; those of slots only where their member is chosen.
+MOVED = {
+    "model.slope": "model.act.slope",
+    "model.relays": "model.auxiliary_loss.stages",
     "model.links": "model.connectivity",
-    "model.ghost_ratio": "model.operator.ratio, or model.ghost.ratio of a GhostNet",
-    "model.ghost_kernel": "model.operator.kernel, or model.ghost.kernel of a GhostNet",
-    "model.unit.stride_at": "model.unit.branch.stride_at, of bottleneck",
-    "model.unit.cardinality": "model.unit.branch.cardinality, of bottleneck",
-    "model.unit.group_width": "model.unit.branch.group_width, of bottleneck",
-    "model.unit.sweeps": "model.unit.tableau.sweeps, of implicit methods",
-    "model.unit.mg_group": "model.unit.branch.group, of multigrid",
-    "model.unit.mg_coarsest": "model.unit.branch.coarsest, of multigrid",
-    "model.unit.scales": "model.unit.join.shortcut and .branch, of scaled",
-    "model.unit.gating_bias": "model.unit.join.bias, of the gatings",
-    "model.unit.dropout_rate": "model.unit.join.rate, of dropout",
+    "model.ghost_ratio": "model.operator.ratio",
+    "model.ghost_kernel": "model.operator.kernel",
+    "model.unit.stride_at": "model.unit.branch.stride_at",
+    "model.unit.cardinality": "model.unit.branch.cardinality",
+    "model.unit.group_width": "model.unit.branch.group_width",
+    "model.unit.sweeps": "model.unit.tableau.sweeps",
+    "model.unit.mg_group": "model.unit.branch.group",
+    "model.unit.mg_coarsest": "model.unit.branch.coarsest",
+    "model.unit.gating_bias": "model.unit.join.bias",
+    "model.unit.dropout_rate": "model.unit.join.rate",
     "model.unit.se_reduction": "model.unit.gate.reduction",
     "model.unit.se_place": "model.unit.gate.place",
-    "model.unit.survival": "model.unit.stochastic_depth.survival_prob, with "
-    "model.unit.stochastic_depth=drop",
-    "model.unit.dropped": "model.unit.stochastic_depth: drop or shake_drop",
+    "model.unit.survival": "model.unit.stochastic_depth.survival_prob",
     "model.unit.arms": "model.unit.num_branches",
-    "model.unit.noise_rate": "model.unit.noise.rate (of DenseNets model.unit.dropout)",
-    "model.unit.noise_block": "model.unit.noise.block, of drop_block",
+    "model.unit.noise_rate": "model.unit.noise.rate",
+    "model.unit.noise_block": "model.unit.noise.block",
     "data.policy_operations": "data.policy.operations",
     "data.policy_magnitude": "data.policy.magnitude",
     "data.mix_alpha": "data.mix.alpha",
     "data.mix_probability": "data.mix.probability",
     "optim.boundaries": "optim.schedule.boundaries",
     "optim.factor": "optim.schedule.decay_factor",
-    "optim.warmup_kind": "optim.warmup: constant or linear",
+    "optim.warmup": "optim.warmup.steps",
     "optim.warmup_rate": "optim.warmup.learning_rate",
     "train.relay_weight": "model.auxiliary_loss.weight",
     "train.max_skips": "train.max_nonfinite_updates",
+}
+
+# For the error that answers an old name.
+RENAMED = MOVED | {
+    "model.unit.scales": "model.unit.join.shortcut and model.unit.join.branch",
+    "model.unit.dropped": "model.unit.stochastic_depth, drop or shake_drop",
+    "optim.warmup_kind": "optim.warmup, constant or linear",
 }

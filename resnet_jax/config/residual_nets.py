@@ -9,10 +9,12 @@ from resnet_jax.config.family import Looped, Staged
 from resnet_jax.config.layers import Ghost
 from resnet_jax.config.types import Count, Positive, Share, part
 from resnet_jax.config.units import ResidualUnit, RungeKuttaUnit, Unit, WideUnit
+from resnet_jax.errors import ConfigError
 
 if TYPE_CHECKING:
     from resnet_jax.models.nets.resnet import ResNetSpec
     from resnet_jax.models.nets.rkcnn import RKCNNSpec
+    from resnet_jax.models.nets.spec import NetSpec
 
 
 @part
@@ -35,6 +37,9 @@ class Residual(Staged):
         from resnet_jax.models.units.ghost import GGhost
 
         spec = zoo_function(depth, width=self.width, **unit.slots() | fields)
+        if self.ghost_share and max(spec.depths[1:]) < 3:
+            told = "no stage behind the first has three units; make model.depth larger"
+            raise ConfigError(f"model.ghost_share={self.ghost_share}: {told}")
         drop = unit.stochastic_depth
         return dataclasses.replace(
             spec,
@@ -180,6 +185,10 @@ class MgicNet(Branched):
     def spec(self) -> "ResNetSpec":
         from resnet_jax.models.zoo.steps_and_grids import mgic_net
 
+        unit, cycles = self.unit, self.unit.branch.name in ("auto", "multigrid")
+        if cycles and unit.num_branches == 1 and "A" in unit.shortcut:
+            told = "V-cycles that resize have no shortcut; leave it out"
+            raise ConfigError(f"model.unit.shortcut={unit.shortcut!r}: {told}")
         return self.branched(mgic_net, self.depth, auto=Multigrid())
 
 
@@ -242,6 +251,15 @@ class GhostNet(Staged):
     """Images that it is for; ours for smaller ones subsample less."""
     ghost: Ghost = Ghost()
     """Ghost modules of its bottlenecks."""
+
+    def network(self) -> "NetSpec":
+        if self.operator:
+            told = "a GhostNet is of Ghost modules already; use model.ghost"
+            raise ConfigError(f"model.operator={self.operator.name!r}: {told}")
+        if self.depth_mode != "scan":
+            told = "no units of a GhostNet are a loop; leave it out"
+            raise ConfigError(f"model.depth_mode={self.depth_mode!r}: {told}")
+        return super().network()
 
     def spec(self) -> "ResNetSpec":
         from resnet_jax.models.zoo.ghostnets import ghostnet

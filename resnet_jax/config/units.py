@@ -156,7 +156,7 @@ class Shortcut(Unit):
             raise ConfigError(
                 f"model.unit.join={self.join.name!r}: shortcut 'none' joins nothing"
             )
-        own = {"shortcut": self.shortcut, "join": self.join.build()}
+        own: UnitFields = {"shortcut": self.shortcut, "join": self.join.build()}
         return super().slots() | own
 
 

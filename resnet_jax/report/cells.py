@@ -29,6 +29,7 @@ def table(report: Report) -> Grid:
         "Top-5, ours": _top5(report),
         "Parameters": lambda line: f"{line.parameters:,}" if line.parameters else NONE,
         "Multiply-adds": lambda line: millions(line.multiply_adds),
+        "Iterations": iterations,
         "Step": lambda line: milliseconds(line.step_s),
         f"Step over {report.against}": _relative(report),
         "Wall time": lambda line: duration(line.wall_s),
@@ -104,7 +105,7 @@ def counterpart(ours: AsPaper | None) -> str:
 
 def difference(line: Line) -> str:
     """Ours minus the paper's; for a failure of the paper, whether ours fails too."""
-    if line.value and line.value.above is not None and line.ours:
+    if line.comparable and line.value and line.value.above is not None and line.ours:
         fails = line.ours.value > line.value.above
         return "fails too" if fails else "does not fail"
     return NONE if line.difference is None else signed(line.difference)
@@ -132,6 +133,15 @@ def interval(pair: Pair) -> str:
     if pair.low is None or pair.high is None:
         return NONE
     return f"{signed(pair.low)} to {signed(pair.high)}"
+
+
+def iterations(line: Line) -> str:
+    """Iterations made, of those of the schedule: `200 of 449`."""
+    if not line.steps:
+        return NONE
+    low, high = line.steps[0], line.steps[-1]
+    made = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{made} of {line.total_steps:,}" if line.total_steps else made
 
 
 def duration(seconds: float | None) -> str:

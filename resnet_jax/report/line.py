@@ -10,6 +10,8 @@ from resnet_jax.report.runs import Run
 from resnet_jax.report.statistics import AsPaper, Summary, as_paper, summarise
 from resnet_jax.runs.result import Score
 
+MANY = 6  # classes, from which on a top-5 error tells something
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -30,10 +32,32 @@ class Line:
         return tuple(run for run in self.runs if run.done)
 
     @property
+    def comparable(self) -> bool:
+        """Are ours and the paper's errors of one evaluation protocol?"""
+        return self.value is not None and self.protocols == {self.value.views}
+
+    @property
+    def protocols(self) -> set[str]:
+        """Evaluation protocols of the finished runs."""
+        return {run.final.protocol for run in self.done if run.final}
+
+    @property
     def difference(self) -> float | None:
-        """Ours minus the paper's, both as the paper counts."""
+        """Ours minus the paper's, both as the paper counts; None if not comparable."""
         published = self.value and published_error(self.value)
-        return self.ours.value - published if self.ours and published else None
+        if not self.comparable or published is None or self.ours is None:
+            return None
+        return self.ours.value - published
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Numbers of iterations that the finished runs have made."""
+        return tuple(sorted({run.final.step for run in self.done if run.final}))
+
+    @property
+    def total_steps(self) -> int | None:
+        """Iterations of the schedule, where the finished runs agree."""
+        return _agreed(run.total_steps for run in self.done)
 
     @property
     def wall_s(self) -> float | None:
@@ -74,6 +98,8 @@ def line_of(
     value = experiment.published.get(row)
     done = [run for run in runs if run.done]
     finals = [run.final for run in done if run.final]
+    # Of five classes or fewer every error is zero.
+    fives = [r.final for r in done if r.final and (r.num_classes or MANY) >= MANY]
     selected = [run.outcome.selected for run in done if run.outcome.selected]
     precise = [run.outcome.precise for run in done if run.outcome.precise]
     counted = selected if value and value.selection == "best_val" else finals
@@ -82,7 +108,7 @@ def line_of(
         value=value,
         runs=runs,
         top1=summarise(_errors(finals, "top1_err")),
-        top5=summarise(_errors(finals, "top5_err")),
+        top5=summarise(_errors(fives, "top5_err")),
         selected=summarise(_errors(selected, "top1_err")),
         precise=summarise(_errors(precise, "top1_err")),
         ours=as_paper(value, _errors(counted, _metric(value))) if value else None,
@@ -118,6 +144,7 @@ def _marks(
         "missing": [s for s in experiment.seeds if s not in {r.seed for r in runs}],
         "config is not today's": [r.seed for r in runs if r.changed],
         "bad lines": [r.seed for r in runs if r.problems or r.torn],
+        "ended early": [r.seed for r in runs if r.ended_early],
         "other number of test examples": [
             r.seed for r in runs if r.final and r.final.n != usual
         ],
@@ -126,5 +153,9 @@ def _marks(
         if seeds:
             many = "seeds" if len(seeds) > 1 else "seed"
             yield f"{kind}: {many} {', '.join(map(str, seeds))}"
+    protocols = {r.final.protocol for r in runs if r.final}
+    if value and protocols and protocols != {value.views}:
+        ours = ", ".join(sorted(protocols))
+        yield f"other protocol than the paper: {ours}, paper {value.views}"
     if value and counted < value.runs:
         yield f"fewer seeds than the paper: {counted} of {value.runs}"

@@ -22,6 +22,8 @@ def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
         )
     if any(line.value and line.value.statistic == "single" for line in lines):
         yield "A single run of the paper is compared with the mean of ours."
+    if any(run.ended_early for line in lines for run in line.runs):
+        yield "Ended early: train.steps is less than the schedule has iterations."
     if any(line.step_s for line in lines):
         yield (
             "Step: the median over the logged windows of training, without compilation "

@@ -57,6 +57,8 @@ def _record(report: Report, line: Line) -> dict[str, Any]:
         "paired": _fields(Pair, pairs[0] if pairs else None),
         "parameters": line.parameters,
         "multiply_adds": line.multiply_adds,
+        "steps": list(line.steps),
+        "total_steps": line.total_steps,
         "marks": [plain(mark) for mark in line.marks],
         "seeds": [run.seed for run in line.done],
         "sha256": digest(line.runs),

@@ -41,6 +41,7 @@ class Run:
     devices: str = ""
     data: str = ""
     depth: int | None = None
+    num_classes: int | None = None
     lines: int = 0
     digest: str = ""
 
@@ -51,6 +52,15 @@ class Run:
     @property
     def done(self) -> bool:
         return self.outcome.status == "done"
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome.status == "failed"
+
+    @property
+    def ended_early(self) -> bool:
+        """Is it done with fewer iterations than its schedule has?"""
+        return bool(self.final and self.final.step < (self.total_steps or 0))
 
     @property
     def final(self) -> Score | None:
@@ -108,7 +118,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
     log = _log(path / "metrics.jsonl", problems)
     if end is not None and not config:
         problems.append("config.json: missing, so what was run is not known")
-    protocol = _section(_section(tree, "data"), "protocol").get("name", USUAL)
+    protocol = _section(_section(config, "data"), "protocol").get("name", USUAL)
     found = outcome(path, end, log, protocol=protocol)
     step_s = _step_s(log, _whole(_section(config, "data").get("batch_size")))
     problems += _faults(path, found, log, every=_whole(derived.get("eval_every")))
@@ -129,6 +139,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
         devices=_devices(env),
         data=" ".join(str(derived.get("description") or "").split()),
         depth=_whole(_section(config, "model").get("depth")),
+        num_classes=_whole(derived.get("num_classes")),
         lines=log.count if log else 0,
         digest=_digest(path, log),
     )

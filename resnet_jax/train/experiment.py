@@ -166,9 +166,7 @@ def _check(config: Config, devices: Devices) -> None:
         )
 
 
-def _check_sizes(
-    config: Config, net: NetSpec, *, image_shape: tuple[int, ...]
-) -> None:
+def _check_sizes(config: Config, net: NetSpec, *, image_shape: tuple[int, ...]) -> None:
     """ConfigError where the net does not take training images of all sizes."""
 
     def params(shape: tuple[int, ...]) -> PyTree:

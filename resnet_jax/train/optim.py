@@ -31,6 +31,7 @@ from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
 
 Decay = Literal["all", "kernels"]
+Rate = float | np.ndarray | jax.Array
 # Fields of a config that have another name in the spec.
 FIELDS = {
     "boundaries": "schedule.boundaries",
@@ -70,7 +71,7 @@ class OptimSpec:
         if problems:
             raise ConfigError("\n".join(problems))
 
-    def schedule_fn(self) -> Callable[..., float | jax.Array]:
+    def schedule_fn(self) -> Callable[..., Rate]:
         """Finished updates -> rate of the next: float of an int, traced of a traced."""
         return functools.partial(_rate, self)
 
@@ -168,12 +169,12 @@ def scale_by_momentum(
     return optax.GradientTransformation(init, update)
 
 
-def _rate(spec: OptimSpec, step) -> float | jax.Array:
+def _rate(spec: OptimSpec, step) -> Rate:
     """The schedule at one step; computed by NumPy unless the step is JAX's."""
     return _warmed(spec, step, jnp if isinstance(step, jax.Array) else np)
 
 
-def _warmed(spec: OptimSpec, step, xp) -> float | jax.Array:
+def _warmed(spec: OptimSpec, step, xp) -> Rate:
     step = xp.asarray(step, float)  # JAX divides int32 in float32 even under x64
     top, length = spec.learning_rate, spec.warmup_steps
     gap = top - spec.warmup_rate if spec.warmup == "linear" else 0.0

@@ -183,9 +183,7 @@ def device_facts() -> Tree:
 
 
 @contextlib.contextmanager
-def opened(
-    folder: Folder, config: Config, derived: Tree
-) -> Iterator[Replica]:
+def opened(folder: Folder, config: Config, derived: Tree) -> Iterator[Replica]:
     """A run about to train: its config is written, its log open."""
     number = jax.process_index()
     if number == 0:

@@ -20,7 +20,7 @@ class TrainState:
     other state. `sums` are those of the training examples since the last log row.
     """
 
-    # A leaf is an array, or its shape, or its sharding: a state is a tree of any of them
+    # A leaf is an array, or its shape, or its sharding: a state is a tree of any.
     step: PyTree
     seed: PyTree
     params: PyTree
@@ -37,7 +37,11 @@ def zero_sums() -> Sums:
 
 
 def create(
-    variables: Variables, tx: optax.GradientTransformation, *, seed: jax.Array, ema: float
+    variables: Variables,
+    tx: optax.GradientTransformation,
+    *,
+    seed: jax.Array,
+    ema: float,
 ) -> TrainState:
     """The state before the first step."""
     params = variables["params"]

@@ -102,4 +102,9 @@ def every_loss(spec: Staged) -> tuple[Relay, ...]:
     for stage in range(1, stages + 1):
         if not any(relay.reaches <= stage <= relay.stage for relay in found):
             raise ConfigError(f"{told}: no loss reaches stage {stage}")
+    if relays and len(found) == 1:
+        raise ConfigError(
+            f"{told}: that is the net's own loss, behind the last of {stages} stages; "
+            "name an inner one, or model.auxiliary_loss=none"
+        )
     return found

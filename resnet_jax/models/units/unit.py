@@ -55,7 +55,9 @@ class UnitSpec:
         if self.shortcut != "none":
             return
         if self.join != Add():
-            raise ConfigError(f"join={self.join}: shortcut 'none' joins nothing")
+            raise ConfigError(
+                f"model.unit.join={self.join}: shortcut 'none' joins nothing"
+            )
         if self.gate and self.gate.place == "identity":
             raise ConfigError(
                 "model.unit.gate.place='identity': needs a shortcut to stand on, and "

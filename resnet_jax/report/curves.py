@@ -1,0 +1,85 @@
+"""Curves of error against iterations, from logs."""
+
+import statistics
+from collections import defaultdict
+from typing import NamedTuple
+
+from resnet_jax.errors import DataError
+from resnet_jax.report.line import Line
+from resnet_jax.report.runs import Run
+from resnet_jax.runs.reader import LogFile, LogRow, Split
+from resnet_jax.runs.result import USUAL
+
+# A curve has about this many points, each a mean over an equal stretch of iterations
+# and over the seeds; of each log this many rows are read.
+POINTS = 200
+READ = 1000
+
+
+class Curve(NamedTuple):
+    """Mean error in percent against mean iteration."""
+
+    steps: list[float]
+    errors: list[float]
+
+
+class Point(NamedTuple):
+    """One row of a log."""
+
+    step: int
+    error: float
+    n: int
+
+
+def curve(line: Line, split: Split) -> Curve:
+    """Mean error against mean iteration over the seeds, stretch by stretch."""
+    points = [p for run in line.done or line.runs for p in _points(run, split)]
+    last = max((point.step for point in points), default=0)
+    stretches: dict[int, list[Point]] = defaultdict(list)
+    for point in sorted(points):
+        stretches[point.step * POINTS // max(last, POINTS)].append(point)
+    return Curve(
+        [statistics.fmean(p.step for p in stretch) for stretch in stretches.values()],
+        [statistics.fmean(p.error for p in stretch) for stretch in stretches.values()],
+    )
+
+
+def _points(run: Run, split: Split) -> list[Point]:
+    """The rows of a run that count; DataError names a bad line."""
+    path = run.path / "metrics.jsonl"
+    if not path.exists():
+        return []
+    log = LogFile(path)
+    protocol = run.final.protocol if run.final else USUAL
+    points = [
+        Point(row["step"], float(error), row.get("n", 0))
+        for row in log.rows(split, at_most=READ)
+        if (error := row.get("top1_err")) is not None and _counts(row, protocol)
+    ]
+    known = {*run.problems, run.torn}
+    unnamed = [p for p in log.problems if f"metrics.jsonl {p}" not in known]
+    if unnamed:
+        raise DataError(f"--figure: {path} {unnamed[0]}; repair the line")
+    return _joined(points, split)
+
+
+def _counts(row: LogRow, protocol: str) -> bool:
+    moving = row.get("stats", "moving") == "moving"
+    return moving and row.get("protocol", protocol) == protocol
+
+
+def _joined(points: list[Point], split: Split) -> list[Point]:
+    """The points with the last two as one where the last interval is a rest.
+
+    Older runs logged a rest of less than half an interval by itself: a hook.
+    """
+    if len(points) < 3:
+        return points
+    *first, before, last = points
+    if 2 * (last.step - before.step) >= before.step - first[-1].step:
+        return points
+    n = before.n + last.n
+    if split == "train" and n:
+        error = (before.error * before.n + last.error * last.n) / n
+        last = Point(last.step, error, n)
+    return [*first, last]
