@@ -125,7 +125,7 @@ def sample(count: int, seed: int) -> list[Fault]:
 
 
 def covering(database: pathlib.Path, fault: Fault) -> list[str]:
-    """Tests of the unit tier that run through the line of a fault, those of few first."""
+    """Tests of the unit tier that run through the line of a fault."""
     query = """
         select context.context, line_bits.numbits from line_bits
         join context on context.id = line_bits.context_id

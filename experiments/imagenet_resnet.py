@@ -59,7 +59,8 @@ RECIPE = {
     for row in ROWS
 }
 DEVIATIONS = HE2016_DEVIATIONS | {
-    "optim.schedule.boundaries": "2016a divides where the error plateaus; here at each quarter",
+    "optim.schedule.boundaries": "2016a divides where the error plateaus; here at each "
+    "quarter",
     "model.name": "max pool of the stem padded by 1, as in fb.resnet.torch; the "
     "released Caffe nets round its size up instead",
     "data.normalize": "channel mean and std, not the mean of each pixel",

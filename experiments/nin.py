@@ -39,7 +39,8 @@ RECIPE = {
     "NIN-C100": "lin2014/cifar100",
 }
 DEVIATIONS = {
-    "optim.schedule.boundaries": "the paper divides twice, where the training error stalls",
+    "optim.schedule.boundaries": "the paper divides twice, where the training error "
+    "stalls",
     "optim.learning_rate": "not stated; ours",
     "train.epochs": "not stated; ours",
     "data.augment": {"*-augmented": "crops of a 4-pixel pad, for translations"},

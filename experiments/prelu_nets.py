@@ -56,7 +56,8 @@ RECIPE = {
 }
 DEVIATIONS = {
     "model.init": {"*-Xavier": "what the row compares"},
-    "optim.schedule.boundaries": "the paper divides where the error plateaus; here equal parts",
+    "optim.schedule.boundaries": "the paper divides where the error plateaus; here "
+    "equal parts",
     "data.augment": "shorter side 256 to 480 for both; theirs 256 to 512, and in the "
     "small nets 256 without altered colours",
     "data.normalize": "channel mean and std, not the mean of each pixel",

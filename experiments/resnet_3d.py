@@ -48,8 +48,8 @@ SEEDS = (0,)
 PAPER = {row: f"hara2018/T2/{row}" for row in ROWS}
 RECIPE = "hara2018/kinetics"
 DEVIATIONS = {
-    "optim.schedule.boundaries": "they divide where the validation loss stays; here at epochs "
-    "50, 100 and 150, as a later branch of their code does",
+    "optim.schedule.boundaries": "they divide where the validation loss stays; here at "
+    "epochs 50, 100 and 150, as a later branch of their code does",
     "data.augment": "shifts by 4 pixels and flips of what is stored; they take crops "
     "of five scales",
     "data.normalize": "channel mean and std of Kinetics, not ActivityNet's mean alone",

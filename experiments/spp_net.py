@@ -34,7 +34,8 @@ PAPER = {
 RECIPE = "he2014/imagenet"
 DEVIATIONS = {
     "model.init": "He et al. 2015; the paper's N(0, 0.01) is one std for all layers",
-    "optim.schedule.boundaries": "the paper divides where the error plateaus; here equal parts",
+    "optim.schedule.boundaries": "the paper divides where the error plateaus; here "
+    "equal parts",
     "data.augment": "shorter side 256 to 480 and crops from anywhere; theirs has 256, "
     "and its crops are from the centre and the corners",
     "data.batch_size": "not stated; that of He et al. 2015",

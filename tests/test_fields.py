@@ -106,7 +106,7 @@ SAME = {
     "model.unit.tableau": {"midpoint", "implicit_midpoint"},  # two sweeps from zero
 }
 SAME_WITHOUT_ADDITION = {"model.unit.order": {"original", "relu_before_addition"}}
-ALIAS = "auto"  # stands for another word of its slot
+OPEN = object()  # of a choice that is not closed
 
 
 # Refused whatever the value, by a message that names the field and tells why; all other
@@ -353,6 +353,14 @@ def evaluation(config) -> str:
     return text_of(score, variables, batch)
 
 
+class Board:
+    """In place of tensorboardX: there is a folder, and no more."""
+
+    def SummaryWriter(path, **_):  # noqa: N802, N805
+        pathlib.Path(path).mkdir(exist_ok=True)
+        return mock.Mock()
+
+
 class Called(Update):
     """Calls the function itself, where others compile it."""
 
@@ -399,21 +407,14 @@ def files(config) -> tuple[str, ...]:
         calls.append("scaled by data")
         return state.params
 
-    def folder_of_events(path, **_):
-        pathlib.Path(path).mkdir(exist_ok=True)
-        return mock.Mock()
-
     changed = {
         "make_program": lambda own: counting(make_program(own), calls),
         "updates": lambda own, program: {None: Called(program.steps)},
         "scaled_by_data": scaled_by_data,
     }
-    board = types.SimpleNamespace(SummaryWriter=folder_of_events)
     with (
         tempfile.TemporaryDirectory() as place,
         mock.patch.multiple(run, **changed),
-        mock.patch.object(experiment, "find_spec", lambda name: True),
-        mock.patch.dict(sys.modules, tensorboardX=board),
     ):
         run.run_all(config, place, bar=runs.Quiet)
         root = pathlib.Path(place)
@@ -466,20 +467,25 @@ class Check:
             if inner := section(hint):
                 self.part(inner, at, changes)
             elif found := slot(hint):
-                legal = self.field(at, found.words, besides, closed=True)
+                words = [*found.members, *[None] * found.optional]
+                legal = self.field(at, words, besides, alias="auto")
                 known = [word for word in reversed(legal) if word in found.members]
                 for member, word in {found.members[w]: w for w in known}.items():
                     self.part(member, at, besides | {at: word})
             elif name != "name" or not literals(hint):
                 values = others(at, hint, value_at(made(besides), at))
-                self.field(at, values, besides, closed=bool(literals(hint)))
+                alias = None if literals(hint) else OPEN
+                self.field(at, values, besides, alias=alias)
         return self
 
-    def field(self, path, values, changes, *, closed) -> list:
-        """Sets one field; the values that are legal. Of a closed choice all differ."""
-        base = made(changes)
+    def field(self, path, values, changes, *, alias) -> list:
+        """Sets one field; the values that are legal.
+
+        Those of a closed choice differ from each other, but for `alias`, which stands
+        for one of them; of others, such as numbers, one is enough.
+        """
+        base, closed = made(changes), alias is not OPEN
         now = value_at(base, path)
-        now = "none" if now is None else now
         values, legal, refused = [v for v in values if v != now], {now: base}, set()
         if not self.wanted(path) or (closed and not values):
             return [now]
@@ -488,7 +494,13 @@ class Check:
             told = f"{path}={value}"
             try:
                 other = made(changes | {path: value})
-                same = self._not_told_from(path, value, other, legal)
+                same = [
+                    word
+                    for word, config in legal.items()
+                    if difference(config, other) is None
+                    and (not closed or alias not in (word, value))
+                    and not {word, value} <= self.same.get(path, set())
+                ]
             except (ConfigError, DataError) as error:
                 if not named(path, str(error)):
                     self.problems.append(f"{told} is refused without its name: {error}")
@@ -504,16 +516,6 @@ class Check:
         if len(legal) == 1 and not refused:
             self.problems.append(f"{path}: no other value is known; give one in OTHER")
         return list(legal)
-
-    def _not_told_from(self, path, value, config, legal):
-        """Those of the legal values that come to the same."""
-        return [
-            word
-            for word, other in legal.items()
-            if difference(other, config) is None
-            and ALIAS not in (word, value)
-            and not {word, value} <= self.same.get(path, set())
-        ]
 
 
 def named(path, message) -> bool:
@@ -541,9 +543,11 @@ def spec_files(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch, spec_files):
-    """Images in memory, and a spec file whose net is small."""
+    """Images in memory, a spec file whose net is small, and a TensorBoard."""
     monkeypatch.setattr(pipeline, "open_splits", drawn_splits)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
+    monkeypatch.setattr(experiment, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "tensorboardX", Board)
     monkeypatch.setitem(SMALL, "spec", {"model.file": spec_files[0]})
     monkeypatch.setitem(OTHER, "model.file", spec_files[1:])
 
