@@ -77,7 +77,7 @@ def test_any_file_of_any_run_counts(tmp_path, capsys):
 
 
 def opening():
-    """What the README opens with."""
+    """The opening table and figure of the README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     start, end = "<!-- opening table and figure -->", "<!-- end of opening -->"
     return text.partition(start)[2].partition(end)[0]

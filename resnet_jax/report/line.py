@@ -134,7 +134,7 @@ def _marks(
     counted: int,
     usual: int | None,
 ) -> Iterator[str]:
-    """What keeps a row from being what it claims, each in a few words."""
+    """Limits of a row, each in a few words: unfinished, missing, changed runs ..."""
     if not runs:
         yield "no runs"
         return

@@ -9,7 +9,7 @@ from resnet_jax.report.statistics import LEVEL, MIN_PAIRS, RESAMPLES
 
 
 def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
-    """How the numbers of this table came to be."""
+    """Definitions of the columns, and the logs, data and devices they are from."""
     if usual:
         yield (
             f"Test error in percent at the last step, n = {usual:,} examples, "
@@ -45,7 +45,7 @@ def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
 
 
 def sources(lines: Sequence[Line]) -> Iterator[str]:
-    """Where the paper's numbers are printed, under which protocol, and how surely."""
+    """Sources of the paper's numbers with their protocol and certainty."""
     values = [line.value for line in lines if line.value]
     yield from dict.fromkeys(
         f"Paper: {v.source}; {v.protocol}; {CERTAINTY[v.certainty]}." for v in values

@@ -182,7 +182,7 @@ def _family_line(axes: Axes, family: str, points: list[Point], number: int) -> L
 
 
 def _errors(point: Point) -> list[float]:
-    """What the axis must show of a point."""
+    """Errors of a point that the axis must show."""
     std = point.top1.std or 0.0
     found = [point.top1.mean, point.top1.mean + std, point.top1.mean - std]
     if point.value and point.value.top1_err is not None:
@@ -191,6 +191,6 @@ def _errors(point: Point) -> list[float]:
 
 
 def _family(experiment: ExperimentFile, row: str) -> str:
-    """What a row changes besides its depth."""
+    """The changes of a row besides its depth."""
     changes = {k: v for k, v in experiment.rows[row].items() if k != "model.depth"}
     return ", ".join(f"{k}={v}" for k, v in changes.items()) or experiment.name

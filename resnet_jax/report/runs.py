@@ -148,7 +148,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
 def _faults(
     path: Path, found: Outcome, log: LogFile | None, *, every: int | None
 ) -> list[str]:
-    """What is wrong with the log of a run, and with its result.json beside it."""
+    """Faults of the log of a run, and of its result.json."""
     if log is None:
         return []
     faults = [f"metrics.jsonl {p}" for p in log.problems if p.kind != "torn"]

@@ -145,7 +145,7 @@ def _without(line: Line, found: Mapping[str, Found]) -> list[str]:
 
 
 def _rules(rows: Sequence[Row]) -> Iterator[str]:
-    """How the numbers came to be, and whose the published ones are."""
+    """Definitions of the columns, and the source of the published slopes."""
     yield (
         "Slope below zero of every rectifier at the last step, in the order of the "
         "net: mean over the channels of a layer, ± the standard deviation over the "

@@ -1,4 +1,4 @@
-"""What a run came to: its status, its scores, and result.json."""
+"""The result of a run: its status, its scores, and result.json."""
 
 import dataclasses
 import pathlib
