@@ -30,7 +30,7 @@ from resnet_jax.train.task import make_program, make_task
 STAGES = 3
 LAYERS = LayersSpec(act=PRelu(), dtype="float64")
 NET = ResNetSpec(
-    depths=(2, 1, 3),
+    depths=(1, 1, 2),
     widths=(4, 6, 8),
     stem_width=4,
     unit=UnitSpec(BASIC, FULL_PRE, "A"),
@@ -43,7 +43,6 @@ RELAYS = {
     "chain": CHAIN,
     "own loss everywhere": (Relay(2, 2),),
     "apart": (Relay(1, 1), Relay(2, 2), Relay(3, 3)),
-    "own loss alone": (Relay(3, 1),),
 }
 WEIGHT = 0.25
 # The pools are ends of stages, and the last three records the end of the net.
@@ -131,9 +130,23 @@ def by_definition(state, relay, name):
 
     As a tree of all parameters: zeros where the loss does not reach.
     """
-    n, batch = relay.stage, batch_of()
+    value, own = behind(relay.stage, name)
+    found = jax.tree.map(np.zeros_like, jax.device_get(state.params))
+    for module, tree in own.items():
+        at_end = module in MODULES[name][-1] and relay.stage < STAGES
+        place = found[f"relay{relay.stage}"] if at_end else found
+        place[module] = tree
+    for module in sum(MODULES[name][: relay.reaches - 1], ()):
+        found[module] = jax.tree.map(np.zeros_like, found[module])
+    return value, found
+
+
+@functools.cache
+def behind(n, name):
+    """(loss, gradient by its own parameters) of the net that ends behind stage n."""
+    batch = batch_of()
     net = cut_short(NETS[name], n).build()
-    task, _ = task_of((), NETS[name])
+    task, state = task_of((Relay(n),) if n < STAGES else (), NETS[name])
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     rngs = {"drop_path": jax.random.fold_in(key, 1)}
     images = task.preprocess(jax.random.fold_in(key, 0), batch, train=True)
@@ -141,16 +154,15 @@ def by_definition(state, relay, name):
 
     def loss(params):
         logits, _ = net.apply(
-            {"params": variables_of(params, n), "batch_stats": stats},
+            {"params": params, "batch_stats": stats},
             images, train=True, mutable=["batch_stats"], rngs=rngs,
         )  # fmt: skip
         nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
         return nll.mean()
 
-    value, found = jax.device_get(jax.jit(jax.value_and_grad(loss))(state.params))
-    for module in sum(MODULES[name][: relay.reaches - 1], ()):
-        found[module] = jax.tree.map(np.zeros_like, found[module])
-    return value, found
+    shapes = complexity.shapes(net, images.shape[1:])["params"]
+    params = {k: v for k, v in variables_of(state.params, n).items() if k in shapes}
+    return jax.device_get(jax.jit(jax.value_and_grad(loss))(params))
 
 
 # Values
@@ -206,6 +218,7 @@ def test_parameters_of_a_plain_nets_relays_by_kind():
     assert dataclasses.replace(more, fc=fewer.fc, slopes=fewer.slopes) == fewer
 
 
+@pytest.mark.compile
 def test_a_loss_is_exactly_nothing_beyond_its_reach():
     """Twice the weight of all relays: twice the gradient where no other loss is."""
     task, state = task_of((Relay(1, 1), Relay(3, 2)))
@@ -262,6 +275,7 @@ def test_relays_cost_nothing_at_test():
     assert complexity.num_params(net, image) == complexity.num_params(plain, image) + more
 
 
+@pytest.mark.compile
 def test_a_signal_that_is_cut_is_not_computed():
     """The program of losses with short reach has less to do, whatever is in a loop."""
 
@@ -282,6 +296,7 @@ def test_parts_of_a_batch_add_up():
     tinytask.assert_close(parts, whole, rtol=1e-10)
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_two_devices_share_a_batch(spmd):
     """Under jit as under pmap, which takes all devices, as one would alone."""
@@ -330,6 +345,7 @@ def test_words_of_a_config():
         ({"relays": ((2, 2), (3, 3))}, "no loss reaches stage 1"),
         ({"relays": ((1, 1), (3, 3))}, "no loss reaches stage 2"),
         ({"relays": ((0, 1),)}, "must be greater than or equal to 1"),
+        ({"relays": ((3, 1),)}, "that is the net's own loss, behind the last of 3"),
         ({"relays": ()}, "auxiliary_loss.stages=.*have at least 1 item"),
         (
             {"name": "hardnet", "depth": 39, "relays": ((1, 1),)},
@@ -356,11 +372,16 @@ TRAINED = {
         "model.depth": 11,
         "model.unit.branch": "bottleneck",
         "model.unit.order": "full_pre",
+        "model.width": 0.25,
+        "train.iterations": 40,
     },
     "towers": {
         "model.name": "places2",
         "model.size": "digits",
+        "model.width": 0.125,
+        "data.batch_size": 32,
         "optim.learning_rate": 0.02,
+        "train.iterations": 60,
     },
 }
 
@@ -371,12 +392,10 @@ def test_digits_train(name, shop, tmp_path):
     config = tinytask.config(
         TRAINED[name]
         | {
-            "model.width": 0.25,
             "model.auxiliary_loss": "relay",
             "model.auxiliary_loss.stages": ((1, 1), (2, 1), (3, 2)),
             "data.dir": str(shop.folder / "tfds"),
             "optim.schedule": "cosine",
-            "train.iterations": 40,
             "train.eval_every": 10,
         }
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -79,11 +80,15 @@ def experiment(changes, *, count=1, units=2):
 
 
 def begin(task, config):
-    """The state before the first step, drawn by NumPy: there is nothing to compile."""
+    """The state before the first step, drawn by NumPy: there is nothing to compile.
+
+    A parameter is drawn by its path: nets have the same where they share one.
+    """
     shapes = jax.eval_shape(task.init, jax.random.key(0))
-    rng = np.random.default_rng(config.seed)
 
     def draw(path, leaf):
+        name = jax.tree_util.keystr(path).encode()
+        rng = np.random.default_rng([config.seed, zlib.crc32(name)])
         match path[-1].key:
             case "kernel":
                 scale = (2 / np.prod(leaf.shape[-4:-1])) ** 0.5
