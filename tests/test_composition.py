@@ -229,12 +229,12 @@ def assert_alike(found, wanted):
     jax.tree_util.tree_map_with_path(compare, found, wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.compile
 @pytest.mark.parametrize("words", [w for w in PAIRWISE if not refused(w)], ids=str)
 def test_the_loop_is_unit_after_unit(words, float64):
     """Outputs, running statistics and finite gradients, all as by hand."""
     stage, variables, x = staged(*specs(words))
-    found = with_gradients(by_stage, stage, variables, x)
+    found = compiled(by_stage, stage, variables, x)
     wanted = with_gradients(by_hand, stage, variables, x)
     if kinked(words):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
@@ -246,7 +246,7 @@ def test_min_of_signs_with_a_gradient(float64):
     """The one pair of which the test above compares no gradient."""
     stage, variables, x = staged(*specs(SMOOTH))
     assert_alike(
-        with_gradients(by_stage, stage, variables, x),
+        compiled(by_stage, stage, variables, x),
         with_gradients(by_hand, stage, variables, x),
     )
 
@@ -257,9 +257,9 @@ def test_noise_in_the_loop_is_noise_in_straight_lines(slots, act, float64):
     stage, variables, x = staged(unit, layers)
     straight, _, _ = staged(unit, layers, "unroll")
     rngs = {"noise": key(3)}
-    looped = with_gradients(by_stage, stage, variables, x, **rngs)
-    assert_alike(looped, with_gradients(by_stage, straight, variables, x, **rngs))
-    other = with_gradients(by_stage, stage, variables, x, noise=key(4))
+    looped = compiled(by_stage, stage, variables, x, **rngs)
+    assert_alike(looped, compiled(by_stage, straight, variables, x, **rngs))
+    other = compiled(by_stage, stage, variables, x, noise=key(4))
     assert not np.allclose(looped[0][0], other[0][0])
 
 

@@ -231,6 +231,11 @@ def test_a_word_picks_a_member_with_its_defaults():
         {"model.unit.join.branch": 1.0, "model.unit.join": {"name": "scaled"}},
         {"model.unit.join.name": "scaled", "model.unit.join.branch": 1.0},
         {"model": {"unit": {"join": {"branch": 1.0, "name": "scaled"}}}},
+        {
+            "model.unit.join.branch": 1.0,
+            "model": {"unit": {"join": {"name": "scaled"}}},
+        },
+        {"model.unit.join": "scaled", "model": {"unit": {"join": {"branch": 1.0}}}},
     ],
 )
 def test_the_order_inside_a_layer_does_not_matter(layer):
@@ -401,6 +406,19 @@ def test_fields_that_version_1_accepted_and_never_read_are_told_of():
     _, unread = migrate.migrated(nested(old))
     told = [line.split("=")[0] for line in unread]
     assert told == ["model.size", "model.ghost_share", "model.unit.gating_bias"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"schema": 3}, "schema=3: is not known here, up to 2 are"),
+        ({"model": {"name": 7}}, "no config of this package"),
+        ({"model": {"unit": {"survival": "x"}}}, "no config of this package"),
+    ],
+)
+def test_what_is_no_config_is_told(stored, message):
+    with pytest.raises(ConfigError, match=message):
+        migrate.migrated(stored)
 
 
 def test_configs_of_today_come_back_as_they_are():

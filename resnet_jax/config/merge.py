@@ -92,12 +92,19 @@ def nested(changes: Mapping[str, object]) -> Tree:
             at = at.setdefault(owner, {})
         if isinstance(value, Mapping):
             value = nested(value)
-        old = at.get(name)
-        if isinstance(old, dict):
-            value = value if isinstance(value, dict) else {"name": value}
-            value = old | value
-        at[name] = value
+        at[name] = _joined(at[name], value) if name in at else value
     return tree
+
+
+def _joined(old: Value, new: Value) -> Value:
+    """Two values of a path as one: fields join, a word is the name of a member."""
+    if not isinstance(old, dict) and not isinstance(new, dict):
+        return new
+    first, second = (v if isinstance(v, dict) else {"name": v} for v in (old, new))
+    joined = first | second
+    for name in first.keys() & second.keys():
+        joined[name] = _joined(first[name], second[name])
+    return joined
 
 
 class Merge:

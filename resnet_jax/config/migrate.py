@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from resnet_jax.config.merge import Merge, nested
 from resnet_jax.config.renamed import MOVED
 from resnet_jax.config.schema import VERSION, Config
+from resnet_jax.errors import ConfigError
 from resnet_jax.paths import Tree, Value, flat, listed
 
 # Version 1: one flat bag of fields for all families, these their defaults.
@@ -52,13 +53,23 @@ FIRST = {
 def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
     """(tree of today, complaints about fields that were set and never read).
 
-    `config` is what config.json holds, without what was derived from it.
+    `config` is what config.json holds, without what was derived from it. ConfigError
+    where it is of a newer version, or of none.
     """
     own = {name: value for name, value in config.items() if name != "schema"}
-    if config.get("schema", 1) == VERSION:
-        merge = Merge()
-        return merge.section(Config, Config().to_dict(), own), merge.problems
-    return _from_first(FIRST | {path: listed(v) for path, v in flat(own).items()})
+    version = config.get("schema", 1)
+    if version not in (1, VERSION):
+        raise ConfigError(
+            f"schema={version!r}: is not known here, up to {VERSION} are; was it "
+            "written by a newer version of resnet_jax?"
+        )
+    try:
+        if version == VERSION:
+            merge = Merge()
+            return merge.section(Config, Config().to_dict(), own), merge.problems
+        return _from_first(FIRST | {path: listed(v) for path, v in flat(own).items()})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"is no config of this package ({error})") from error
 
 
 def _from_first(old: Tree) -> tuple[Tree, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.config.merge import Tree
 from resnet_jax.config.migrate import migrated
-from resnet_jax.errors import DataError
+from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.runs.compatibility import differences
 from resnet_jax.runs.reader import LogFile, gaps
 from resnet_jax.runs.result import USUAL, Outcome, Score, contradictions, outcome
@@ -112,7 +112,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
     problems: list[str] = []
     config = _json(path / "config.json", problems) or {}
     derived = _section(config, "derived")
-    tree, unread = migrated({k: v for k, v in config.items() if k != "derived"})
+    tree, unread = _migrated(config, problems)
     env = _json(path / "env.json", problems) or {}
     end = _json(path / "DONE", problems)
     log = _log(path / "metrics.jsonl", problems)
@@ -171,6 +171,15 @@ def _step_s(log: LogFile | None, batch: int | None) -> float | None:
     ]
     each = [seconds / n * batch for seconds, n in windows if seconds and n]
     return statistics.median(each) if each else None
+
+
+def _migrated(config: Mapping[str, Any], problems: list[str]) -> tuple[Tree, list[str]]:
+    """The config of a run as a tree of today, and what nothing read of it."""
+    try:
+        return migrated({k: v for k, v in config.items() if k != "derived"})
+    except ConfigError as error:
+        problems.append(f"config.json: {error}")
+        return {}, []
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:

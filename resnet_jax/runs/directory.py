@@ -70,7 +70,10 @@ def read_config(folder: pathlib.Path) -> Stored | None:
     if found is None:
         return None
     derived = found.pop("derived", {})
-    tree, unread = migrated(found)
+    try:
+        tree, unread = migrated(found)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}/config.json: {error}") from error
     return Stored(tree, derived, unread)
 
 
