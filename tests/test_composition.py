@@ -203,6 +203,7 @@ def by_stage(stage, variables, x, **rngs):
     return y, {"first": {}, "rest": {}} | dict(new.get("batch_stats", {}))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def with_gradients(run, stage, variables, x, **rngs):
     """((loss, (y, statistics)), gradients by every parameter and by the images)."""
 
@@ -211,9 +212,6 @@ def with_gradients(run, stage, variables, x, **rngs):
         return jnp.square(y + 1.0).sum(), (y, stats)
 
     return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(variables["params"], x)
-
-
-compiled = functools.partial(jax.jit, static_argnums=(0, 1))(with_gradients)
 
 
 def assert_alike(found, wanted):
@@ -234,7 +232,7 @@ def assert_alike(found, wanted):
 def test_the_loop_is_unit_after_unit(words, float64):
     """Outputs, running statistics and finite gradients, all as by hand."""
     stage, variables, x = staged(*specs(words))
-    found = compiled(by_stage, stage, variables, x)
+    found = with_gradients(by_stage, stage, variables, x)
     wanted = with_gradients(by_hand, stage, variables, x)
     if kinked(words):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
@@ -246,7 +244,7 @@ def test_min_of_signs_with_a_gradient(float64):
     """The one pair of which the test above compares no gradient."""
     stage, variables, x = staged(*specs(SMOOTH))
     assert_alike(
-        compiled(by_stage, stage, variables, x),
+        with_gradients(by_stage, stage, variables, x),
         with_gradients(by_hand, stage, variables, x),
     )
 
@@ -257,9 +255,9 @@ def test_noise_in_the_loop_is_noise_in_straight_lines(slots, act, float64):
     stage, variables, x = staged(unit, layers)
     straight, _, _ = staged(unit, layers, "unroll")
     rngs = {"noise": key(3)}
-    looped = compiled(by_stage, stage, variables, x, **rngs)
-    assert_alike(looped, compiled(by_stage, straight, variables, x, **rngs))
-    other = compiled(by_stage, stage, variables, x, noise=key(4))
+    looped = with_gradients(by_stage, stage, variables, x, **rngs)
+    assert_alike(looped, with_gradients(by_stage, straight, variables, x, **rngs))
+    other = with_gradients(by_stage, stage, variables, x, noise=key(4))
     assert not np.allclose(looped[0][0], other[0][0])
 
 

@@ -31,12 +31,11 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax.config import branches, family, models, optimizers
+from resnet_jax.config import family
 from resnet_jax.config.datasets import DATASETS, UNCOUNTED
-from resnet_jax.config.merge import hints, literals, section, slot, words
+from resnet_jax.config.merge import hints, literals, section, slot
 from resnet_jax.config.schema import Config
-from resnet_jax.data import pipeline, preprocessing
-from resnet_jax.data.sources.splits import open_splits
+from resnet_jax.data import pipeline
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.models import serialize
 from resnet_jax.models.layers.layers import LayersSpec
@@ -46,8 +45,9 @@ from resnet_jax.models.nets.plain import FC, Conv, MaxPool, Mean, PlainSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.rkcnn import RKCNNSpec
 from resnet_jax.models.nets.stem_head import Stem
+from resnet_jax.models.units.stage import DepthMode
+from resnet_jax.models.zoo import densenets
 from resnet_jax.paths import replaced
-from resnet_jax.runs.log import Log
 from resnet_jax.train import experiment, run, task
 from resnet_jax.train.program import Program, Update
 from resnet_jax.train.step import make_eval_step
@@ -72,6 +72,8 @@ SMALL = {
     "ghostnet": {"data.name": "imagenet2012"},
     "regnetx": {"data.name": "imagenet2012"},
     "gghost": {"data.name": "imagenet2012"},
+    "rkcnn": {"model.depth": 62},
+    "all_cnn": {"model.variant": "C"},
     "densenet": {"model.depth": 10},
     "densenet_imagenet": {"data.name": "imagenet2012"},
     "hardnet": {"data.name": "imagenet2012"},
@@ -95,14 +97,18 @@ OTHER = {
     "data.sizes": ((24, 32),),
     "data.split": ("16/8",),
     "model.auxiliary_loss.stages": (((2, 1),), ((1, 1), (2, 2))),
-    "model.depth_mode": ("remat", "unroll"),
+    "model.depth_mode": ("remat",),
+    "model.ghost.kernel": (5,),
     "model.norm.group": ("device", 2),
+    "model.unit.noise.block": (3,),
     "optim.warmup.steps": (50,),
     "train.checkpoint_every": (4,),
+    "train.iterations": (500,),
     "train.seeds": ((0, 1),),
 }
 # Pairs of words that come to the same, and must.
 SAME = {
+    "data.feed": {"auto", "resident"},  # of a small set
     "model.unit.tableau": {"midpoint", "implicit_midpoint"},  # two sweeps from zero
 }
 SAME_WITHOUT_ADDITION = {"model.unit.order": {"original", "relu_before_addition"}}
@@ -111,11 +117,35 @@ OPEN = object()  # of a choice that is not closed
 
 # Refused whatever the value, by a message that names the field and tells why; all other
 # fields have a legal value that is read.
+NOISE = [
+    f"model.unit.noise={word}" for word in ("dropout", "spatial_dropout", "drop_block")
+]
 REFUSED = {
-    "data": set(),
-    "optim": set(),
     "train": {"train.dtype=float64"},
-    "spec": {"model.num_classes"},
+    "ghostnet": {
+        "model.depth_mode",
+        *(
+            f"model.operator={word}"
+            for word in ("ghost", "binary", "xnor", "xnor_signs")
+        ),
+    },
+    "plain": {"model.unit.gate.place=identity"},
+    "min_net": {*NOISE},
+    "mgic_net": {
+        *NOISE,
+        "model.unit.gate.place=identity",
+        "model.unit.shortcut=A",
+        "model.unit.shortcut=avgpool-A",
+        *(
+            f"model.unit.join={word}"
+            for word in (
+                "scaled",
+                "exclusive_gating",
+                "shortcut_only_gating",
+                "dropout",
+            )
+        ),
+    },
 }
 
 
@@ -142,7 +172,11 @@ def others(path, hint, now) -> list:
     if float in kinds:
         return [now / 2, now / 4] if now else [0.5, 0.25]
     if int in kinds:
-        return [2, 3, 4] if now is None else [*range(now + 1, now + 50), now // 2]
+        return (
+            [2, 3, 4]
+            if now is None
+            else [*range(now + 1, now + 50), *range(now - 1, 0, -1)]
+        )
     if tuple in kinds:
         return [now[:-1], (1,), (2, 1)] if len(now) > 1 else [(1,), (2, 1)]
     return []
@@ -203,7 +237,8 @@ def drawn_splits(name, *, directory=None, split="full"):
     }
 
 
-TINY = PlainSpec(records=(Conv(4), MaxPool(), Conv(4), Mean(), FC(None, ())))
+MODES = typing.get_args(DepthMode)
+TINY = PlainSpec(records=(Conv(4, 1), MaxPool(), Conv(4, 1), Mean(), FC(None, ())))
 
 
 @functools.cache
@@ -238,62 +273,93 @@ def traced(spec, shape, *, train) -> str:
 
 
 @functools.singledispatch
-def abridged(spec):
-    """A net of fewer parts, none of which the net does not have; None: as it is."""
-    return None
+def abridged(spec, specs):
+    """A part of a net, cut alike for all `specs`: it shows what they differ in."""
+    return spec
+
+
+def shortened(counts, least):
+    """The first of equal counts, cut to `least`; of others, to more than the fewest."""
+    return min(counts[0], least if len({*counts}) == 1 else 1 + min(counts))
 
 
 @abridged.register
-def _(spec: ResNetSpec):
-    """The second stage alone; with the first where a field is of several."""
-    several = spec.ghosts or spec.relays or not isinstance(spec.depth_mode, str)
+def _(spec: ResNetSpec, specs):
+    """A unit of the second stage; more units and stages where these alone may differ."""
+    if any(relay.stage > 2 for each in specs for relay in each.relays):
+        return spec
+    modes = {each.depth_mode for each in specs}
+    several = any(each.ghosts or each.relays for each in specs) or not modes <= {*MODES}
     stages = slice(0 if several else 1, 2)
-    if len(spec.depths) < 2 or any(relay.stage > 2 for relay in spec.relays):
-        return None
-    mode = spec.depth_mode
+    firsts, wide = (
+        {getattr(each, f)[1:2] for each in specs} for f in ("firsts", "widths")
+    )
+    looped = several or len(modes) > 1 or (len(firsts) == 1 and any(firsts))
+    depths = zip(spec.depths, *(each.depths for each in specs), strict=False)
     return dataclasses.replace(
         spec,
-        depths=tuple(min(units, 3) for units in spec.depths[stages]),
-        widths=(64, 128)[stages],
+        depths=tuple(shortened(n, 3 if looped else 1) for n in [*depths][stages]),
+        widths=spec.widths[stages] if several or len(wide) > 1 else (64,),
         firsts=spec.firsts[stages],
-        strides=spec.strides[stages] or (1, 2)[stages],
+        strides=(1, 2)[stages],
         stem=Stem(steps=spec.stem.steps),
-        stem_width=64,
-        depth_mode=mode if isinstance(mode, str) else mode[stages],
+        stem_width=spec.stem_width if several or len(wide) > 1 else 32,
+        num_classes=10,
+        depth_mode=spec.depth_mode if modes <= {*MODES} else spec.depth_mode[stages],
+        layers=dataclasses.replace(spec.layers, rank=2),
     )
 
 
 @abridged.register
-def _(spec: DenseNetSpec):
-    blocks = [
-        dataclasses.replace(block, layers=min(block.layers, 2))
-        for block in spec.blocks[:2]
-    ]
-    last = dataclasses.replace(blocks[-1], transition=None)
-    return dataclasses.replace(spec, blocks=(*blocks[:-1], last))
+def _(spec: PlainSpec, specs):
+    """The first stage that is another one, and what is behind all of them."""
+    if any(each.relays for each in specs):
+        return spec
+    stages, end = spec.parts()
+    others = itertools.zip_longest(*(each.parts()[0] for each in specs))
+    kept = next((i for i, (a, b) in enumerate(others) if a != b), 0)
+    start = sum(map(len, stages[:kept]))
+    records = spec.records[start:][: len(stages[kept])] if kept < len(stages) else ()
+    records += spec.records[-len(end) :]
+    return dataclasses.replace(spec, records=records, num_classes=10)
 
 
 @abridged.register
-def _(spec: RKCNNSpec):
+def _(spec: DenseNetSpec, specs):
+    """Two blocks of two layers."""
+    blocks = []
+    for block, *others in zip(*(each.blocks for each in (spec, *specs)), strict=False):
+        layers = shortened([each.layers for each in (block, *others)], 2)
+        blocks.append(dataclasses.replace(block, layers=layers))
+    last = dataclasses.replace(blocks[1], transition=None)
+    return dataclasses.replace(spec, blocks=(blocks[0], last), num_classes=10)
+
+
+@abridged.register
+def _(spec: RKCNNSpec, specs):
+    """A period of two slopes a step."""
     unit = replaced(spec.unit, {"branch.stages": 2})
-    return dataclasses.replace(spec, depths=spec.depths[:2], unit=unit)
+    depths = (shortened([each.depths[0] for each in (spec, *specs)], 1),)
+    return dataclasses.replace(spec, depths=depths, unit=unit, num_classes=10)
 
 
-def part_of_net(config, *, train=False) -> str | None:
-    """The net, abridged; None where what is left makes no net."""
-    spec = abridged(prepared(config).net)
-    with contextlib.suppress(ConfigError):
-        rank = spec and spec.layers.rank
-        return spec and traced(spec, (*[16] * rank, 3), train=train)
+def told_by_parts(one, other) -> bool:
+    """Whether parts of the nets, in training and not, differ already."""
+    specs = [prepared(config).net for config in (one, other)]
+    parts = [abridged(spec, specs) for spec in specs]
+    if parts[0] == parts[1] or parts == specs:
+        return False
+    # What is left may be no net, or name an axis that only pmap has.
+    with contextlib.suppress(ConfigError, NameError):
+        for train in (False, True):
+            if len({traced(part, (16, 16, 3), train=train) for part in parts}) > 1:
+                return True
+    return False
 
 
 def net(config, *, train=False) -> str:
     own = prepared(config)
     return traced(own.net, own.pipeline.image_shape, train=train)
-
-
-def part_in_training(config):
-    return part_of_net(config, train=True)
 
 
 def net_in_training(config):
@@ -356,7 +422,7 @@ def evaluation(config) -> str:
 class Board:
     """In place of tensorboardX: there is a folder, and no more."""
 
-    def SummaryWriter(path, **_):  # noqa: N802, N805
+    def SummaryWriter(path, **_):
         pathlib.Path(path).mkdir(exist_ok=True)
         return mock.Mock()
 
@@ -408,6 +474,7 @@ def files(config) -> tuple[str, ...]:
         return state.params
 
     changed = {
+        "prepare": on_tiny_net,
         "make_program": lambda own: counting(make_program(own), calls),
         "updates": lambda own, program: {None: Called(program.steps)},
         "scaled_by_data": scaled_by_data,
@@ -426,20 +493,18 @@ def files(config) -> tuple[str, ...]:
     return str(calls), str(sorted(names)), str(sorted(map(str, logs)))
 
 
-VIEWS = (
-    part_of_net, part_in_training, batches, update, net, net_in_training, evaluation,
-    files,
-)  # fmt: skip
+VIEWS = (batches, update, net, net_in_training, evaluation, files)
 CACHED = (prepared, traced, batches, update, evaluation, files)
 
 
-def difference(one: Config, other: Config) -> str | None:
-    """The name of the first view that tells two configs apart."""
-    for view in VIEWS:
-        seen = [view(config) for config in (one, other)]
-        if None not in seen and seen[0] != seen[1]:
-            return view.__name__
-    return None
+def differ(one: Config, other: Config) -> bool:
+    """Whether anything that a run makes of two configs tells them apart."""
+    return told_by_parts(one, other) or any(view(one) != view(other) for view in VIEWS)
+
+
+def differ_in_spec(one: Config, other: Config) -> bool:
+    """Likewise, where it is known that nets read what is in their specs."""
+    return prepared(one).net != prepared(other).net or differ(one, other)
 
 
 # --- every field
@@ -451,9 +516,13 @@ class Check:
 
     wanted: of a path, whether it is tried; same: pairs of words that need not differ
     refused: fields without a value that is read, or words of slots and closed choices
+    home: of a member of a slot, the family in which its fields are traced; in another
+        one the word is, and the fields must reach the spec
     """
 
     wanted: Callable[[str], bool] = lambda path: True
+    family: str = ""
+    differ: Callable[[Config, Config], bool] = differ
     same: dict[str, set[str]] = dataclasses.field(default_factory=lambda: SAME)
     tried: set[str] = dataclasses.field(default_factory=set)
     refused: set[str] = dataclasses.field(default_factory=set)
@@ -468,17 +537,25 @@ class Check:
                 self.part(inner, at, changes)
             elif found := slot(hint):
                 words = [*found.members, *[None] * found.optional]
-                legal = self.field(at, words, besides, alias="auto")
+                legal = self.field(at, words, besides, "auto", found.members)
                 known = [word for word in reversed(legal) if word in found.members]
                 for member, word in {found.members[w]: w for w in known}.items():
-                    self.part(member, at, besides | {at: word})
+                    inner = dataclasses.replace(self, differ=self._differ(at, member))
+                    inner.part(member, at, besides | {at: word})
             elif name != "name" or not literals(hint):
                 values = others(at, hint, value_at(made(besides), at))
                 alias = None if literals(hint) else OPEN
-                self.field(at, values, besides, alias=alias)
+                self.field(at, values, besides, alias)
         return self
 
-    def field(self, path, values, changes, *, alias) -> list:
+    def _differ(self, path, member):
+        return (
+            differ
+            if HOME.get((path, member), self.family) == self.family
+            else differ_in_spec
+        )
+
+    def field(self, path, values, changes, alias, members=types.MappingProxyType({})):
         """Sets one field; the values that are legal.
 
         Those of a closed choice differ from each other, but for `alias`, which stands
@@ -494,12 +571,16 @@ class Check:
             told = f"{path}={value}"
             try:
                 other = made(changes | {path: value})
+                prepared(other)
+                member = members.get(value)
+                again = member and any(members.get(word) is member for word in legal)
+                differ = self._differ(path, member) if again else self.differ
                 same = [
                     word
                     for word, config in legal.items()
-                    if difference(config, other) is None
-                    and (not closed or alias not in (word, value))
+                    if not (closed and alias in (word, value))
                     and not {word, value} <= self.same.get(path, set())
+                    and not differ(config, other)
                 ]
             except (ConfigError, DataError) as error:
                 if not named(path, str(error)):
@@ -527,9 +608,27 @@ FAMILIES = slot(hints(Config)["model"]).members
 SHARED = {f"model.{name}" for name in hints(family.Family)}
 
 
+def members_in(cls, path) -> Iterator[tuple[str, type]]:
+    """(path of a slot, member) of all that a part may hold."""
+    for name, hint in hints(cls).items():
+        at, found = f"{path}.{name}", slot(hint)
+        if inner := section(hint):
+            yield from members_in(inner, at)
+        for member in found.members.values() if found else ():
+            yield at, member
+            yield from members_in(member, at)
+
+
+HOME = {
+    key: word
+    for word, cls in reversed(FAMILIES.items())
+    for key in members_in(cls, "model")
+}
+
+
 def of_family(word, **checks) -> Check:
     changes = {"model.name": word} | SMALL.get(word, {})
-    return Check(**checks).part(FAMILIES[word], "model", changes)
+    return Check(family=word, **checks).part(FAMILIES[word], "model", changes)
 
 
 @pytest.fixture(scope="session")
@@ -548,6 +647,10 @@ def drawn(monkeypatch, spec_files):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
     monkeypatch.setattr(experiment, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "tensorboardX", Board)
+    for depth in (121, 161):
+        _, growth = densenets.IMAGENET_BLOCKS[depth]
+        cut = ((depth % 3, 1, 1, 1), growth)
+        monkeypatch.setitem(densenets.IMAGENET_BLOCKS, depth, cut)
     monkeypatch.setitem(SMALL, "spec", {"model.file": spec_files[0]})
     monkeypatch.setitem(OTHER, "model.file", spec_files[1:])
 
@@ -572,7 +675,7 @@ def test_fields_of_a_run(name):
         "spec",
         *(
             pytest.param(word, marks=pytest.mark.compile)
-            for word in ("cifar_resnet", "densenet", "rkcnn", "nin")
+            for word in ("cifar_resnet", "densenet", "rkcnn")
         ),
     ],
 )

@@ -204,7 +204,9 @@ def test_cycles_mix_with_gates_and_rectifiers():
         (lambda: Multigrid().groups(33), r"group=32: 33 channels must be even"),
         (lambda: Multigrid(4).groups(14), r"group=4: 14 channels .* 3 groups"),
         (
-            lambda: complexity.num_params(mgic_net(18, width=1 / 64).build(), (8, 8, 3)),
+            lambda: complexity.num_params(
+                mgic_net(18, width=1 / 64).build(), (8, 8, 3)
+            ),
             r"group=32: 1 channels must be even",
         ),
     ],

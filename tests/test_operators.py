@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import functools
 
+import counted
 import ghost_reference
 import jax
 import jax.numpy as jnp
@@ -71,12 +72,9 @@ ROWS = [  # name, network, images, parameters, multiply-adds
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_parameters_and_multiply_adds(row):
     _, spec, image, params, macs = row
-    net = spec.build()
-    known = complexity.shapes(net, image)
-    counted = complexity.parts_of(known["params"]).params
-    assert params is None or ghost_reference.same(counted, params)
-    counted = complexity.multiply_adds(net, image, variables=known)
-    assert ghost_reference.same(counted, macs)
+    found = counted.params(spec, image)
+    assert params is None or ghost_reference.same(found, params)
+    assert ghost_reference.same(counted.multiply_adds(spec, image), macs)
 
 
 @pytest.mark.parametrize("operator", [BWN, XNOR], ids=["BWN", "XNOR"])
@@ -208,6 +206,10 @@ class Single:
 
     def __init__(self, kernel, groups):
         self.kernel, self.groups = kernel, groups
+
+    @property
+    def kernels(self):
+        return (self.kernel,)
 
     def __call__(self, layers, x, features, strides, end):
         return layers.conv(
@@ -422,9 +424,9 @@ def test_no_rectifier_keeps_the_variance():
 # ---------------------------------------------------------------- what is refused
 
 ILLEGAL = [
-    (lambda: Ghost(ratio=1), r"model\.ghost_ratio=1: must be 2 or more"),
-    (lambda: Ghost(kernel=2), r"model\.ghost_kernel=2: must be odd"),
-    (lambda: Ghost(kernel=-1), r"model\.ghost_kernel=-1: must be odd"),
+    (lambda: Ghost(ratio=1), r"model\.operator\.ratio=1: must be 2 or more"),
+    (lambda: Ghost(kernel=2), r"model\.operator\.kernel=2: must be odd"),
+    (lambda: Ghost(kernel=-1), r"model\.operator\.kernel=-1: must be odd"),
 ]
 
 
@@ -437,6 +439,6 @@ def test_illegal_operators_are_refused(make, message):
 def test_groups_must_divide_the_intrinsic_maps():
     unit = UnitSpec(B((1, 3, 1), inner=1 / 2, cardinality=4))
     spec = ResNetSpec(depths=(1,), widths=(16,), unit=unit)
-    message = r"ghost_ratio=3: leaves 3 intrinsic maps of 8 in conv2; its 4 groups"
+    message = r"operator.ratio=3: leaves 3 intrinsic maps of 8 in conv2; its 4 groups"
     with pytest.raises(ConfigError, match=message):
         complexity.shapes(having(Ghost(3), spec).build(), CIFAR)

@@ -219,7 +219,12 @@ def test_corners_of_the_cifar_recipe(step, rate):
 
 def test_optimizer_follows_the_schedule():
     """Plain SGD on a constant gradient of one moves by the rate, corner by corner."""
-    fields = {"momentum": 0.0, "weight_decay": 0.0, "decay_factor": 0.5, "schedule": "steps"}
+    fields = {
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "decay_factor": 0.5,
+        "schedule": "steps",
+    }
     warmup = {"warmup_steps": 2, "warmup": "constant", "warmup_rate": 0.25}
     spec = OptimSpec(
         learning_rate=1.0, boundaries=(3, 5), total_steps=6, **fields, **warmup
@@ -293,13 +298,28 @@ def test_schedule_in_float64():
         ({"epsilon": 0.0}, r"optim\.epsilon=0\.0: .* above 0"),
         ({"weight_decay": math.nan}, r"optim\.weight_decay=nan: must be finite"),
         ({"weight_decay": -1e-4}, r"optim\.weight_decay=-0\.0001: .* at least 0"),
-        ({"decay_factor": math.nan}, r"optim\.schedule\.decay_factor=nan: must be in \(0, 1\]"),
-        ({"decay_factor": 10.0}, r"optim\.schedule\.decay_factor=10\.0: must be in \(0, 1\]"),
+        (
+            {"decay_factor": math.nan},
+            r"optim\.schedule\.decay_factor=nan: must be in \(0, 1\]",
+        ),
+        (
+            {"decay_factor": 10.0},
+            r"optim\.schedule\.decay_factor=10\.0: must be in \(0, 1\]",
+        ),
         ({"total_steps": 0}, r"optim\.total_steps=0: must be at least 1"),
         ({"boundaries": ()}, r"optim\.schedule\.boundaries=\(\): needs an entry"),
-        ({"boundaries": (5, 5)}, r"optim\.schedule\.boundaries=\(5, 5\): must increase"),
-        ({"boundaries": (7, 5)}, r"optim\.schedule\.boundaries=\(7, 5\): must increase"),
-        ({"boundaries": (0, 5)}, r"optim\.schedule\.boundaries=\(0, 5\): must increase"),
+        (
+            {"boundaries": (5, 5)},
+            r"optim\.schedule\.boundaries=\(5, 5\): must increase",
+        ),
+        (
+            {"boundaries": (7, 5)},
+            r"optim\.schedule\.boundaries=\(7, 5\): must increase",
+        ),
+        (
+            {"boundaries": (0, 5)},
+            r"optim\.schedule\.boundaries=\(0, 5\): must increase",
+        ),
         ({"warmup_steps": 5}, r"boundaries=\(5,\): .* optim\.warmup\.steps=5"),
         ({"warmup_steps": -1}, r"optim\.warmup\.steps=-1: must be at least 0"),
         (
@@ -310,7 +330,10 @@ def test_schedule_in_float64():
             {"warmup_steps": 2, "warmup_rate": 0.2},
             r"optim\.warmup\.learning_rate=0\.2: must not exceed optim\.learning_rate=0\.1",
         ),
-        ({"warmup_rate": math.nan}, r"optim\.warmup\.learning_rate=nan: must be finite"),
+        (
+            {"warmup_rate": math.nan},
+            r"optim\.warmup\.learning_rate=nan: must be finite",
+        ),
         (
             {"warmup_steps": 2, "warmup": "constant"},
             r"optim\.warmup\.learning_rate=0\.0: must be above 0 in a constant warm-up",

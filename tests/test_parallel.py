@@ -204,7 +204,9 @@ def test_evaluation_counts_each_example_once():
     evaluate = evaluations(pipeline, net.program, {"test": net.data})
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
     found = evaluate(variables)
-    images = net.experiment.pipeline.preprocess(None, pipeline.resident["test"], train=False)
+    images = net.experiment.pipeline.preprocess(
+        None, pipeline.resident["test"], train=False
+    )
     logits = net.experiment.net.build().apply(variables, images, train=False)
     label = jnp.asarray(pipeline.resident["test"]["label"])
     expected = jax.device_get(example_sums(logits, label, jnp.ones(64)))

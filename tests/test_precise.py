@@ -12,17 +12,14 @@ import pytest
 import tinytask
 
 from resnet_jax.models.layers.batchnorm import BatchNorm, NormSpec
-from resnet_jax.train import program as parallel
-from resnet_jax.train.precise_statistics import over_groups, precise_statistics
+from resnet_jax.train import program as programs
+from resnet_jax.train.evaluate import over_groups, precise_statistics
 from resnet_jax.train.step import StepSpec, Task
 
 BATCHES, BATCH, NOW = 3, 8, NormSpec(momentum=0.0, running_var="biased")
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True), tinytask.compiled_fast():
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 class Net(nn.Module):
@@ -62,7 +59,7 @@ def program(task_statistics, *, count=2):
 
     task = Task(init, apply, preprocess, task_statistics, optax.sgd(0.1))
     where = tinytask.devices(count)
-    return parallel.compiled(task, StepSpec(), spmd="jit", devices=where), where
+    return programs.compiled(task, StepSpec(), spmd="jit", devices=where), where
 
 
 def recomputed(images, task_statistics):
@@ -71,8 +68,8 @@ def recomputed(images, task_statistics):
     state = compiled.init(jnp.uint32(0))
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     rows = np.arange(len(images)).reshape(-1, BATCH)
-    feeds = (where.spread({"image": images[row], "row": row}, axis=0) for row in rows)
-    return precise_statistics(compiled, variables, None, feeds), variables
+    batches = (where.spread({"image": images[row], "row": row}, axis=0) for row in rows)
+    return precise_statistics(compiled, variables, None, batches), variables
 
 
 def expected(images, variables, *, group):
@@ -118,24 +115,24 @@ def test_every_batch_draws_noise_anew():
         return {"norm": {"mean": jnp.stack(draws), "var": jnp.zeros(2)}}
 
     compiled, where = program(noise)
-    feed = where.spread({"image": np.zeros((8, 3, 3, 4)), "row": np.arange(8)}, axis=0)
+    batch = where.spread({"image": np.zeros((8, 3, 3, 4)), "row": np.arange(8)}, axis=0)
     one, again, other = (
-        compiled.statistics({}, None, feed, number)["norm"]["mean"]
+        compiled.statistics({}, None, batch, number)["norm"]["mean"]
         for number in (0, 0, 1)
     )
     tinytask.assert_equal(one, again)
     assert (one != other).all()
 
 
-def test_a_residual_net(images):
+def test_a_residual_net():
     """As a run makes them: one batch leaves what its own normalisation has used."""
     net = tinytask.trainer({"train.dtype": "float64"}, count=2)
-    feed = jax.tree.map(lambda x: x[0], net.feeds(0, 1))
-    placed = net.opening.devices.spread(feed, axis=0)
+    batch = net.batches(0)
+    placed = net.experiment.devices.spread(batch, axis=0)
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
     stats = precise_statistics(net.program, variables, net.data, [placed])
-    batch = parallel.gathered(net.data, feed)
-    x = net.opening.feeds.preprocess(None, batch, train=False)
+    images = programs.gathered(net.data, batch)
+    x = net.experiment.pipeline.preprocess(None, images, train=False)
     kernel = net.state.params["stem_conv"]["kernel"]
     y = jax.lax.conv_general_dilated(
         jnp.float64(x),

@@ -10,14 +10,13 @@ import runs
 import tinytask
 
 from resnet_jax import main
-from resnet_jax.config.resolve import configured, validated
 from resnet_jax.models import complexity
-from resnet_jax.train import experiment as opening
-from resnet_jax.train import peaks
-from resnet_jax.train import run as experiment
-from resnet_jax.train import timer as clocks
+from resnet_jax.train import device_peaks as peaks
+from resnet_jax.train import timer as timers
+from resnet_jax.train.experiment import Experiment
 from resnet_jax.train.profiler import Trace
-from resnet_jax.train.timer import Clock
+from resnet_jax.train.run import run_all
+from resnet_jax.train.timer import Timer
 
 PARTS = ("step_s", "data_s", "compile_s", "eval_s", "save_s")
 
@@ -33,44 +32,44 @@ def time(monkeypatch):
             self.now += seconds
 
     time = Time()
-    monkeypatch.setattr(clocks.time, "perf_counter", lambda: time.now)
+    monkeypatch.setattr(timers.time, "perf_counter", lambda: time.now)
     return time
 
 
 def test_every_second_has_its_part(time):
     """The steps' are what is left; only the first call compiles."""
-    clock = Clock()
+    timer = Timer()
     for wait in (1, 2):
-        with clock.on("data"):
+        with timer.on("data"):
             time.pass_(wait)
         time.pass_(4)
-        clock.trained(64, ())
-        with clock.on("save"):
+        timer.trained(64, ())
+        with timer.on("save"):
             time.pass_(0.5)
         time.pass_(0.25)
-    with clock.on("eval"):
+    with timer.on("eval"):
         time.pass_(8)
-    assert clock.breakdown() == {
+    assert timer.breakdown() == {
         "step_s": 4.5, "data_s": 3, "compile_s": 4, "eval_s": 8, "save_s": 1,
     }  # fmt: skip
-    assert clock.seconds() == 20.5
+    assert timer.seconds() == 20.5
     time.pass_(3)
-    assert clock.breakdown() == {"step_s": 3, "data_s": 0, "eval_s": 0, "save_s": 0}
+    assert timer.breakdown() == {"step_s": 3, "data_s": 0, "eval_s": 0, "save_s": 0}
 
 
 def test_images_a_second_leave_out_compilation_and_evaluation(time):
-    clock = Clock()
+    timer = Timer()
     time.pass_(30)
-    clock.trained(64, ())
-    assert clock.rate() is None
+    timer.trained(64, ())
+    assert timer.rate() is None
     time.pass_(2)
-    clock.trained(64, ())
-    assert clock.rate() == 32
+    timer.trained(64, ())
+    assert timer.rate() == 32
     time.pass_(50)
-    clock.resume()
+    timer.resume()
     time.pass_(4)
-    clock.trained(64, ())
-    assert clock.rate() == 16
+    timer.trained(64, ())
+    assert timer.rate() == 16
 
 
 # Peaks
@@ -98,32 +97,24 @@ def test_images_at_the_peak():
 
 
 def test_the_peak_of_all_devices(monkeypatch):
-    made = tinytask.opened({}, count=2)
+    made = tinytask.experiment({}, count=2)
     assert made.peak() is None  # of a CPU
-    monkeypatch.setattr(opening.peaks, "peak", lambda kind, *, dtype: 1e12)
-    macs = complexity.multiply_adds(made.net.build(), made.feeds.image_shape)
+    monkeypatch.setattr(peaks, "peak", lambda kind, *, dtype: 1e12)
+    macs = complexity.multiply_adds(made.net.build(), made.pipeline.image_shape)
     assert made.peak() == pytest.approx(2e12 / 6 / macs)
 
 
 # Runs
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
-
-
 def train(shop, folder, changes, **options):
-    fields = {**runs.TINY, "train.epochs": 20.0, "optim.schedule": "cosine"}
-    fields |= {"data.dir": str(shop.folder / "tfds"), **changes}
-    config = validated(configured(fields, {"row": {}}, "row").to_dict())
-    with tinytask.compiled_fast():
-        return experiment.run_all(config, folder, bar=runs.Quiet, **options)
+    return run_all(shop.config(changes), folder, bar=runs.Quiet, **options)
 
 
+@pytest.mark.compile
 def test_a_traced_run(shop, tmp_path, monkeypatch):
     """The trace, and the seconds of the rows of two seeds, in one go."""
-    monkeypatch.setattr(opening.Experiment, "peak", lambda self: 1e6)
+    monkeypatch.setattr(Experiment, "peak", lambda self: 1e6)
     trace = Trace(tmp_path / "profile")
     changes = {"train.steps": 16, "train.checkpoint_every": 8, "train.seeds": (0, 1)}
     changes["train.steps_per_call"] = 1
@@ -170,9 +161,8 @@ def test_the_share_of_an_unknown_peak_is_left_out(shop, tmp_path):
     assert "peak_share" not in row and row["images_per_s"] > 0
 
 
-def test_too_few_steps_to_trace(shop, tmp_path, monkeypatch, capsys):
+def test_too_few_steps_to_trace(shop, tmp_path, capsys):
     """A run of two steps; and the end of one in the middle of its trace."""
-    monkeypatch.setattr(main, "prepare_jax", lambda: None)
     cases = {
         2: "nothing was traced; a trace begins after 3 calls",
         6: f"steps 6 to 6 in {tmp_path / 'run' / 'profile'}; ",
@@ -180,6 +170,5 @@ def test_too_few_steps_to_trace(shop, tmp_path, monkeypatch, capsys):
     for steps, told in cases.items():
         changes = {"train.steps": steps, "train.steps_per_call": 1}
         argv = shop.command(tmp_path / "run", changes)
-        with tinytask.compiled_fast():
-            assert main.main(["main", *argv, "--profile"]) == 0
+        assert main.main(["main", *argv, "--profile"]) == 0
         assert f"profile: {told}" in capsys.readouterr().err

@@ -269,10 +269,14 @@ def test_what_is_initialised_is_as_without_relays():
 def test_relays_cost_nothing_at_test():
     net, plain = (dataclasses.replace(NET, relays=r).build() for r in (CHAIN, ()))
     image = (8, 8, 1)
-    assert complexity.multiply_adds(net, image) == complexity.multiply_adds(plain, image)
+    assert complexity.multiply_adds(net, image) == complexity.multiply_adds(
+        plain, image
+    )
     # a norm, slopes and a classifier of 4 and of 6 channels
     more = 3 * 4 + 4 * 10 + 10 + 3 * 6 + 6 * 10 + 10
-    assert complexity.num_params(net, image) == complexity.num_params(plain, image) + more
+    assert (
+        complexity.num_params(net, image) == complexity.num_params(plain, image) + more
+    )
 
 
 @pytest.mark.compile
@@ -360,7 +364,7 @@ def test_what_makes_no_sense_is_refused(model, message):
 
 
 def test_a_weight_without_a_relay_is_refused():
-    with pytest.raises(ConfigError, match="auxiliary_loss.weight: .* is none"):
+    with pytest.raises(ConfigError, match=r"auxiliary_loss.weight: .* is none"):
         tinytask.config({"model.auxiliary_loss.weight": 0.5})
 
 

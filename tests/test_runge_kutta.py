@@ -55,7 +55,9 @@ def test_shared_weights_are_those_of_the_residual_net():
     image = (32, 32, 3)
     for order in (ORIGINAL, FULL_PRE):
         resnet = complexity.num_params(cifar_resnet(20, order=order).build(), image)
-        assert complexity.num_params(rk_resnet(20, order=order).build(), image) == resnet
+        assert (
+            complexity.num_params(rk_resnet(20, order=order).build(), image) == resnet
+        )
     own = rk_resnet(20, branch=RungeKutta(weights="own"))
     # six units of two 3x3 convolutions and norms, three more times
     more = 3 * sum(2 * (18 * c * c + 4 * c) for c in (16, 32, 64))

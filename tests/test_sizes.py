@@ -127,7 +127,10 @@ def test_a_step_at_a_size_is_one_on_images_of_that_size(spmd, float64):
         )
         found, expected = (
             dataclasses.replace(net, program=program).run(1)
-            for program in (make_program(net.experiment, size=size), make_program(other))
+            for program in (
+                make_program(net.experiment, size=size),
+                make_program(other),
+            )
         )
         tinytask.assert_close(found, expected, rtol=1e-5)
         kernel = [x.params["stem_conv"]["kernel"] for x in (found[0], whole)]

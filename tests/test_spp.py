@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
+import tinytask
 
-from resnet_jax.config import build
-from resnet_jax.config.resolve import configured, validated
 from resnet_jax.errors import ConfigError
 from resnet_jax.main import main
 from resnet_jax.models import complexity
@@ -20,6 +18,7 @@ from resnet_jax.models.layers.layers import Layers, LayersSpec
 from resnet_jax.models.layers.pyramid import SPP, on_map, regions
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.stem_head import Head, Pool
+from resnet_jax.models.network import network
 
 LAYERS = Layers(LayersSpec(), train=False)
 
@@ -159,9 +158,8 @@ def test_equal_pixels_of_a_bin_share_no_gradient():
 def named(name, **model):
     """The spec of a config with these fields of `model`."""
     fields = {f"model.{path}": value for path, value in model.items()}
-    fields |= {"model.name": name, "train.epochs": 1.0}
-    config = validated(configured(fields, {"": {}}, "").to_dict())
-    return build.network(config, num_classes=10, devices=1)
+    config = tinytask.config(fields | {"model.name": name})
+    return network(config, num_classes=10, devices=1)
 
 
 def test_levels_make_a_pyramid_of_the_last_map():
@@ -194,15 +192,15 @@ def test_levels_make_a_pyramid_of_the_last_map():
     "name, model, image, kernel",
     [
         ("wide_resnet", {"depth": 10}, (8, 8, 1), (64 * 5, 10)),
-        ("densenet", {"depth": 10, "unit.order": "full_pre", "unit.shortcut": "none"},
-         (8, 8, 1), ((16 + 6 * 12) * 5, 10)),
+        ("densenet", {"depth": 10}, (8, 8, 1), ((16 + 6 * 12) * 5, 10)),
         ("ghostnet", {"size": "digits", "width": 0.5}, (8, 8, 1), (80 * 5, 1280)),
         ("resnet_3d", {"depth": 18}, (32, 33, 33, 3), (512 * 9, 10)),
         ("vgg", {"depth": 7, "size": "digits"}, (8, 8, 1), (256 * 5, 10)),
     ],
 )  # fmt: skip
 def test_levels_of_any_net_that_pools(name, model, image, kernel):
-    params = complexity.shapes(named(name, levels=(1, 2), **model).build(), image)["params"]
+    net = named(name, levels=(1, 2), **model).build()
+    params = complexity.shapes(net, image)["params"]
     first = params.get("fc1", params["head"])
     assert first["kernel"].shape == kernel
 
@@ -210,15 +208,13 @@ def test_levels_of_any_net_that_pools(name, model, image, kernel):
 @pytest.mark.parametrize("name", ["nin", "rkcnn"])
 def test_levels_of_a_net_without_a_head_are_refused(name):
     others = {"depth": 32, "variant": "E"} if name == "rkcnn" else {}
-    message = rf"model.levels=\(1, 2\): model.name='{name}' has no such part; leave it"
+    message = rf"model.levels: config.model='{name}' has no field 'levels'"
     with pytest.raises(ConfigError, match=message):
         named(name, levels=(1, 2), **others)
 
 
-def test_a_level_too_large_ends_a_run_before_it_begins(tmp_path, capsys, monkeypatch):
+def test_a_level_too_large_ends_a_run_before_it_begins(shop, tmp_path, capsys):
     """Digits of 8x8 have a last map of 2x2."""
-    monkeypatch.setattr("resnet_jax.main.prepare_jax", lambda: None)
-    shop = runs.Workshop.open(tmp_path)
     argv = shop.command(tmp_path / "run", {"model.levels": (1, 3)})
     assert main(["main", *argv]) == 2
     assert capsys.readouterr().err == (

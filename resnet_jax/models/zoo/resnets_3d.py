@@ -68,7 +68,8 @@ def resnet_3d(
     kind: UnitFields = {"shortcut": "A" if depth < 50 else "B"}
     spec = imagenet_resnet(depth, branch=branch, width=width, **kind | unit)
     same = first = own_preact(spec.unit)
-    if same != spec.unit and same.shortcut == "B":
+    bare = "norm" not in same.order.end  # else projections end with one already
+    if same != spec.unit and same.shortcut == "B" and bare:
         first = dataclasses.replace(same, join=Normed(same.join))
     resized = (spec.stem_width, *spec.widths)
     return dataclasses.replace(
