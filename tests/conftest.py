@@ -20,10 +20,10 @@ made = None if CACHE in os.environ else tempfile.mkdtemp(prefix="resnet_jax_test
 if made:
     os.environ[CACHE] = made
 
-import jax
-import pytest
+import jax  # noqa: E402 (it reads the variables above)
+import pytest  # noqa: E402
 
-from resnet_jax import cli
+from resnet_jax import cli  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -58,4 +58,5 @@ def plain(spec) -> str:
     )
     own = {"layers": layers, "depth_mode": "scan", "survival": 1.0}
     fields = {field.name for field in dataclasses.fields(spec)}
-    return repr(dataclasses.replace(spec, **{k: v for k, v in own.items() if k in fields}))
+    present = {name: value for name, value in own.items() if name in fields}
+    return repr(dataclasses.replace(spec, **present))

@@ -1,4 +1,4 @@
-"""Runs of a tiny net as a user starts them, here or as a process, and what they leave."""
+"""Runs of a tiny net as users start them, here or as a process, and what they leave."""
 
 import contextlib
 import dataclasses
@@ -75,7 +75,8 @@ class Workshop:
     def config(self, changes=()) -> Config:
         """A config of the tiny net."""
         data = {"data.dir": str(self.folder / "tfds"), "train.epochs": 20.0}
-        return tinytask.config(TINY | {"optim.schedule": "cosine"} | data | dict(changes))
+        base = TINY | {"optim.schedule": "cosine"} | data
+        return tinytask.config(base | dict(changes))
 
     def train(self, workdir, changes=(), *, flags=()) -> pathlib.Path:
         """The folder of a run that ended well, in this process."""

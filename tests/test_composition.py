@@ -211,7 +211,8 @@ def with_gradients(run, stage, variables, x, **rngs):
         y, stats = run(stage, variables | {"params": params}, x, **rngs)
         return jnp.square(y + 1.0).sum(), (y, stats)
 
-    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(variables["params"], x)
+    gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    return gradients(variables["params"], x)
 
 
 def assert_alike(found, wanted):

@@ -285,7 +285,7 @@ def shortened(counts, least):
 
 @abridged.register
 def _(spec: ResNetSpec, specs):
-    """A unit of the second stage; more units and stages where these alone may differ."""
+    """A unit of the second stage; more units and stages where only these may differ."""
     if any(relay.stage > 2 for each in specs for relay in each.relays):
         return spec
     modes = {each.depth_mode for each in specs}
@@ -466,7 +466,7 @@ def counting(real: Program, calls: list) -> Program:
 
 @functools.cache
 def files(config) -> tuple[str, ...]:
-    """Calls of the program, names of all files, rows of the logs but for their times."""
+    """Calls of the program, names of all files, rows of logs without their times."""
     calls, make_program = [], task.make_program
 
     def scaled_by_data(own, state):

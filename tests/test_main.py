@@ -365,6 +365,7 @@ def test_cifar_offline_is_told_within_seconds(shop, tmp_path, capsys, monkeypatc
 
 # Numbers that are not finite
 
+
 @pytest.fixture
 def nan_at_5(monkeypatch):
     """The batch of step 5 holds NaN, while this is in use."""

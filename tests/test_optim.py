@@ -328,7 +328,8 @@ def test_schedule_in_float64():
         ),
         (
             {"warmup_steps": 2, "warmup_rate": 0.2},
-            r"optim\.warmup\.learning_rate=0\.2: must not exceed optim\.learning_rate=0\.1",
+            r"optim\.warmup\.learning_rate=0\.2: must not exceed "
+            r"optim\.learning_rate=0\.1",
         ),
         (
             {"warmup_rate": math.nan},

@@ -381,9 +381,8 @@ def test_an_operator_replaces_every_convolution_the_first_too():
     operator = Halved()
     spec = vgg(16, size="cifar")
     layers = dataclasses.replace(spec.layers, operator=operator)
-    params = complexity.shapes(dataclasses.replace(spec, layers=layers).build(), (32, 32, 3))[
-        "params"
-    ]
+    net = dataclasses.replace(spec, layers=layers).build()
+    params = complexity.shapes(net, (32, 32, 3))["params"]
     widths = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
     steps = ("norm", "act")
     assert operator.calls == [
@@ -394,7 +393,8 @@ def test_an_operator_replaces_every_convolution_the_first_too():
 
 
 def test_widths_and_classes():
-    params = complexity.shapes(classes(nin(width=0.25), 7).build(), (32, 32, 3))["params"]
+    net = classes(nin(width=0.25), 7).build()
+    params = complexity.shapes(net, (32, 32, 3))["params"]
     shapes = {name: leaf["kernel"].shape for name, leaf in params.items()
               if "conv" in name}  # fmt: skip
     assert shapes["conv1"] == (5, 5, 3, 48) and shapes["conv3"] == (1, 1, 40, 24)
