@@ -226,13 +226,14 @@ class Drawn:
 def drawn_splits(name, *, directory=None, split="full"):
     """In place of `open_splits`, whose own reads have a test of their own."""
     known = (DATASETS | UNCOUNTED)[name]
+    shape = known.image if len(known.image) == 3 else (*known.image[:1], 32, 32, 3)
     first, _, last = split.partition("/")
     sizes = (
         {"train": 24} if split == "full" else {"train": int(first), "val": int(last)}
     )
     seed = zlib.crc32(f"{name} {directory} {split}".encode())
     return {
-        key: Drawn(name, known.image, known.classes, length, seed + i)
+        key: Drawn(name, shape, known.classes, length, seed + i)
         for i, (key, length) in enumerate((sizes | {"test": 8}).items())
     }
 
@@ -286,26 +287,28 @@ def shortened(counts, least):
 @abridged.register
 def _(spec: ResNetSpec, specs):
     """A unit of the second stage; more units and stages where only these may differ."""
-    if any(relay.stage > 2 for each in specs for relay in each.relays):
+    if late_losses(specs):
         return spec
     modes = {each.depth_mode for each in specs}
-    several = any(each.ghosts or each.relays for each in specs) or not modes <= {*MODES}
-    stages = slice(0 if several else 1, 2)
+    ghosts, relays = (
+        any(getattr(each, f) for each in specs) for f in ("ghosts", "relays")
+    )
     firsts, wide = (
         {getattr(each, f)[1:2] for each in specs} for f in ("firsts", "widths")
     )
-    looped = several or len(modes) > 1 or (len(firsts) == 1 and any(firsts))
+    stages = slice(0, 3) if relays else slice(0 if ghosts else 1, 2)
+    looped = ghosts or len(modes) > 1 or (len(firsts) == 1 and any(firsts))
+    real = ghosts or relays or len(wide) > 1
     depths = zip(spec.depths, *(each.depths for each in specs), strict=False)
     return dataclasses.replace(
         spec,
         depths=tuple(shortened(n, 3 if looped else 1) for n in [*depths][stages]),
-        widths=spec.widths[stages] if several or len(wide) > 1 else (64,),
+        widths=spec.widths[stages] if real else (64,),
         firsts=spec.firsts[stages],
-        strides=(1, 2)[stages],
+        strides=(1, 2, 1)[stages],
         stem=Stem(steps=spec.stem.steps),
-        stem_width=spec.stem_width if several or len(wide) > 1 else 32,
+        stem_width=spec.stem_width if real else 32,
         num_classes=10,
-        depth_mode=spec.depth_mode if modes <= {*MODES} else spec.depth_mode[stages],
         layers=dataclasses.replace(spec.layers, rank=2),
     )
 
@@ -313,15 +316,21 @@ def _(spec: ResNetSpec, specs):
 @abridged.register
 def _(spec: PlainSpec, specs):
     """The first stage that is another one, and what is behind all of them."""
-    if any(each.relays for each in specs):
+    if late_losses(specs):
         return spec
     stages, end = spec.parts()
-    others = itertools.zip_longest(*(each.parts()[0] for each in specs))
-    kept = next((i for i, (a, b) in enumerate(others) if a != b), 0)
-    start = sum(map(len, stages[:kept]))
-    records = spec.records[start:][: len(stages[kept])] if kept < len(stages) else ()
-    records += spec.records[-len(end) :]
-    return dataclasses.replace(spec, records=records, num_classes=10)
+    others = [each.parts()[0] for each in specs]
+    kept = [i for i, (a, b) in enumerate(zip(*others, strict=False)) if a != b] or [0]
+    stages = stages[kept[0] : kept[0] + 1]
+    if any(each.relays for each in specs):
+        stages = [dict.fromkeys((stage[0], stage[-1])) for stage in spec.parts()[0][:3]]
+    of = dict(zip(spec.named(), spec.records, strict=True))
+    records = [of[named] for named in [*itertools.chain(*stages), *end]]
+    return dataclasses.replace(spec, records=(*records,), num_classes=10)
+
+
+def late_losses(specs) -> bool:
+    return any(relay.stage > 2 for spec in specs for relay in spec.relays)
 
 
 @abridged.register
@@ -352,7 +361,7 @@ def told_by_parts(one, other) -> bool:
     # What is left may be no net, or name an axis that only pmap has.
     with contextlib.suppress(ConfigError, NameError):
         for train in (False, True):
-            if len({traced(part, (16, 16, 3), train=train) for part in parts}) > 1:
+            if len({traced(part, (64, 64, 3), train=train) for part in parts}) > 1:
                 return True
     return False
 

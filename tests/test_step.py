@@ -274,7 +274,7 @@ def test_learns_64_random_images_by_heart():
 def test_bfloat16_arithmetic_keeps_float32_numbers():
     changes = {"train.dtype": "bfloat16", "train.ema": 0.9, "data.batch_size": 64}
     net = tinytask.trainer(changes | {"optim.weight_decay": 0.0})
-    state, said = net.run(20)
+    state, said = net.run(40)
     trees = (state.params, state.batch_stats, state.opt_state, state.ema, state.sums)
     floats = [x for x in jax.tree.leaves(trees) if np.issubdtype(x.dtype, np.floating)]
     assert {x.dtype for x in floats} == {np.dtype("float32")}
