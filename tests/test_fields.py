@@ -1,10 +1,11 @@
 """A field that nothing reads cannot be set: each is set, and what comes of it compared.
 
 Two configs that differ in one field are compared in what a run makes of them, cheapest
-first: the network in training, its initial values included; the same unabridged; at
-test; the batches; the update on a small net; the evaluation; the files of a run whose
-program only counts. config.json is no such thing. A field passes where one of these
-differs, or where it is refused by its name.
+first: a part of the network, with its initial values, at test and in training; the
+batches; the update of a small net; the whole network; the evaluation; the files of a
+run whose program only counts. Programs are traced, never compiled. config.json is not
+among them, so that a field that is only copied is found. A field passes where one of
+these differs, or where it is refused by its name.
 """
 
 import contextlib
@@ -31,21 +32,21 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax.config import family
+from resnet_jax.config import branches, family, optimizers
 from resnet_jax.config.datasets import DATASETS, UNCOUNTED
-from resnet_jax.config.merge import hints, literals, section, slot
+from resnet_jax.config.merge import hints, leaves, literals, section, slot
 from resnet_jax.config.schema import Config
-from resnet_jax.data import pipeline
+from resnet_jax.data import pipeline, preprocessing
+from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.models import serialize
 from resnet_jax.models.layers.layers import LayersSpec
-from resnet_jax.models.nets.auxiliary_loss import Relay, every_loss
+from resnet_jax.models.nets.auxiliary_loss import Relay
 from resnet_jax.models.nets.densenet import DenseNetSpec
 from resnet_jax.models.nets.plain import FC, Conv, MaxPool, Mean, PlainSpec
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.nets.rkcnn import RKCNNSpec
 from resnet_jax.models.nets.stem_head import Stem
-from resnet_jax.models.units.stage import DepthMode
 from resnet_jax.models.zoo import densenets
 from resnet_jax.paths import replaced
 from resnet_jax.train import experiment, run, task
@@ -111,40 +112,36 @@ SAME = {
     "data.feed": {"auto", "resident"},  # of a small set
     "model.unit.tableau": {"midpoint", "implicit_midpoint"},  # two sweeps from zero
 }
-SAME_WITHOUT_ADDITION = {"model.unit.order": {"original", "relu_before_addition"}}
+SAME_UNADDED = {"model.unit.order": {"original", "relu_before_addition"}}
 OPEN = object()  # of a choice that is not closed
-
-
 # Refused whatever the value, by a message that names the field and tells why; all other
 # fields have a legal value that is read.
-NOISE = [
-    f"model.unit.noise={word}" for word in ("dropout", "spatial_dropout", "drop_block")
-]
 REFUSED = {
     "train": {"train.dtype=float64"},
     "ghostnet": {
         "model.depth_mode",
-        *(
-            f"model.operator={word}"
-            for word in ("ghost", "binary", "xnor", "xnor_signs")
-        ),
+        "model.operator=binary",
+        "model.operator=ghost",
+        "model.operator=xnor",
+        "model.operator=xnor_signs",
     },
     "plain": {"model.unit.gate.place=identity"},
-    "min_net": {*NOISE},
+    "min_net": {
+        "model.unit.noise=drop_block",
+        "model.unit.noise=dropout",
+        "model.unit.noise=spatial_dropout",
+    },
     "mgic_net": {
-        *NOISE,
         "model.unit.gate.place=identity",
+        "model.unit.join=dropout",
+        "model.unit.join=exclusive_gating",
+        "model.unit.join=scaled",
+        "model.unit.join=shortcut_only_gating",
+        "model.unit.noise=drop_block",
+        "model.unit.noise=dropout",
+        "model.unit.noise=spatial_dropout",
         "model.unit.shortcut=A",
         "model.unit.shortcut=avgpool-A",
-        *(
-            f"model.unit.join={word}"
-            for word in (
-                "scaled",
-                "exclusive_gating",
-                "shortcut_only_gating",
-                "dropout",
-            )
-        ),
     },
 }
 
@@ -227,10 +224,9 @@ def drawn_splits(name, *, directory=None, split="full"):
     """In place of `open_splits`, whose own reads have a test of their own."""
     known = (DATASETS | UNCOUNTED)[name]
     shape = known.image if len(known.image) == 3 else (*known.image[:1], 32, 32, 3)
-    first, _, last = split.partition("/")
-    sizes = (
-        {"train": 24} if split == "full" else {"train": int(first), "val": int(last)}
-    )
+    sizes = {"train": 24}
+    if split != "full":
+        sizes = dict(zip(("train", "val"), map(int, split.split("/")), strict=True))
     seed = zlib.crc32(f"{name} {directory} {split}".encode())
     return {
         key: Drawn(name, shape, known.classes, length, seed + i)
@@ -238,7 +234,6 @@ def drawn_splits(name, *, directory=None, split="full"):
     }
 
 
-MODES = typing.get_args(DepthMode)
 TINY = PlainSpec(records=(Conv(4, 1), MaxPool(), Conv(4, 1), Mean(), FC(None, ())))
 
 
@@ -306,7 +301,7 @@ def _(spec: ResNetSpec, specs):
         widths=spec.widths[stages] if real else (64,),
         firsts=spec.firsts[stages],
         strides=(1, 2, 1)[stages],
-        stem=Stem(steps=spec.stem.steps),
+        stem=Stem(steps=()),  # others take the pre-activation of the first unit
         stem_width=spec.stem_width if real else 32,
         num_classes=10,
         layers=dataclasses.replace(spec.layers, rank=2),
@@ -355,11 +350,11 @@ def _(spec: RKCNNSpec, specs):
 def told_by_parts(one, other) -> bool:
     """Whether parts of the nets, in training and not, differ already."""
     specs = [prepared(config).net for config in (one, other)]
-    parts = [abridged(spec, specs) for spec in specs]
-    if parts[0] == parts[1] or parts == specs:
-        return False
     # What is left may be no net, or name an axis that only pmap has.
     with contextlib.suppress(ConfigError, NameError):
+        parts = [abridged(spec, specs) for spec in specs]
+        if parts[0] == parts[1] or parts == specs:
+            return False
         for train in (False, True):
             if len({traced(part, (64, 64, 3), train=train) for part in parts}) > 1:
                 return True
@@ -397,9 +392,9 @@ def batches(config) -> tuple:
 def on_tiny_net(config) -> experiment.Experiment:
     """The experiment with a small net, with a loss inside if its own has one."""
     own = prepared(config)
-    inside = len(every_loss(own.net)) > 1 if getattr(own.net, "relays", ()) else False
+    relays = (Relay(1),) if getattr(own.net, "relays", ()) else ()
     layers = LayersSpec(rank=own.net.layers.rank)
-    tiny = {"relays": (Relay(1),) if inside else (), "layers": layers}
+    tiny = {"relays": relays, "layers": layers}
     return dataclasses.replace(own, net=replaced(TINY, tiny))
 
 
@@ -518,22 +513,26 @@ def differ_in_spec(one: Config, other: Config) -> bool:
 
 # --- every field
 
+EMPTY = types.MappingProxyType({})
+
 
 @dataclasses.dataclass
 class Check:
     """Sets fields; `problems` tells of those that nothing reads.
 
-    wanted: of a path, whether it is tried; same: pairs of words that need not differ
-    refused: fields without a value that is read, or words of slots and closed choices
-    home: of a member of a slot, the family in which its fields are traced; in another
-        one the word is, and the fields must reach the spec
+    wanted: of a path, whether it is tried
+    family: the one whose fields these are; HOME tells which traces those of a member
+    same: pairs of words that need not differ, by path
+    refused: fields without a value that is read; words of slots and closed choices
     """
 
     wanted: Callable[[str], bool] = lambda path: True
     family: str = ""
-    differ: Callable[[Config, Config], bool] = differ
     same: dict[str, set[str]] = dataclasses.field(default_factory=lambda: SAME)
-    tried: set[str] = dataclasses.field(default_factory=set)
+    differ: Callable[[Config, Config], bool] = dataclasses.field(
+        default_factory=lambda: differ
+    )
+    tried: set[tuple[str, type]] = dataclasses.field(default_factory=set)
     refused: set[str] = dataclasses.field(default_factory=set)
     problems: list[str] = dataclasses.field(default_factory=list)
 
@@ -546,7 +545,7 @@ class Check:
                 self.part(inner, at, changes)
             elif found := slot(hint):
                 words = [*found.members, *[None] * found.optional]
-                legal = self.field(at, words, besides, "auto", found.members)
+                legal = self.field(cls, at, words, besides, "auto", found.members)
                 known = [word for word in reversed(legal) if word in found.members]
                 for member, word in {found.members[w]: w for w in known}.items():
                     inner = dataclasses.replace(self, differ=self._differ(at, member))
@@ -554,17 +553,16 @@ class Check:
             elif name != "name" or not literals(hint):
                 values = others(at, hint, value_at(made(besides), at))
                 alias = None if literals(hint) else OPEN
-                self.field(at, values, besides, alias)
+                self.field(cls, at, values, besides, alias)
         return self
 
     def _differ(self, path, member):
-        return (
-            differ
-            if HOME.get((path, member), self.family) == self.family
-            else differ_in_spec
-        )
+        """How the fields of a member are compared: elsewhere they reach the spec."""
+        if HOME.get((path, member), self.family) == self.family:
+            return differ
+        return differ_in_spec
 
-    def field(self, path, values, changes, alias, members=types.MappingProxyType({})):
+    def field(self, cls, path, values, changes, alias, members=EMPTY) -> list:
         """Sets one field; the values that are legal.
 
         Those of a closed choice differ from each other, but for `alias`, which stands
@@ -575,7 +573,7 @@ class Check:
         values, legal, refused = [v for v in values if v != now], {now: base}, set()
         if not self.wanted(path) or (closed and not values):
             return [now]
-        self.tried.add(path)
+        self.tried.add((path, cls))
         for value in values:
             told = f"{path}={value}"
             try:
@@ -628,6 +626,8 @@ def members_in(cls, path) -> Iterator[tuple[str, type]]:
             yield from members_in(member, at)
 
 
+# Of a member of a slot the first family that has it, where its fields are traced. In
+# the other ones they must reach the spec; of the slot itself every member is traced.
 HOME = {
     key: word
     for word, cls in reversed(FAMILIES.items())
@@ -638,6 +638,11 @@ HOME = {
 def of_family(word, **checks) -> Check:
     changes = {"model.name": word} | SMALL.get(word, {})
     return Check(family=word, **checks).part(FAMILIES[word], "model", changes)
+
+
+def of_run(wanted) -> Check:
+    changes = {"model.name": "spec"} | SMALL["spec"]
+    return Check(wanted).part(Config, "", changes)
 
 
 @pytest.fixture(scope="session")
@@ -651,7 +656,7 @@ def spec_files(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch, spec_files):
-    """Images in memory, a spec file whose net is small, and a TensorBoard."""
+    """Images in memory, a spec file whose net is small, short blocks, a TensorBoard."""
     monkeypatch.setattr(pipeline, "open_splits", drawn_splits)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
     monkeypatch.setattr(experiment, "find_spec", lambda name: True)
@@ -666,8 +671,7 @@ def drawn(monkeypatch, spec_files):
 
 @pytest.mark.parametrize("name", ["data", "optim", "train", "seed"])
 def test_fields_of_a_run(name):
-    check = Check(lambda path: path.split(".")[0] == name)
-    check.part(Config, "", {"model.name": "spec"} | SMALL["spec"])
+    check = of_run(lambda path: path.split(".")[0] == name)
     assert check.problems == []
     assert check.refused == REFUSED.get(name, set())
 
@@ -676,14 +680,20 @@ def test_fields_of_a_run(name):
     "word",
     [
         "spec",
-        *(
-            pytest.param(word, marks=pytest.mark.compile)
-            for word in ("cifar_resnet", "densenet", "rkcnn")
-        ),
+        pytest.param("cifar_resnet", marks=pytest.mark.compile),
+        pytest.param("densenet", marks=pytest.mark.compile),
+        pytest.param("rkcnn", marks=pytest.mark.compile),
     ],
 )
 def test_fields_of_every_family(word):
-    check = of_family(word, wanted=lambda path: path.startswith((*SHARED,)))
+    """In one family of each kind of network; the net of a spec file is a plain one."""
+    by_run = set() if word == "spec" else {"model.norm.precise"}
+
+    def wanted(path):
+        return path.startswith((*SHARED,)) and path not in by_run
+
+    same = SAME | ({"model.init": {"orthogonal", "lsuv"}} if by_run else {})
+    check = of_family(word, wanted=wanted, same=same)
     assert check.problems == []
     assert check.refused == {"model.num_classes"}  # the data set tells them
 
@@ -691,11 +701,122 @@ def test_fields_of_every_family(word):
 @pytest.mark.compile
 @pytest.mark.parametrize("word", FAMILIES)
 def test_fields_of_a_family(word):
+    """Its own ones, and the operator, in whose place a network may have another."""
+
     def own(path):
         return path == "model.operator" or not path.startswith((*SHARED,))
 
-    added = word not in ("plain", "densenet", "densenet_imagenet")
-    same = SAME if added else SAME | SAME_WITHOUT_ADDITION
-    check = of_family(word, wanted=own, same=same)
+    adds = word not in ("plain", "densenet", "densenet_imagenet")
+    check = of_family(word, wanted=own, same=SAME if adds else SAME | SAME_UNADDED)
     assert check.problems == []
     assert check.refused == REFUSED.get(word, set())
+
+
+def test_every_field_is_tried(monkeypatch):
+    """With each member that it belongs to; all have another value that is valid."""
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "prepared", lambda config: None)
+    for name in ("differ", "differ_in_spec"):
+        monkeypatch.setattr(here, name, lambda one, other: one != other)
+    checks = [of_family(word) for word in FAMILIES]
+    checks.append(of_run(lambda path: not path.startswith("model")))
+    assert [problem for check in checks for problem in check.problems] == []
+    every = {
+        (path, cls)
+        for path, cls, hint in leaves(Config)
+        if path != "model" and not (slot(hint) and len(slot(hint).words) == 1)
+    }
+    assert set().union(*(check.tried for check in checks)) == every
+
+
+def test_a_field_whose_other_values_are_not_known_is_named(monkeypatch):
+    monkeypatch.delitem(OTHER, "data.dir")
+    check = of_run(lambda path: path in ("data.dir", "data.cutout"))
+    assert check.problems == ["data.dir: no other value is known; give one in OTHER"]
+
+
+def test_name_folder_and_split_of_a_data_set_are_read(tmp_path):
+    found = open_splits("digits", directory=tmp_path, split="1000/100")
+    sizes = {split: len(source) for split, source in found.items()}
+    assert sizes == {"train": 1000, "val": 100, "test": 360}
+    assert (tmp_path / "digits").is_dir()
+    with pytest.raises(DataError, match=r"data\.name='no_digits': not prepared"):
+        open_splits("no_digits", directory=tmp_path)
+
+
+# --- the check itself
+
+
+@pytest.fixture
+def afresh():
+    """Nothing that was seen with other code is seen again."""
+    for view in CACHED:
+        view.cache_clear()
+    yield
+    for view in CACHED:
+        view.cache_clear()
+
+
+def test_equal_configs_are_not_told_apart(afresh):
+    """Nothing else than a config is seen: no time, no address, no order of a set."""
+    config = made({"model.name": "spec"} | SMALL["spec"])
+    seen = [view(config) for view in VIEWS]
+    for view in CACHED:
+        view.cache_clear()
+    assert [view(config) for view in VIEWS] == seen
+
+
+# Where a field is read, its name there, the default that is read in its place, and the
+# fields among which it is found.
+DELETED = {
+    "data.erasing": (
+        (preprocessing, "augmentation"), "erasing", 0.0,
+        {"data.erasing", "data.cutout"},
+    ),
+    "optim.beta2": (
+        (optimizers.AdamW, "spec_fields"), "beta2", 0.999,
+        {"optim", "optim.beta1", "optim.beta2", "optim.epsilon"},
+    ),
+    "train.max_nonfinite_updates": (
+        (task, "make_program"), "config.train.max_nonfinite_updates", 0,
+        {"train.max_nonfinite_updates", "train.ema"},
+    ),
+    "train.eval_every": (
+        (experiment.Experiment, "loop"), "config.train.eval_every", 6,
+        {"train.eval_every", "train.checkpoint_every"},
+    ),
+    "model.unit.branch.group_width": (
+        (branches.Bottleneck, "build"), "group_width", 64.0,
+        {f"model.unit.branch{name}" for name in ("", ".stride_at", ".group_width")},
+    ),
+    "model.depth_mode": (
+        (family.Looped, "network"), "depth_mode", "scan",
+        {"model.depth_mode", "model.levels"},
+    ),
+}  # fmt: skip
+TRACED = {"model.unit.branch.group_width", "model.depth_mode"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.compile] * (path in TRACED))
+        for path in DELETED
+    ],
+)
+def test_a_deleted_read_is_told_by_the_name_of_its_field(path, monkeypatch, afresh):
+    (owner, name), field, default, among = DELETED[path]
+    read = vars(owner)[name]
+    get = read.fget if isinstance(read, property) else read
+
+    def without(own, *arguments, **keywords):
+        return get(replaced(own, {field: default}), *arguments, **keywords)
+
+    blind = property(without) if isinstance(read, property) else without
+    monkeypatch.setattr(owner, name, blind)
+    model = path.startswith("model.")
+    check = (functools.partial(of_family, "cifar_resnet") if model else of_run)(
+        wanted=among.__contains__
+    )
+    assert {tried for tried, _ in check.tried} == among
+    assert [problem.partition("=")[0] for problem in check.problems] == [path]
