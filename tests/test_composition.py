@@ -107,7 +107,7 @@ def refused(words):
     if words["shortcut"] == "none" and words["join"] != "add":
         return "shortcut 'none' joins nothing"
     if words["shortcut"] == "none" and words["gate"] == "identity":
-        return "se_place='identity': needs a shortcut"
+        return "model.unit.gate.place='identity': needs a shortcut"
     return None
 
 
@@ -271,5 +271,5 @@ def test_every_pair_of_values_meets():
 def test_a_gate_that_leaves_nothing_is_refused():
     unit = UnitSpec(gate=SE(32))
     init = functools.partial(ResidualUnit(unit, LayersSpec(), 16).init, train=False)
-    with pytest.raises(ConfigError, match=r"se_reduction=32: leaves nothing of 16 ch"):
+    with pytest.raises(ConfigError, match=r"gate.reduction=32: leaves nothing of 16 ch"):
         jax.eval_shape(init, key(0), jnp.zeros((1, 4, 4, 16)), None)

@@ -1,5 +1,6 @@
 """Our convolution against XLA's own: values, gradients, transformations, platforms."""
 
+import functools
 import re
 from collections import Counter
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tinytask
 from jax import lax
 
 from resnet_jax.ops.convolution import Window, convolve, plain
@@ -97,12 +99,23 @@ def assert_close(got, want, tolerance):
         assert np.abs(ours - theirs).max() <= tolerance * np.abs(theirs).max()
 
 
+@pytest.fixture(
+    params=[
+        pytest.param(None, id="quick"),
+        pytest.param(tinytask.OPTIMISED, id="optimised", marks=pytest.mark.compile),
+    ]
+)
+def compiled(request):
+    """jax.jit, as the tests compile and as users do."""
+    return functools.partial(jax.jit, compiler_options=request.param)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_equals_plain_in_float64(case):
+def test_equals_plain_in_float64(case, compiled):
     with jax.enable_x64(True):
         arrays = operands(case)
-        want = jax.jit(with_gradients(stock(case)))(*arrays)
-        assert_close(jax.jit(with_gradients(ours(case)))(*arrays), want, 1e-10)
+        want = compiled(with_gradients(stock(case)))(*arrays)
+        assert_close(compiled(with_gradients(ours(case)))(*arrays), want, 1e-10)
 
 
 def test_no_zeros_between_the_points_of_dy():
@@ -112,9 +125,9 @@ def test_no_zeros_between_the_points_of_dy():
     def dx(x, kernel):
         return jax.vjp(ours(case), x, kernel)[1](jnp.ones((2, 4, 4, 24)))[0]
 
-    compiled = jax.jit(dx).lower(*operands(case, np.float32)).compile()
+    program = jax.jit(dx).lower(*operands(case, np.float32)).compile()
     exact = 2 * (2 * 4 * 4) * 9 * 20 * 24  # with borders; with zeros 4 times as many
-    assert compiled.cost_analysis()["flops"] < 1.2 * exact
+    assert program.cost_analysis()["flops"] < 1.2 * exact
 
 
 # one of each form: dense, product, blocks, depthwise, folded
@@ -123,21 +136,22 @@ FORMS = ("3x3 stride 2", "1x1", "groups in blocks", "depthwise", "3-D")
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_keeps_the_dtype(name, dtype):
+def test_keeps_the_dtype(name, dtype, compiled):
     case = CASES[name]
     arrays = operands(case, dtype)
-    want = jax.jit(with_gradients(stock(case)))(*arrays)
-    got = jax.jit(with_gradients(ours(case)))(*arrays)
+    want = compiled(with_gradients(stock(case)))(*arrays)
+    got = compiled(with_gradients(ours(case)))(*arrays)
     assert_close(got, want, 1e-5 if dtype == jnp.float32 else 3e-2)
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_under_vmap(name):
+def test_under_vmap(name, compiled):
     case = CASES[name]
     arrays = operands(case, np.float32)
     several = [jnp.stack([a, 2 * a, -a]) for a in arrays]
-    want = jax.jit(jax.vmap(with_gradients(stock(case))))(*several)
-    assert_close(jax.jit(jax.vmap(with_gradients(ours(case))))(*several), want, 1e-5)
+    want = compiled(jax.vmap(with_gradients(stock(case))))(*several)
+    got = compiled(jax.vmap(with_gradients(ours(case))))(*several)
+    assert_close(got, want, 1e-5)
 
 
 def chain(conv, wrap):
@@ -149,18 +163,19 @@ def chain(conv, wrap):
 
         return (lax.scan(wrap(unit), x, kernels)[0] ** 2).sum()
 
-    return jax.jit(jax.grad(loss, argnums=(0, 1)))
+    return jax.grad(loss, argnums=(0, 1))
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_under_scan_and_checkpoint(name):
+def test_under_scan_and_checkpoint(name, compiled):
     case = CASES[name]
     with jax.enable_x64(True):
         x, kernel = operands(case)
         kernels = jnp.stack([kernel, -kernel, 0.5 * kernel])
-        want = chain(stock(case), lambda unit: unit)(x, kernels)
+        want = compiled(chain(stock(case), lambda unit: unit))(x, kernels)
         for wrap in (lambda unit: unit, jax.checkpoint):
-            assert_close(chain(ours(case), wrap)(x, kernels), want, 1e-10)
+            got = compiled(chain(ours(case), wrap))(x, kernels)
+            assert_close(got, want, 1e-10)
 
 
 def test_second_derivatives():

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tinytask
 from jax import lax
 
 from resnet_jax.ops import pooling
@@ -44,7 +45,7 @@ def stock(case):
     return lambda x: nn.max_pool(x, *((size,) * len(spatial) for size in sizes))
 
 
-def with_gradient(pool):
+def with_gradient(pool, options=None):
     """y and dx, for a dy that tells the places of a window apart."""
 
     def run(x):
@@ -52,7 +53,7 @@ def with_gradient(pool):
         weights = jnp.arange(1, y.size + 1, dtype=y.dtype).reshape(y.shape)
         return y, *pull(weights)
 
-    return jax.jit(run)
+    return jax.jit(run, compiler_options=options)
 
 
 def assert_same(got, want):
@@ -61,12 +62,21 @@ def assert_same(got, want):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("levels", [None, 3, 1], ids=["distinct", "ties", "all equal"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(None, id="quick"),
+        pytest.param(tinytask.OPTIMISED, id="optimised", marks=pytest.mark.compile),
+    ],
+)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_equals_plain_in_float64(case, levels):
+def test_equals_plain_in_float64(case, options):
+    """Of distinct numbers, of some that tie, of all equal ones."""
+    got, want = (with_gradient(pool(case), options) for pool in (ours, stock))
     with jax.enable_x64(True):
-        x = data(case[0], levels=levels)
-        assert_same(with_gradient(ours(case))(x), with_gradient(stock(case))(x))
+        for levels in (None, 3, 1):
+            x = data(case[0], levels=levels)
+            assert_same(got(x), want(x))
 
 
 def test_first_of_equal_ones_gets_the_gradient():
