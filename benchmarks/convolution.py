@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from resnet_jax.models.layers.batchnorm import TORCH, standardised
+from resnet_jax.models.layers.batchnorm import TORCH, normalise
 from resnet_jax.ops import pooling
 from resnet_jax.ops.convolution import Window, convolve, plain
 
@@ -175,7 +175,7 @@ def layers():
     for side, c in ((32, 16), (56, 256)):
         yield (
             f"BatchNorm, {side}x{side}x{c}",
-            lambda *arrays: standardised(TORCH, *arrays)[0],
+            lambda *arrays: normalise(TORCH, *arrays)[0],
             stock_norm,
             (1, 8, side, side, c),
             ((c,), (c,)),

@@ -131,7 +131,7 @@ class Comparison:
         program = make_program(experiment)
         pipeline, batches = experiment.pipeline, experiment.pipeline.train_batches()
         resident = pipeline.resident
-        data = experiment.devices.copied(resident["train"]) if resident else None
+        data = experiment.devices.replicate(resident["train"]) if resident else None
         self._initial = program.init(jnp.uint32(experiment.config.seed))
         self._timed = {
             "bare_ms": bare_step(experiment, program, data, batches(0, 1)),

@@ -1,23 +1,25 @@
 """Mutation check: sixty small faults, planted one at a time, and the tests that fail.
 
-    python benchmarks/mutation.py --out results/mutation.json [--count 60] [--seed 0]
+    python benchmarks/mutation.py --out results/mutation.json [--count 60] [--jobs 2]
 
 The faults are drawn by a seeded generator, as many from each of the rooms models,
 train, data, runs and report: a comparison or a sign turned, a number changed by one, a
 condition negated, a call left out, a value not returned. Each is planted in a copy of
 the checkout. The tests of the unit tier that cover its line run first, by a coverage
-measurement with contexts (`pip install pytest-cov`), then the whole unit tier, then all
-tiers. A run goes on where an earlier one stopped: what stands in the output file is not
-tried again.
+measurement with contexts (`pip install pytest-cov`), then the tiers `compile` and
+`process`. A run goes on where an earlier one stopped: what stands in the output file is
+not tried again.
 """
 
 import argparse
 import ast
 import collections
+import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
+import queue
 import random
 import shutil
 import sqlite3
@@ -35,7 +37,7 @@ TURNED = {
     ast.And: ast.Or, ast.Or: ast.And, ast.In: ast.NotIn, ast.NotIn: ast.In,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
-FIRST = 60  # tests that cover a line, at most, which run ahead of the tier
+LIMIT = 1800  # seconds, after which tests are taken for endless
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,26 +137,31 @@ def covering(database: pathlib.Path, fault: Fault) -> list[str]:
     with sqlite3.connect(database) as connection:
         rows = connection.execute(query, (f"%/{fault.file}",)).fetchall()
     byte, bit = divmod(fault.line, 8)
-    hit = [
+    hit = {
         context.partition("|")[0]
         for context, bits in rows
         if byte < len(bits) and bits[byte] >> bit & 1
-    ]
+    }
     by_file = collections.Counter(test.partition("::")[0] for test in hit)
-    return sorted(set(hit), key=lambda test: (by_file[test.partition("::")[0]], test))
+    return sorted(hit, key=lambda test: (by_file[test.partition("::")[0]], test))
 
 
 def pytest(checkout: pathlib.Path, *arguments: str) -> tuple[bool, str]:
-    """(whether tests fail, the first that does)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", *arguments],
-        cwd=checkout,
-        env=os.environ | {"PYTHONPATH": str(checkout), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    """(whether tests fail or do not end, the first that fails)."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", *arguments],
+            cwd=checkout,
+            env=os.environ | {"PYTHONPATH": str(checkout), "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True, f"no end within {LIMIT} s"
+    lines = done.stdout.splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return done.returncode not in (0, 5), (failed or [done.stdout[-200:]])[0][:200]
 
 
@@ -163,11 +170,11 @@ def tried(checkout: pathlib.Path, database: pathlib.Path, fault: Fault) -> dict:
     path = checkout / fault.file
     before = path.read_text()
     path.write_text(fault.planted(before))
-    told = {"file": fault.file, "line": fault.line, "kind": fault.kind}
+    told = dataclasses.asdict(fault)
     try:
         tests = covering(database, fault)
-        tiers = [("unit", ["-n", "0", *tests[:FIRST]])] if tests else []
-        tiers += [("unit", []), ("all", ["-m", ""])]
+        tiers = [("unit", ["-n", "0", *tests])] if tests else []
+        tiers += [("all", ["-m", "compile or process"])]
         for tier, arguments in tiers:
             caught, test = pytest(checkout, *arguments)
             if caught:
@@ -177,30 +184,46 @@ def tried(checkout: pathlib.Path, database: pathlib.Path, fault: Fault) -> dict:
         path.write_text(before)
 
 
+def copied(place: pathlib.Path) -> pathlib.Path:
+    """A copy of the checkout."""
+    ignored = shutil.ignore_patterns(".git", "runs", "__pycache__")
+    return shutil.copytree(ROOT, place, ignore=ignored)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
     done = json.loads(chosen.out.read_text())["faults"] if chosen.out.exists() else []
+    seen = {(fault["file"], fault["number"]) for fault in done}
+    left = [
+        fault
+        for fault in sample(chosen.count, chosen.seed)
+        if (fault.file, fault.number) not in seen
+    ]
     with tempfile.TemporaryDirectory() as place:
-        checkout = pathlib.Path(place) / "checkout"
-        ignored = shutil.ignore_patterns(".git", "runs", "__pycache__")
-        shutil.copytree(ROOT, checkout, ignore=ignored)
-        contexts = (
-            "-n",
-            "0",
-            "--cov=resnet_jax",
-            "--cov-context=test",
-            "--cov-report=",
-        )
-        pytest(checkout, *contexts)
-        for number, fault in enumerate(sample(chosen.count, chosen.seed)):
-            if number >= len(done):
-                done.append(tried(checkout, checkout / ".coverage", fault))
+        copies = queue.Queue()
+        for job in range(chosen.jobs):
+            copies.put(copied(pathlib.Path(place) / f"checkout{job}"))
+        first = copies.queue[0]
+        pytest(first, "--cov=resnet_jax", "--cov-context=test", "--cov-report=")
+        database = first / ".coverage"
+
+        def one(fault):
+            checkout = copies.get()
+            try:
+                return tried(checkout, database, fault)
+            finally:
+                copies.put(checkout)
+
+        with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
+            for told in pool.map(one, left):
+                done.append(told)
                 chosen.out.write_text(json.dumps(summary(done), indent=1) + "\n")
-                print(number, done[-1], flush=True)
+                print(len(done), told, flush=True)
 
 
 def summary(done: list[dict]) -> dict:

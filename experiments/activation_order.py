@@ -12,18 +12,10 @@ from resnet_jax.config.recipes import HE2016_CIFAR, HE2016_DEVIATIONS, HE2016_WA
 
 BASE = HE2016_CIFAR | HE2016_WARMUP
 DEPTHS = {
-    110: {
-        "model.depth": 110,
-        "model.unit.branch": "basic",
-        "model.unit.shortcut": "A",
-    },
-    164: {
-        "model.depth": 164,
-        "model.unit.branch": "bottleneck",
-        "model.unit.shortcut": "B",
-    },
+    110: {"model.unit.branch": "basic", "model.unit.shortcut": "A"},
+    164: {"model.unit.branch": "bottleneck", "model.unit.shortcut": "B"},
 }
-ORDERS = {  # name of the row: (value of the field, name in the paper)
+ORDERS = {  # row: (value of the field, name in the paper)
     "original": ("original", "original"),
     "norm-after-addition": ("norm_after_addition", "BN after addition"),
     "relu-before-addition": ("relu_before_addition", "ReLU before addition"),
@@ -31,7 +23,7 @@ ORDERS = {  # name of the row: (value of the field, name in the paper)
     "full-pre": ("full_pre", "full pre-activation"),
 }
 ROWS = {
-    f"{order}-{depth}": unit | {"model.unit.order": field}
+    f"{order}-{depth}": unit | {"model.depth": depth, "model.unit.order": field}
     for depth, unit in DEPTHS.items()
     for order, (field, _) in ORDERS.items()
 }

@@ -8,7 +8,7 @@ by 10 at 32k and 48k, 0.01 for the first 400, momentum 0.9, weight decay 1e-4, f
 4-pixel translations; BatchNorm over the 64 images of each of 2 GPUs. Every number is
 the median of 5 runs: 4.92 % test error for PreAct-1001, 5.46 % for PreAct-164.
 
-CIFAR-10 is looked for in --config.data.dir (default: the tfds folder), or downloaded.
+CIFAR-10 is read from --config.data.dir (default: the tfds folder), or downloaded.
 """
 
 from resnet_jax.config import configured

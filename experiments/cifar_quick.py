@@ -3,7 +3,7 @@
     python -m resnet_jax.main --config experiments/cifar_quick.py:full-pre
 
 The rows of activation_order.py on ResNet-20, trained for 4 epochs instead of 164 with a
-rate that rises for a tenth of the run and falls along a cosine: about ten minutes a
+rate that rises for a tenth of the run and falls along a cosine: about ten minutes per
 row on two CPU cores. The paper has no such table.
 """
 

@@ -6,8 +6,8 @@ Recipe (Sec. 4.2): 64k iterations of 128 images, learning rate 0.1 divided by 10
 and 48k, momentum 0.9, weight decay 1e-4, flips and 4-pixel translations, per-pixel mean
 subtracted; shortcuts of type A, so that plain and residual nets have equal parameters.
 ResNet-110 starts at 0.01 for about 400 iterations. BatchNorm over the 64 images of each
-of 2 GPUs. One run a row, but best (mean ± std) of 5 for ResNet-110: 6.43 (6.61 ± 0.16).
-The plain nets stand in a figure only; plain-110 has more than 60 % error there.
+of 2 GPUs. One run per row, but best (mean ± std) of 5 for ResNet-110: 6.43
+(6.61 ± 0.16). The plain nets are in a figure only; plain-110 has more than 60 % error.
 """
 
 from resnet_jax.config import configured

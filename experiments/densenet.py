@@ -3,14 +3,14 @@
     python -m resnet_jax.main --config experiments/densenet.py:BC-100-12
 
 Rows are depth and growth rate; BC has bottlenecks and halves channels at transitions.
-Rows without more are CIFAR-10 with flips and 4-pixel translations ("C10+"), `C100` the
-same with 100 classes; `bare` rows augment nothing, and drop 0.2 behind every
+Rows without a suffix are CIFAR-10 with flips and 4-pixel translations ("C10+"), `C100`
+rows have 100 classes; `bare` rows have no augmentation, and dropout of 0.2 after every
 convolution but the first. Recipe (Sec. 4): 300 epochs of batches of 64, learning rate
 0.1 divided by 10 at half and at three quarters, Nesterov momentum 0.9, weight decay
-1e-4 on all parameters. One run a row, its error at the end: 4.51 % for BC-100-12.
+1e-4 on all parameters. One run per row, its last error: 4.51 % for BC-100-12.
 
-Stems have 16 channels, 24 where BC-100-12; the released code has 2k for all. SVHN, the
-last column, is not here: its images for validation are not published.
+Stems have 16 channels, 24 in BC-100-12; the released code has 2k for all. SVHN, the
+last column, is left out: its validation images are not published.
 """
 
 from resnet_jax.config import configured
@@ -38,10 +38,7 @@ NETS = {
     "BC 190 k=40": BC | {"model.depth": 190, "model.growth": 40},
 }
 HUNDRED = {"data.name": "cifar100"}
-BARE = {
-    "data.augment": "none",
-    "model.unit.dropout": 0.2,
-}
+BARE = {"data.augment": "none", "model.unit.dropout": 0.2}
 COLUMNS = {
     "C10+": ("", {}),
     "C100+": ("-C100", HUNDRED),

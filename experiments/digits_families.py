@@ -2,10 +2,10 @@
 
     python -m resnet_jax.sweep --config experiments/digits_families.py
 
-One recipe for all, made for PreAct-20: what a row shows is that its family trains, what
-it costs, and no more; the papers' own sizes and schedules are in files named after
-them. The 3D rows see clips of a digit that moves (8 frames of 16x16), made of the same
-digits in the same split. Not a table of any paper.
+One recipe for all, made for PreAct-20: a row shows that its family trains and what it
+costs, no more; the papers' sizes and schedules are in files named after them. The 3D
+rows see clips of a moving digit (8 frames of 16x16), made of the same digits in the
+same split. Not a table of any paper.
 """
 
 from resnet_jax.config import configured

@@ -3,16 +3,16 @@
     python -m resnet_jax.sweep --config experiments/digits_rectifiers.py
     python -m resnet_jax.probe --config experiments/digits_rectifiers.py:ReLU-30-Xavier
 
-He et al. 2015 trained plain nets without normalisation: of 22 layers under both
-initialisations, theirs starting earlier, and of 30 under theirs alone (Fig. 2 and 3).
-The same comparison on nets of those depths with biases in the place of norms; not a
-figure of the paper. Both initialisations count n = fan_in: under the paper's fan_out,
-one input channel in place of its three would shrink the signal 32 times at once, and
-its images are of -128..128 where ours have unit variance. Rate and length were chosen
-by the test error of seed 0 of the rows of ReLU.
+He et al. 2015 trained plain nets without normalisation: 22 layers with both
+initialisations, where theirs converges earlier, and 30 layers, where only theirs
+converges (Fig. 2 and 3). The same comparison on nets of those depths, with biases
+instead of norms; not a figure of the paper. Both initialisations count n = fan_in: with
+the paper's fan_out, one input channel instead of three would shrink the signal 32 times
+in the first layer, and its images have values in -128..128 where ours have unit
+variance. Rate and length were chosen by the test error of seed 0 of the ReLU rows.
 
-About 32 s a run of 22 layers, 50 s of 30, two at a time on two CPU cores. Under He
-every net trains (1.2 to 2.9 %); under Xavier those of ELU alone do, the others stay at
+About 32 s per run of 22 layers, 50 s of 30, two at a time on two CPU cores. With He
+every net trains (1.2 to 2.9 %); with Xavier only the ELU nets do, the others stay at
 chance.
 """
 

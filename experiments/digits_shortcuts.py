@@ -3,7 +3,7 @@
     python -m resnet_jax.sweep --config experiments/digits_shortcuts.py
 
 The rows of shortcuts.py with a small net (widths 8, 16, 32) and a short schedule, so
-that the whole table is made on a laptop. Not a figure of the paper.
+that a laptop makes the whole table. Not a figure of the paper.
 """
 
 from resnet_jax.config import configured

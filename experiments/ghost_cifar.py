@@ -3,10 +3,10 @@
     python -m resnet_jax.sweep --config experiments/ghost_cifar.py
 
 7.3 % test error for Ghost-ResNet-56 (438,154 parameters), 7.0 % for ResNet-56 (twice
-as many); 6.3 % for Ghost-VGG-16, 6.4 % for VGG-16. Rows -d and -s are the kernel and
-the ratio of the modules in VGG-16. How the paper trained on CIFAR is not known here;
-this is the recipe of He et al. 2016a. The paper's 63M multiply-adds of Ghost-ResNet-56
-leave out the depthwise part; in VGG-16 the first convolution is replaced as well.
+as many); 6.3 % for Ghost-VGG-16, 6.4 % for VGG-16. Rows -d and -s vary the kernel and
+the ratio of the modules in VGG-16. The paper's recipe for CIFAR is not known here; this
+is the recipe of He et al. 2016a. The paper's 63M multiply-adds of Ghost-ResNet-56 leave
+out the depthwise part; in VGG-16 the first convolution is replaced as well.
 """
 
 from resnet_jax.config import configured
@@ -18,9 +18,7 @@ VGG = {"model.name": "vgg", "model.depth": 16, "model.size": "cifar"}
 
 
 def ghost(ratio=2, kernel=3):
-    return {
-        "model.operator": {"name": "ghost", "ratio": ratio, "kernel": kernel},
-    }
+    return {"model.operator": {"name": "ghost", "ratio": ratio, "kernel": kernel}}
 
 
 NETS = {

@@ -5,8 +5,8 @@
 26.1 % top-1 error for GhostNet 1.0x (141M multiply-adds), 25.0 % for Ghost-ResNet-50 at
 s=2, 22.2 % for G-Ghost-RegNetX-3.2GF. Recipe of GhostNet (released TensorFlow code):
 400 epochs of batches of 1024, weight decay 4e-5, label smoothing 0.1, dropout 0.2; the
-rate of 0.4 is from memory, its fall not stated: here a line. G-Ghost follows PyTorch's
-ImageNet example; how Ghost-ResNet-50 was trained is not known: here like G-Ghost.
+rate of 0.4 is from memory, its schedule not stated: here linear. G-Ghost follows
+PyTorch's ImageNet example; the recipe of Ghost-ResNet-50 is not known: here G-Ghost's.
 """
 
 from resnet_jax.config import configured

@@ -5,8 +5,8 @@
 Recipe (2016a, Sec. 3.4): batches of 256 over 8 GPUs, BatchNorm over 32 images, learning
 rate 0.1 divided by 10 three times within 60e4 iterations, momentum 0.9, weight decay
 1e-4, shorter side in [256, 480], 224 crop, flip, AlexNet's colours. 2016b, Table 5:
-divided by 10 at epochs 30 and 60. Tables 2 and 3 score 10 crops, this file scores the
-centre crop: compare within a column only. Needs imagenet2012 as a tfds data set.
+divided by 10 at epochs 30 and 60. Tables 2 and 3 score 10 crops, this file the centre
+crop: the errors are not comparable. Needs imagenet2012 as a tfds data set.
 """
 
 from resnet_jax.config import configured

@@ -4,9 +4,9 @@
 
 V-cycles over grouped residual steps in the layout of ResNet-34 for small images: 4.4M
 parameters, where ResNet-34 has 21.3M. Groups of 32, levels down to fewer than 32
-channels. Recipe: the defaults of the released driver, 200 epochs of batches of 64, rate
-0.3, a tenth of it every 30 epochs; they are not claimed to be the paper's, of which no
-figure for such a net is known here.
+channels. Recipe: the defaults of the released driver, 200 epochs of batches of 64,
+learning rate 0.3 divided by 10 every 30 epochs. They may not be the paper's, whose
+error of such a net is not known here.
 """
 
 from resnet_jax.config import configured

@@ -4,9 +4,9 @@
 
 10.41 % test error on CIFAR-10, 8.81 % with translation and flip, 35.68 % on CIFAR-100.
 Recipe (mavenlin/cuda-convnet): momentum 0.9, weight decay 1e-5, on CIFAR-100 1e-3,
-kernels from N(0, 0.05), biases at twice the rate, the last layer at a tenth of it (here
-not); the rate falls by ten twice, where the training error stalls. Rate and length are
-not published; those here are ours.
+kernels from N(0, 0.05), biases at twice the learning rate, the last layer at a tenth of
+it (not here); the rate is divided by 10 twice, where the training error stalls. Rate
+and length are not published; those here are ours.
 """
 
 from resnet_jax.config import configured

@@ -4,14 +4,14 @@
 
 The released net, at most 25 convolutions in a row: 49.74 % top-1, 17.83 % top-5 error
 on one crop of the validation set. A second loss behind the third stage of four moves
-the first three; the net's own moves all but the first. Beside it the same net with its
-own loss alone, as the paper compares them.
+the first three; the loss at the end moves all but the first. The other row is the net
+with its last loss alone, as the paper compares them.
 
-Only the net and its errors are released. Which stages the losses of the paper stand
-behind and reach, what they weigh and the recipe could not be read: rate, decay and
-batch are those of He et al. 2015, the rest is ours. The paper draws examples class by
-class; here every example comes once an epoch. Needs the 401 scenes of the challenge
-of 2015 as a tfds set named places2; tfds has no such set.
+Only the net and its errors are released. The places, ranges and weights of the paper's
+losses and the recipe could not be read: learning rate, decay and batch are those of He
+et al. 2015, the rest is ours. The paper draws examples class by class; here every
+example comes once per epoch. Needs the 401 scenes of the 2015 challenge as a tfds set
+named places2; tfds has no such set.
 """
 
 from resnet_jax.config import configured

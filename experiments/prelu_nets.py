@@ -2,9 +2,9 @@
 
     python -m resnet_jax.main --config experiments/prelu_nets.py:14-PReLU
 
-Table 2, 14 layers: top-1 33.82 % with ReLU, 32.71 % with a slope a layer, 32.64 % with
-a slope a channel. Table 5: 26.48 % for A with ReLU, 25.59, 25.53 and 24.27 % for A, B
-and C with PReLU. Recipe of A, B and C (Sec. 3): batches of 128, rate 0.01, divided by
+Table 2, 14 layers: top-1 33.82 % with ReLU, 32.71 % with one slope per layer, 32.64 %
+with one per channel. Table 5: 26.48 % for A with ReLU, 25.59, 25.53 and 24.27 % for A,
+B and C with PReLU. Recipe of A, B and C (Sec. 3): batches of 128, rate 0.01, divided by
 10 where the error plateaus, about 80 epochs, momentum 0.9, weight decay 5e-4, not on
 slopes, dropout, shorter side 256 to 512. The small nets: 75 epochs, shorter side 256.
 All score 10 views; here one. Needs imagenet2012 as a tfds data set.

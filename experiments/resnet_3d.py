@@ -5,11 +5,11 @@
 Clips of 16 frames of 112x112, shortcuts of type A up to 34 layers, B from 50 on.
 Recipe: 200 epochs of batches of 128, rate 0.1, weight decay 1e-3, momentum 0.9 with
 dampening 0.9. Accuracies (top-1, top-5): 54.2, 78.1 % for ResNet-18, 65.1, 85.7 % for
-ResNeXt-101, scores averaged over the clips of a video. Here a clip is scored alone.
+ResNeXt-101, scores averaged over the clips of a video. Here each clip is scored alone.
 
 Needs Kinetics as a tfds set whose clips are sequences of 16 images of 112x112; tfds has
-no such set, and makes none without videos that lie there. Copies of Kinetics differ in
-how many videos they still have, so the audit leaves what depends on it open.
+no such set, and its own needs the videos on disk. Copies of Kinetics lack different
+videos, so the audit does not judge values that depend on their number.
 """
 
 from resnet_jax.config import configured
@@ -48,8 +48,8 @@ SEEDS = (0,)
 PAPER = {row: f"hara2018/T2/{row}" for row in ROWS}
 RECIPE = "hara2018/kinetics"
 DEVIATIONS = {
-    "optim.schedule.boundaries": "they divide where the validation loss stays; here at "
-    "epochs 50, 100 and 150, as a later branch of their code does",
+    "optim.schedule.boundaries": "they divide where the validation loss stalls; here "
+    "at epochs 50, 100 and 150, as a later branch of their code does",
     "data.augment": "shifts by 4 pixels and flips of what is stored; they take crops "
     "of five scales",
     "data.normalize": "channel mean and std of Kinetics, not ActivityNet's mean alone",

@@ -4,7 +4,7 @@
 
 Mean of 10 runs on CIFAR-10: 3.65 % test error for 8x64d, 3.58 % for 16x64d. CxDd reads
 C groups of D channels in the first stage. The grouped convolution is the paper's form
-(c); forms (a), a sum of paths, and (b), a concatenation, are equal to it (the tests).
+(c); a test shows that forms (a), a sum of paths, and (b), a concatenation, equal it.
 """
 
 from resnet_jax.config import configured

@@ -3,10 +3,10 @@
     python -m resnet_jax.main --config experiments/rkcnn.py:RKCNN-E-5_5_5
 
 Five stages of 80 channels and one step in each of three periods. Recipe (released
-code): 300 epochs of batches of 32, rate 0.1, a tenth of it at 150 and 225, Nesterov
-momentum, weight decay 1e-4, BatchNorm of momentum 0.01 and epsilon 1e-3 and, where
-images are augmented, no dropout. No error of these nets is known here; theirs is the
-best epoch's.
+code): 300 epochs of batches of 32, learning rate 0.1 divided by 10 at 150 and 225,
+Nesterov momentum, weight decay 1e-4, BatchNorm of momentum 0.01 and epsilon 1e-3 and,
+with augmentation, no dropout. No error of these nets is known here; the code reports
+that of the best epoch.
 """
 
 from resnet_jax.config import configured

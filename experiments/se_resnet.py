@@ -3,8 +3,8 @@
     python -m resnet_jax.main --config experiments/se_resnet.py:SE-ResNet-110
 
 4.39 % test error on CIFAR-10 for the pre-activation net of 164 layers with SE, 5.46 %
-without. The paper does not say how it trained on CIFAR; this is the recipe of the
-baselines that it quotes. Where the gate stands (pre, post, identity) is its ablation.
+without. The paper does not state its recipe for CIFAR; this is the recipe of the
+baselines that it quotes. The places of the gate (pre, post, identity) are its ablation.
 """
 
 from resnet_jax.config import configured

@@ -6,7 +6,7 @@ Top-1 35.99 % without a pyramid, 34.98 % with 50 bins, 34.60 % if these are trai
 224 and 180 pixels in turn, 35.06 % with 30 bins. Recipe (Sec. 3.1): rate 0.01, divided
 by 10 twice where the error plateaus, 70 epochs, shorter side 256, 224 crops, dropout on
 both hidden layers; batch, momentum and weight decay are not published. All score 10
-views; here one. Images of any size fit the nets with pyramids. Needs imagenet2012 as a
+views; here one. Nets with pyramids take images of any size. Needs imagenet2012 as a
 tfds data set.
 """
 

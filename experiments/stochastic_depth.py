@@ -3,7 +3,7 @@
     python -m resnet_jax.main --config experiments/stochastic_depth.py:SD-110
 
 One run each, tested at the epoch of the lowest validation error (45k/5k): 5.25 % test
-error with stochastic depth (p_L = 0.5), 6.41 % without. A unit that is closed computes
+error with stochastic depth (p_L = 0.5), 6.41 % without. A dropped unit computes
 nothing, so that a run takes about a quarter less time.
 """
 

@@ -4,9 +4,9 @@
 
 6.34 % test error on CIFAR-10 and 26.74 % on CIFAR-100 for VGG-19, which ends with the
 mean of the last map (Liu et al. 2017, Table 1). VGG-16 has a hidden layer of 512 (Han
-et al. 2020). Recipe (Liu et al. 2017, Sec. 4.2): 160 epochs of batches of 64, rate 0.1,
-a tenth of it from 50 % and from 75 % on, Nesterov momentum 0.9, weight decay 1e-4; the
-scales of the norms start at 0.5 there, at 1 here.
+et al. 2020). Recipe (Liu et al. 2017, Sec. 4.2): 160 epochs of batches of 64, learning
+rate 0.1 divided by 10 at 50 % and 75 % of them, Nesterov momentum 0.9, weight decay
+1e-4; the scales of the norms start at 0.5 there, at 1 here.
 """
 
 from resnet_jax.config import configured

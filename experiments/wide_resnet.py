@@ -2,11 +2,11 @@
 
     python -m resnet_jax.main --config experiments/wide_resnet.py:WRN-28-10
 
-Median of 5 runs: 4.00 % test error for WRN-28-10 (Table 5, mean and std). The rows of
-Tables 2 (B-131 is B(1,3,1)) and 3 were trained on ZCA-whitened images there; these are
-not.
-Depth counts the stem, the branches and three projections, as the paper does; its labels
-40 and 22 of B(1,3,1), B(3,1,1) and B(3,1,3) give the units of two convolutions.
+Median of 5 runs: 4.00 % test error for WRN-28-10 (Table 5, mean and std). Rows B-... of
+Table 2 (B-131 is B(1,3,1)) and l-... of Table 3 were trained on ZCA-whitened images in
+the paper, not here. Depth counts the stem, the branches and three projections, as the
+paper does; but its labels 40 and 22 of B(1,3,1), B(3,1,1) and B(3,1,3) count units of
+two convolutions.
 """
 
 from resnet_jax.config import configured

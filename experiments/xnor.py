@@ -3,8 +3,8 @@
     python -m resnet_jax.main --config experiments/xnor.py:XNOR-Net
 
 Table 2: 30.7 % top-1 error in full precision, 39.2 % with binary weights, 48.8 % with
-binary inputs too. Recipe (Sec. 4.1): 58 epochs of batches of 256, rate 0.1, a hundredth
-of it from epochs 30 and 40 on, shorter side 256 to 480, shortcuts of type B. An XNOR
+binary inputs too. Recipe (Sec. 4.1): 58 epochs of batches of 256, learning rate 0.1
+divided by 100 at 30 and 40, shorter side 256 to 480, shortcuts of type B. An XNOR
 unit is norm, sign, convolution, so pre-activation without a rectifier; stem, classifier
 and projections stay real (of projections the paper says nothing). Row `without-K` is
 the released code's layer, which leaves the scale of the inputs out.

@@ -1,4 +1,4 @@
-"""Compare configs with the papers that they follow; no data is opened.
+"""Compare configs with the papers that they follow, without opening data.
 
   python -m resnet_jax.audit --config experiments/cifar_resnet.py
   python -m resnet_jax.audit --config experiments/cifar_resnet.py:ResNet-110
@@ -10,27 +10,28 @@
   --format md|json      default md
   --debug               show tracebacks of errors that a user can cause
 
-A table a row: the network (weighted layers, parameters by kind, multiply-adds) and the
-training (iterations, batch, decay, augmentation ...), each with the paper's value, the
-config's, where the paper's is from, and a verdict:
+Prints one table per row: network (weighted layers, parameters by kind, multiply-adds)
+and training (iterations, batch, decay, augmentation ...), each with the values of paper
+and config, the source, and a verdict:
 
-  equal      the paper says so
-  deviates   it differs, and DEVIATIONS of the file says why
-  WRONG      it differs, and nobody says why: exit code 2, and the field is named
-  unsettled  the paper is silent, what is known of it is not certain, or the value here
-             depends on the size of a data set that is not known
+  equal      the values are equal
+  deviates   they differ, and DEVIATIONS of the file gives the reason
+  WRONG      they differ without a reason: exit code 2, and the field is named
+  unsettled  the paper is silent or unclear, or the value depends on the unknown size of
+             a data set
   shown      nothing is published to compare with
 
-An experiment file tells what its rows follow by
-  RECIPE      a key of resnet_jax/papers/recipes.py, or {row: key}
+An experiment file names what its rows follow by
+  RECIPE      a key of resnet_jax.papers.RECIPES, or {row: key}
   PAPER       {row: key of a table's cell}, which tells the network as well
-  NETWORK     {row: key of resnet_jax/papers/networks.py}, where PAPER does not
+  NETWORK     {row: key of resnet_jax.papers.NETWORKS}, where PAPER does not
   DEVIATIONS  {field: reason}, or {field: {pattern of rows: reason}}
-A reason covers the value that the file gives to a field, not one from the command line.
-In a whole file, a reason for what does not deviate in any row is an error, too.
+A reason covers the value in the file, not one from the command line. In an audit of a
+whole file, a reason that no row needs is an error, too.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -57,7 +58,7 @@ def _audit(arguments: Sequence[str]) -> None:
     experiment = experiment_file.load(path)
     rows = audit_compare.audited(experiment, only, fields)
     if options.format == "json":
-        print(json.dumps([row.to_dict() for row in rows], indent=1))
+        print(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
     else:
         print(audit_table.markdown(rows))
     problems = audit_compare.wrong(rows)

@@ -1,4 +1,4 @@
-"""Shared parts of commands: options, help, errors as lines, process settings."""
+"""Shared parts of commands: options, help, one-line errors, process settings."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import pathlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import NoReturn
 
 from resnet_jax.config.experiment_file import ExperimentFile, load, parts
@@ -13,6 +14,7 @@ from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
 
 PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+FIGURES = (".png", ".pdf", ".svg")
 
 
 def run(
@@ -21,9 +23,9 @@ def run(
     *,
     text: str | None,
 ) -> int:
-    """Exit code of a command on `argv` (sys.argv where None); `text` is its --help.
+    """Run a command on `argv` (None: sys.argv), with `text` as its --help; exit code.
 
-    An error that a user can cause is a line on stderr, a traceback with --debug.
+    A UserError is printed to stderr as lines, with --debug as a traceback.
     """
     arguments = (sys.argv if argv is None else argv)[1:]
     if {"-h", "--help"} & set(arguments):
@@ -43,7 +45,7 @@ def run(
 
 
 class Parser(argparse.ArgumentParser):
-    """The options of a command; --config.x.y=v are left to the config."""
+    """Options of a command; --config.x.y=v are left to the config."""
 
     def __init__(self, prog: str):
         super().__init__(prog=prog, add_help=False, allow_abbrev=False)
@@ -54,15 +56,29 @@ class Parser(argparse.ArgumentParser):
 
 
 def chosen(reference: str, fields: Sequence[str]) -> tuple[ExperimentFile, str, Config]:
-    """The experiment file of FILE[:ROW], its row, and the row's config with fields."""
+    """The experiment file of FILE[:ROW], its row, and the row's changed config."""
     path, row = parts(reference)
     experiment = load(path)
     config = experiment.config(row, fields)
     return experiment, row or experiment.usual_row, config
 
 
+def check_figure_path(path: pathlib.Path, *, option: str = "--figure") -> None:
+    """ConfigError for another format than FIGURES, or without matplotlib."""
+    if path.suffix.lower() not in FIGURES:
+        raise ConfigError(
+            f"{option} {path}: no figure format is named {path.suffix!r}; "
+            f"use one of {', '.join(FIGURES)}"
+        )
+    if find_spec("matplotlib") is None:
+        raise ConfigError(
+            f"{option}: matplotlib is not installed; "
+            'pip install "resnet_jax[figures]" brings it'
+        )
+
+
 def prepare_jax() -> None:
-    """Settings of the process, before jax meets a device."""
+    """Settings of the process, before jax initialises its devices."""
     import jax
 
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

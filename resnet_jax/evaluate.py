@@ -1,14 +1,14 @@
-"""Score the checkpoint of a run again, on any split, under either kind of statistics.
+"""Score a checkpoint on any split, with moving or precise BatchNorm statistics.
 
 python -m resnet_jax.evaluate --workdir runs/digits_preact/PreAct-20/seed0
 python -m resnet_jax.evaluate --workdir DIR --split train --precise 200
 
 --workdir DIR       the folder of a run; only read
 --split SPLIT       test (default), val or train; every example once
---protocol NAME     evaluation protocol, if not the run's: 1crop
---best              the checkpoint of the best validation error, not the last one
---precise N         BatchNorm statistics recomputed over N training batches
---data_dir DIR      where the data set is, if not where the config says
+--protocol NAME     evaluation protocol (1crop), by default the run's
+--best              use the checkpoint of the best validation error, not the last one
+--precise N         recompute BatchNorm statistics over N training batches
+--data_dir DIR      folder of the data set, by default the config's
 """
 
 import argparse
@@ -28,10 +28,9 @@ def _evaluate(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     from resnet_jax.train import trained  # imports jax
 
-    which = "best" if options.best else "last"
     net = trained.load(
         options.workdir,
-        which=which,
+        which="best" if options.best else "last",
         data_dir=options.data_dir,
         protocol=options.protocol,
     )

@@ -1,4 +1,4 @@
-"""Train one row of an experiment, or go on where it stopped.
+"""Train one row of an experiment, or resume it.
 
   python -m resnet_jax.main --config experiments/cifar_preact.py
   python -m resnet_jax.main --config experiments/cifar_preact.py:PreAct-1001
@@ -8,17 +8,17 @@
   --config FILE[:ROW]      an experiment file, which is a program that will be run
   --config.FIELD=VALUE     changes a field; --help_fields lists and explains them
   --config.train.seeds=0,1,2   trains these seeds in one program, each as a run
-  --workdir DIR            default runs/<experiment>/<row>/seed<k>; of several seeds
-                           the folder of their seed<k>
-  --profile                writes a trace of a few steps, once compiled, to DIR/profile
-  --allow_data_change      go on although data or seed differ from the run in DIR
+  --workdir DIR            default runs/<experiment>/<row>/seed<k>; for several seeds
+                           the parent of their folders seed<k>
+  --profile                writes a trace of a few compiled steps to DIR/profile
+  --allow_data_change      resume although data or seed differ from the run in DIR
   --help_fields [FIELD]    prints all fields, or those of a part (model.unit)
   --debug                  show tracebacks of errors that a user can cause
 
 In DIR: config.json, env.json, metrics.jsonl, checkpoints/, best/, result.json, DONE.
 The same command resumes an interrupted run; SIGTERM saves and ends with 143.
-Several hosts: start it on each with JAX_COORDINATOR_ADDRESS=HOST:PORT and, where no
-cluster tells them, JAX_NUM_PROCESSES and JAX_PROCESS_ID; DIR is shared by all.
+Several hosts: start it on each with JAX_COORDINATOR_ADDRESS=HOST:PORT and, unless the
+cluster sets them, JAX_NUM_PROCESSES and JAX_PROCESS_ID; all share DIR.
 Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
 6 storage, 143 preempted and saved.
 """
@@ -47,7 +47,7 @@ def _train(arguments: Sequence[str]) -> None:
     experiment, row, config = cli.chosen(options.config, fields)
     folder = options.workdir or default_folder(experiment.name, row, config)
     cli.prepare_jax()
-    from resnet_jax.train import run  # imports jax, and everything else
+    from resnet_jax.train import run  # imports jax
     from resnet_jax.train.profiler import Trace
 
     folder = pathlib.Path(folder).expanduser()
@@ -60,13 +60,13 @@ def _train(arguments: Sequence[str]) -> None:
         trace=trace,
     )
     if trace and not trace.complete:
-        print(trace.told(), file=sys.stderr)
+        print(trace.summary(), file=sys.stderr)
     for place, result in results.items():
         print(run.final_line(result, place))
 
 
 def default_folder(experiment: str, row: str, config: Config) -> str:
-    """The folder of a run; of a row where it has several seeds."""
+    """The folder of a run, or of the row if the config has several seeds."""
     folder = f"runs/{experiment}/{row}"
     return folder if config.train.seeds else f"{folder}/seed{config.seed}"
 

@@ -1,4 +1,4 @@
-"""Changed copies of frozen specs and configs, by dotted path."""
+"""Dotted paths of frozen dataclasses and nested mappings."""
 
 import dataclasses
 import difflib
@@ -7,13 +7,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from resnet_jax.errors import ConfigError
 
-Spec = TypeVar("Spec")
-Value: TypeAlias = Any  # None, a bool, number or text; a tuple, list or dict of them
+Spec = TypeVar("Spec", bound=Any)  # a frozen dataclass
+Value: TypeAlias = Any  # JSON value, or a tuple of them
 Tree: TypeAlias = dict[str, Value]
 
 
 def replaced(spec: Spec, changes: Mapping[str, object]) -> Spec:
-    """A copy of a (nested) frozen dataclass with the fields at dotted paths changed.
+    """Copy a (nested) frozen dataclass with the fields at dotted paths changed.
 
     >>> replaced(resnet, {"unit.order": FULL_PRE, "layers.act": PRelu()})
     """
@@ -23,7 +23,7 @@ def replaced(spec: Spec, changes: Mapping[str, object]) -> Spec:
 
 
 def _replaced(spec, names: list[str], value: object, *, path: str):
-    fields = _fields(spec)
+    fields = [field.name for field in dataclasses.fields(spec)]
     name, *rest = names
     if name not in fields:
         raise ConfigError(
@@ -32,27 +32,19 @@ def _replaced(spec, names: list[str], value: object, *, path: str):
         )
     if rest:
         value = _replaced(getattr(spec, name), rest, value, path=path)
-    return _with(spec, {name: value})
+    return dataclasses.replace(spec, **{name: value})
 
 
 def replaced_where_known(spec: Spec, changes: Mapping[str, object]) -> Spec:
-    """A copy with the fields changed that the spec has; others are ignored."""
-    known = set(_fields(spec)) & {*changes}
-    return _with(spec, {name: changes[name] for name in known})
-
-
-def _fields(spec) -> list[str]:
-    return [field.name for field in dataclasses.fields(spec)]
-
-
-def _with(spec, changes: Mapping[str, object]):
-    return dataclasses.replace(spec, **changes)
+    """Copy a dataclass with fields changed; names that it lacks are ignored."""
+    names = {field.name for field in dataclasses.fields(spec)} & {*changes}
+    return dataclasses.replace(spec, **{name: changes[name] for name in names})
 
 
 def did_you_mean(name: str, choices: list[str], *, prefix: str = "") -> str:
-    """'; did you mean ...?' where a choice is close to the name, else nothing.
+    """'; did you mean ...?' for a close choice, else an empty text.
 
-    Initials are close: lr to learning_rate.
+    Initials count as close: lr for learning_rate.
     """
     initials = {"".join(word[:1] for word in c.split("_")): c for c in choices}
     close = difflib.get_close_matches(name, choices, n=1)
@@ -62,7 +54,7 @@ def did_you_mean(name: str, choices: list[str], *, prefix: str = "") -> str:
 
 
 def flat(tree: Mapping[str, object], prefix: str = "") -> Tree:
-    """Nested mappings as one dict from dotted path to leaf."""
+    """Flatten nested mappings to one dict from dotted path to leaf."""
     leaves = {}
     for name, value in tree.items():
         path = f"{prefix}{name}"
@@ -74,12 +66,12 @@ def flat(tree: Mapping[str, object], prefix: str = "") -> Tree:
 
 
 def flat_as_json(tree: Mapping[str, object]) -> Tree:
-    """Nested mappings as one dict, with lists for tuples as in JSON."""
+    """Flatten nested mappings, with lists for tuples as in JSON."""
     return {path: listed(leaf) for path, leaf in flat(tree).items()}
 
 
 def listed(leaf: object) -> object:
-    """A value with lists for tuples."""
+    """Turn tuples into lists, at any depth."""
     if isinstance(leaf, tuple | list):
         return [listed(part) for part in leaf]
     return leaf

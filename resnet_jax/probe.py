@@ -1,4 +1,4 @@
-"""Variances of signals and gradients at initialisation, layer by layer.
+"""Print variances of signals and gradients at initialisation by layer.
 
   python -m resnet_jax.probe --config experiments/digits_rectifiers.py:ReLU-30-Xavier
   python -m resnet_jax.probe --config FILE:ROW --config.model.act=prelu --figure a.png
@@ -6,21 +6,21 @@
   --config FILE[:ROW]   an experiment file, which is a program that will be run
   --config.FIELD=VALUE  changes a field, as in resnet_jax.main
   --batch N             images of one training batch (default 64)
-  --seeds N             so many seeds, from the config's on (default 5)
+  --seeds N             number of seeds, counted from the config's (default 5)
   --format md|json      default md
-  --figure FILE         also draws the table, as .png, .pdf or .svg
+  --figure FILE         also plot the table, as .png, .pdf or .svg
   --debug               show tracebacks of errors that a user can cause
 
-y is a layer's output ahead of norm and activation, dy the gradient of the sum of the
-images' losses with respect to it: their variances over images, pixels and channels as
-mean ± std over the seeds. Columns (He et al. 2015, Sec. 2.2; slope a below zero):
+y is a layer's output before norm and activation, dy the gradient of the sum of the
+images' losses with respect to y: variances over images, pixels and channels, as mean ±
+std over the seeds. Columns (He et al. 2015, Sec. 2.2; a is the slope below zero):
 
-  n, m       inputs of an output, k^2 c_in; outputs that read an input, k^2 c_out over
-             strides squared
-  Eq. 10     (1 + a^2)/2 n Var[w], which keeps signals where it is 1
-  Eq. 14     (1 + a^2)/2 m Var[w], which keeps gradients where it is 1
-  theory     what these make of the images' mean square, and of the last convolution's
-             gradient; only for nets without norms and shortcuts, as the paper's
+  n, m       fan-in k^2 c_in, and fan-out k^2 c_out over strides squared
+  Eq. 10     (1 + a^2)/2 n Var[w], 1 preserves the variance of signals
+  Eq. 14     (1 + a^2)/2 m Var[w], 1 preserves the variance of gradients
+  theory     products of these factors with the images' mean square and with the last
+             convolution's gradient; only for nets without norms and shortcuts, as in
+             the paper
 
 Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 6 the figure cannot be written.
 """
@@ -31,7 +31,6 @@ import sys
 from collections.abc import Sequence
 
 from resnet_jax import cli
-from resnet_jax.report import figure_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,10 +63,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--figure", type=pathlib.Path)
     options, fields = parser.parse_known_args(arguments)
     for name in ("batch", "seeds"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name}={getattr(options, name)}: must be at least 1")
+        if (number := getattr(options, name)) < 1:
+            parser.error(f"--{name}={number}: must be at least 1")
     if options.figure:
-        figure_path.checked(options.figure)
+        cli.check_figure_path(options.figure)
     return options, fields
 
 

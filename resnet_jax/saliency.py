@@ -1,22 +1,22 @@
-"""Saliency of a trained network: gradients on images, and class activation maps.
+"""Draw image gradients or class activation maps of a trained network.
 
   python -m resnet_jax.saliency --workdir DIR --method guided --out seen.png
   python -m resnet_jax.saliency --workdir DIR --method cam --out maps.pdf
 
   --workdir DIR     the folder of a run; only read
-  --method METHOD   what is drawn below each image:
+  --method METHOD   drawn below each image:
     gradient    the derivative of a neuron with respect to the image
-    deconvnet   R = 1[R' > 0] R' behind each rectifier, on the way back from it to the
-                image (Zeiler & Fergus 2014)
-    guided      R = 1[f > 0] 1[R' > 0] R' (Springenberg et al. 2015)
+    deconvnet   with R = 1[R' > 0] R' as the gradient of each rectifier's input, R' of
+                its output (Zeiler & Fergus 2014)
+    guided      with R = 1[f > 0] 1[R' > 0] R' (Springenberg et al. 2015)
     cam         the map whose mean over the image is the logit of the predicted class
-                (Zhou et al. 2016); of nets that end with a global mean
+                (Zhou et al. 2016); for nets that end with a global mean
   --out FILE        the figure, as .png, .pdf or .svg
-  --layer PATH      the neuron is the most active one of this layer, norm_7 for example;
-                    without it, that of the predicted class
-  --images N        the first N test images (default 8)
-  --best            the checkpoint of the best validation error, not the last one
-  --data_dir DIR    where the data set is, if not where the config says
+  --layer PATH      use the most active neuron of a layer, e.g. norm_7, instead of that
+                    of the predicted class
+  --images N        number of test images, from the first on (default 8)
+  --best            use the checkpoint of the best validation error, not the last one
+  --data_dir DIR    folder of the data set, by default the config's
   --debug           show tracebacks of errors that a user can cause
 
 Exit codes: 0 done, 2 config or usage, 3 data, 4 checkpoint, 6 the figure cannot be
@@ -29,7 +29,6 @@ import sys
 from collections.abc import Sequence
 
 from resnet_jax import cli
-from resnet_jax.report import figure_path
 
 METHODS = ("gradient", "deconvnet", "guided", "cam")
 
@@ -59,7 +58,7 @@ def _saliency(arguments: Sequence[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options; an error for those that do not go together."""
+    """The options; ConfigError for those that exclude each other."""
     parser = cli.Parser("resnet_jax.saliency")
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--method", required=True, choices=METHODS)
@@ -73,7 +72,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"--images={options.images}: must be from 1 to 64")
     if options.layer and options.method == "cam":
         parser.error(f"--layer={options.layer}: --method=cam has no neuron")
-    figure_path.checked(options.out, option="--out")
+    cli.check_figure_path(options.out, option="--out")
     return options
 
 

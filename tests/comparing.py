@@ -10,7 +10,7 @@ import reference
 import reference_nd
 
 from resnet_jax.models.layers.layers import Layers, LayersSpec
-from resnet_jax.models.units.branch import Apply
+from resnet_jax.models.units.branch import BranchModule
 
 
 def made(net, x, *args, seed=0, **kwargs):
@@ -56,7 +56,7 @@ def compare(net, expected, x, *, seed=0):
 
 def applied(branch, features, *, strides=1, end=(), rank=2, train):
     layers = Layers(LayersSpec(dtype="float64", rank=rank), train)
-    return Apply(branch, layers, features, strides, end)
+    return BranchModule(branch, layers, features, strides, end)
 
 
 def compare_branch(branch, expected, x, features, **fields):

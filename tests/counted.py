@@ -9,7 +9,7 @@ import functools
 import json
 import pathlib
 
-from resnet_jax.analysis.audit_values import Row
+from resnet_jax.analysis.audit_values import ConfigValues
 from resnet_jax.config import experiment_file
 from resnet_jax.models import complexity
 from resnet_jax.models.layers.batchnorm import TORCH
@@ -43,7 +43,7 @@ def rows() -> dict[tuple[str, tuple[int, ...]], str]:
     for path in sorted((TESTS.parent / "experiments").glob("*.py")):
         experiment = experiment_file.load(path)
         for name in experiment.rows:
-            row = Row(experiment.config(name))
+            row = ConfigValues(experiment.config(name))
             found[plain(row.net), tuple(row.image)] = f"{path.stem}:{name}"
     return found
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_jax import audit
-from resnet_jax import papers as paper
+from resnet_jax import audit, papers
 from resnet_jax.analysis import audit_compare
-from resnet_jax.analysis.audit_values import Row
+from resnet_jax.analysis.audit_values import ConfigValues
 from resnet_jax.config import experiment_file
 from resnet_jax.config.merge import hints, leaves, slot
 from resnet_jax.config.resolve import configured, validated
@@ -22,7 +21,6 @@ from resnet_jax.models.units import branch as branches
 from resnet_jax.models.units import gate as gates
 from resnet_jax.models.units import shortcut as shortcuts
 from resnet_jax.models.zoo import resnets
-from resnet_jax.papers import networks, recipes
 from resnet_jax.papers.facts import Fact, said
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -37,7 +35,7 @@ QUICK = (
 load = functools.cache(experiment_file.load)
 
 
-class Uncounted(Row):
+class Uncounted(ConfigValues):
     """A row whose net is not counted, as that takes seconds."""
 
     def counts(self):
@@ -47,7 +45,7 @@ class Uncounted(Row):
 @pytest.fixture
 def uncounted(monkeypatch):
     """The audit reads fields alone."""
-    monkeypatch.setattr(audit_compare, "Row", Uncounted)
+    monkeypatch.setattr(audit_compare, "ConfigValues", Uncounted)
 
 
 def run(capsys, *argv):
@@ -60,7 +58,7 @@ def run(capsys, *argv):
 def audited_but_for_counts():
     """All rows of all files, by the file's name."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_compare, "Row", Uncounted)
+        patch.setattr(audit_compare, "ConfigValues", Uncounted)
         return {
             name: audit_compare.audited(load(path), None, [])
             for name, path in PATHS.items()
@@ -69,8 +67,8 @@ def audited_but_for_counts():
 
 def unread(row):
     """What papers say of a row and no line has."""
-    facts = [networks.network(row.network)] if row.network else []
-    facts += [recipes.recipe(row.recipe)] if row.recipe else []
+    facts = [papers.network(row.network)] if row.network else []
+    facts += [papers.recipe(row.recipe)] if row.recipe else []
     quantities = {line.quantity for line in row.lines}
     return {quantity for each in facts for quantity in each} - quantities
 
@@ -651,8 +649,8 @@ def claims():
         yield from load(path).network.values()
 
 
-AUDITED = {id(networks.NETWORKS.get(key)) for key in claims()}
-OTHERS = {id(net): key for key, net in networks.NETWORKS.items()}
+AUDITED = {id(papers.NETWORKS.get(key)) for key in claims()}
+OTHERS = {id(net): key for key, net in papers.NETWORKS.items()}
 OTHERS = [key for net, key in OTHERS.items() if net not in AUDITED]
 
 
@@ -665,7 +663,8 @@ def members(cls, path):
 
 def quantities():
     """All that the audit can read: of each family with each member of each slot."""
-    found, families = set(Row(made({})).counts()), slot(hints(Config)["model"]).members
+    found = set(ConfigValues(made({})).counts())
+    families = slot(hints(Config)["model"]).members
     heard = set()
     for family, cls in families.items():
         for field, word in members(cls, "model"):
@@ -683,7 +682,7 @@ def quantities():
 
 def test_quantities_of_facts_are_read():
     """Some exist only where the member of a slot is chosen that has them."""
-    everything = {**networks.NETWORKS, **networks.RECTIFIERS, **recipes.RECIPES}
+    everything = {**papers.NETWORKS, **papers.RECTIFIERS, **papers.RECIPES}
     known = quantities()
     unknown = {key: facts.keys() - known for key, facts in everything.items()}
     assert not {key: names for key, names in unknown.items() if names}
@@ -695,18 +694,18 @@ WITHOUT_CELLS = ("simonyan2015/", "zhu2022/", "eliasof2023/", "he2016a/Fig6/")
 
 
 def test_networks_are_keyed_as_the_cells_of_tables():
-    for key in networks.NETWORKS:
+    for key in papers.NETWORKS:
         if key.startswith(WITHOUT_CELLS):
-            assert key not in paper.VALUES and key.split("/")[0] in paper.PAPERS
+            assert key not in papers.VALUES and key.split("/")[0] in papers.PAPERS
         elif not key.startswith("fb.resnet.torch"):
-            assert paper.value(key).origin == "own"
+            assert papers.value(key).origin == "own"
 
 
 def differing(key, values):
     """Facts of a net, other than counts, that values do not meet."""
     return [
         f"{key}: {quantity}: {values[quantity].value} for {fact.value}"
-        for quantity, fact in networks.network(key).items()
+        for quantity, fact in papers.network(key).items()
         if fact.value is not None
         and quantity not in ("pool of the stem", *audit_compare.COUNTS)
         and not audit_compare.same(fact, values[quantity].value, epoch=1.0)
@@ -715,7 +714,7 @@ def differing(key, values):
 
 def net_of(key):
     """A config of the net that a paper's facts describe."""
-    facts = networks.network(key)
+    facts = papers.network(key)
     return config_of(facts, DATA[facts["classes"].value])
 
 
@@ -737,8 +736,8 @@ SHALLOW = ("-18", "110 1-layer", "C10/constant", "VGG-16", "WRN-16", "14 layers"
     ],
 )
 def test_a_net_made_of_a_papers_facts_has_its_counts(key):
-    facts, row = networks.network(key), Row(net_of(key))
-    values = row.counts()
+    facts, row = papers.network(key), ConfigValues(net_of(key))
+    values = row.values()
     if key.startswith("huang2016"):
         macs, params = values["multiply-adds"].value, values["parameters"].value
         assert macs == facts["multiply-adds"].value
@@ -908,7 +907,7 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
 # fmt: on
 SETTLED = {
     key: facts
-    for key, facts in recipes.RECIPES.items()
+    for key, facts in papers.RECIPES.items()
     if any(fact.settled for fact in facts.values())
 }
 
@@ -930,7 +929,7 @@ def test_a_config_can_follow_a_recipe(key):
 
 
 def test_recipes_of_which_nothing_is_certain():
-    assert recipes.RECIPES.keys() - SETTLED.keys() == {
+    assert papers.RECIPES.keys() - SETTLED.keys() == {
         "springenberg2015/cifar",
         "springenberg2015/cifar/augmented",
     }

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.models.layers.batchnorm import TORCH, standardised
+from resnet_jax.models.layers.batchnorm import TORCH, normalise
 
 
 def plain(spec, x, scale, bias):
@@ -33,14 +33,14 @@ def test_gradients_of_y_mean_and_variance(groups):
 
             return jax.grad(run, argnums=(0, 1, 2))(x, scale, bias)
 
-        for got, want in zip(loss(standardised), loss(plain), strict=True):
+        for got, want in zip(loss(normalise), loss(plain), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-11)
 
 
 def test_far_from_zero_float32_keeps_its_digits():
     rng = np.random.default_rng(0)
     x = jnp.asarray(1e3 + rng.normal(size=(1, 16, 8, 8, 3)), jnp.float32)
-    _, _, var = standardised(TORCH, x, jnp.ones(3), jnp.zeros(3))
+    _, _, var = normalise(TORCH, x, jnp.ones(3), jnp.zeros(3))
     want = np.asarray(x, np.float64).var(axis=(0, 1, 2, 3))
     np.testing.assert_allclose(var.ravel(), want, rtol=1e-4)
 
@@ -54,7 +54,7 @@ def test_under_pmap_over_all_devices():
 
     def gradient(x, weight, spec):
         def loss(x):
-            y, _, _ = standardised(spec, x, one, zero)
+            y, _, _ = normalise(spec, x, one, zero)
             return (y * weight).sum()
 
         return jax.grad(loss)(x)

@@ -278,6 +278,7 @@ def damaged_copies(step_folder):
         yield f"{name} flipped", lambda path=path: flip(path)
 
 
+@pytest.mark.process
 def test_no_damage_to_any_file_gives_wrong_values(folder, tmp_path):
     saved = shutil.copytree(folder / "3", tmp_path / "saved")
     steps_used = {}

@@ -125,6 +125,13 @@ def test_a_field_may_go_back_to_none(changed):
         changed("train.iterations=10")
 
 
+def test_an_even_kernel_is_refused_by_its_own_name(changed):
+    with pytest.raises(ConfigError, match=r"model.operator.kernel=4: must be odd"):
+        changed("model.operator=ghost", "model.operator.kernel=4")
+    with pytest.raises(ConfigError, match=r"model.ghost.kernel=4: must be odd"):
+        changed("model=ghostnet", "model.ghost.kernel=4")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "rule"),
     [
@@ -453,7 +460,13 @@ def nested(flat_tree):
           "model.depth": 20}, r"model.unit.branch='single' has no place for it"),
         ({"model.width": 0.3}, r"model.width=0.3: widths .* must be whole"),
         ({"model.unit.join": "scaled", "model.unit.shortcut": "none"},
-         r"model.unit.join='scaled': shortcut 'none' joins nothing"),
+         r"model.unit.join='scaled': needs a shortcut, not 'none'"),
+        ({"model.name": "vgg", "model.variant": "mean"},
+         r"model.size='imagenet': VGG for it has no mean"),
+        ({"model.name": "min_net", "model.depth": 8, "model.unit.order": "full_pre"},
+         r"model.unit.order='full_pre': model.depth=8 has Min units only"),
+        ({"model.name": "rk_resnet", "model.depth": 8},
+         r"model.depth=8: too few units for a step"),
     ],
 )  # fmt: skip
 def test_fields_that_do_not_go_together(changes, message):

@@ -130,7 +130,7 @@ def test_additions_to_a_preset():
     data = DataConfig(augment="crop_flip", normalize="none", cutout=3, erasing=0.5)
     spec = preprocessing.augmentation(data)
     assert (spec.crop_pad, spec.flip, spec.normalize) == (4, "horizontal", "none")
-    assert (spec.cutout, spec.erasing, spec.policy) == (3, 0.5, PolicySpec())
+    assert (spec.cutout, spec.erasing, spec.policy) == (3, 0.5, None)
     assert preprocessing.augmentation(DataConfig(augment="crop_flip")).normalize == (
         "pixel_mean"
     )

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tinyset
 
-from resnet_jax.data.sources import tfrecord
 from resnet_jax.data.sources.source import to_arrays
 from resnet_jax.data.sources.splits import open_splits
+from resnet_jax.data.sources.tfrecord import FOOTER, HEADER, TFRecords, masked_crc
 from resnet_jax.errors import DataError
 
 # Two records, b"1" and b"1 1", as TensorFlow's own writer framed them.
@@ -42,7 +42,13 @@ def as_tfrecord(info):
 def write(folder, split, shards):
     for i, records in enumerate(shards):
         path = folder / f"tiny-{split}.tfrecord-{i:05d}-of-{len(shards):05d}"
-        path.write_bytes(b"".join(tfrecord.frame(record) for record in records))
+        path.write_bytes(b"".join(frame(record) for record in records))
+
+
+def frame(data):
+    """A record with its header and footer."""
+    length = masked_crc(len(data).to_bytes(8, "little"))
+    return HEADER.pack(len(data), length) + data + FOOTER.pack(masked_crc(data))
 
 
 def opened(folder):
@@ -54,10 +60,10 @@ def second_shard(folder):
 
 
 def test_framing_is_that_of_tensorflow(tmp_path):
-    assert tfrecord.frame(b"1") + tfrecord.frame(b"1 1") == WRITTEN
+    assert frame(b"1") + frame(b"1 1") == WRITTEN
     path = tmp_path / "written.tfrecord"
     path.write_bytes(WRITTEN)
-    records = tfrecord.TFRecords((str(path),), (2,))
+    records = TFRecords((str(path),), (2,))
     assert records.__getitems__([1, 0]) == [b"1 1", b"1"]
 
 
@@ -87,7 +93,7 @@ def test_no_flipped_bit_is_silent(tiny):
     [
         (lambda data: data[:-3], "file ends inside a record"),
         (lambda data: data + b"\0\0\0", "file ends inside a header"),
-        (lambda data: data + tfrecord.frame(b"more"), r"15 records, .* says 14"),
+        (lambda data: data + frame(b"more"), r"15 records, .* says 14"),
         (lambda data: b"", r"0 records, dataset_info.json says 14"),
     ],
 )

@@ -44,6 +44,7 @@ from resnet_jax.models.zoo.densenets import (
     threshnet,
 )
 from resnet_jax.papers import huang2017, recipes
+from resnet_jax.papers.facts import ALL_BUT_SLOPES
 
 bc = functools.partial(densenet, branch=BOTTLENECK, compression=0.5)
 light = functools.partial(hardnet, branch=Separable())
@@ -503,11 +504,11 @@ REFUSED = {
     r"model.depth=28: must be one of \(79, 95": lambda: threshnet(28),
     "dropout=1.0: must be": lambda: densenet(40, dropout=1.0),
     r"blocks=\(\): a net has": lambda: own(),
-    "acts behind plain convolutions, and here Ghost": lambda: dataclasses.replace(
+    "needs plain convolutions, but they are Ghost": lambda: dataclasses.replace(
         densenet(40, dropout=0.2), layers=LayersSpec(operator=Ghost())
     ),
     "multiplier=0.5: must be at least 1": lambda: Harmonic(0.5),
-    "maps of 1x1 are left to halve": lambda: complexity.shapes(
+    "maps of 1x1 are too small to halve": lambda: complexity.shapes(
         threshnet(79).build(), (16, 16, 3)
     ),
 }
@@ -550,5 +551,5 @@ def test_published_nets_are_the_ones_counted():
 
 def test_recipes_speak_as_configs_do():
     for facts in huang2017.RECIPES.values():
-        assert facts["decayed parameters"].value == recipes.ALL_BUT_SLOPES
+        assert facts["decayed parameters"].value == ALL_BUT_SLOPES
         assert set(facts) <= set(recipes.HE2016B_RELEASED) | {"BatchNorm group"}

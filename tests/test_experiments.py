@@ -12,7 +12,7 @@ from golden import make_frozen
 
 from resnet_jax import cli
 from resnet_jax import papers as paper
-from resnet_jax.analysis.audit_values import Row
+from resnet_jax.analysis.audit_values import ConfigValues
 from resnet_jax.config import experiment_file
 from resnet_jax.config.merge import leaves, nested, slot
 from resnet_jax.config.resolve import configured, validated
@@ -120,7 +120,7 @@ def traced(spec, image):
 
 def counts(name, row):
     """`traced` of a row; what changes no shape is left out, so that rows share it."""
-    row = Row(config_of(name, row))
+    row = ConfigValues(config_of(name, row))
     layers, usual = row.net.layers, LayersSpec()
     plain = {"norm": layers.norm and usual.norm, "init": usual.init, "dtype": "float32"}
     plain = {"layers": dataclasses.replace(layers, **plain)}
@@ -176,7 +176,9 @@ def test_row_builds_its_network_on_one_and_two_devices():
     def check(name, row):
         config = config_of(name, row)
         for devices in (1, 2):
-            network(config, num_classes=Row(config).data.classes, devices=devices)
+            network(
+                config, num_classes=ConfigValues(config).data.classes, devices=devices
+            )
 
     each(check)
 
@@ -207,7 +209,7 @@ def test_every_row_is_frozen():
 
 def test_networks_are_those_that_are_frozen():
     def check(name, row):
-        spec = repr(Row(config_of(name, row)).net)
+        spec = repr(ConfigValues(config_of(name, row)).net)
         equal(make_frozen.digest(spec), FROZEN["rows"][f"{name}:{row}"]["spec"])
 
     each(check)
@@ -217,7 +219,7 @@ def test_networks_are_those_that_are_frozen():
 def test_variables_and_counts_are_those_that_are_frozen(name):
     def check(name, row):
         shapes, parts, macs = counts(name, row)
-        full = {"spec": repr(Row(config_of(name, row)).net)}
+        full = {"spec": repr(ConfigValues(config_of(name, row)).net)}
         full |= {"tree": make_frozen.tree(shapes), "params": parts.params, "macs": macs}
         (found,) = make_frozen.compact({"": full}).values()
         equal(found, FROZEN["rows"][f"{name}:{row}"])

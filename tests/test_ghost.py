@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity
@@ -152,9 +153,11 @@ BOTTLENECKS = [  # k, hidden, out, gate, stride
 ]
 
 
-@pytest.mark.parametrize("row", BOTTLENECKS, ids=str)
-def test_ghost_bottleneck(row, float64):
-    kernel, hidden, features, gate, strides = row
+@pytest.mark.parametrize(
+    "kernel, hidden, features, gate, strides", tiers.one_in(3, BOTTLENECKS)
+)
+def test_ghost_bottleneck(kernel, hidden, features, gate, strides, float64):
+    row = kernel, hidden, features, gate, strides
     gate = SE(hidden=divisible(hidden / 4), squash="hard_sigmoid") if gate else None
     branch = GhostBottleneck(hidden, kernel, gate)
     unit = UnitSpec(branch, LINEAR, Separable(kernel))
@@ -201,7 +204,9 @@ def ghost_stage(name, *, units=4, mode="scan", share=0.5, layers=F64):
 
 @pytest.mark.parametrize(
     "name, units, share",
-    [("basic", 5, 0.5), ("pre-activation", 4, 0.25), ("bottleneck", 3, 0.5)],
+    tiers.one_in(
+        3, [("pre-activation", 4, 0.25), ("basic", 5, 0.5), ("bottleneck", 3, 0.5)]
+    ),
 )
 def test_g_ghost_stage(name, units, share, float64):
     def by_hand(x, at, *, train):
@@ -315,7 +320,7 @@ ILLEGAL = [
     (lambda: ghostnet(0.0), r"model\.width=0\.0: must be positive"),
     (
         lambda: regnetx("5GF"),
-        r"model\.variant='5GF': must be one of 3\.2GF, 4\.0GF, 8\.0GF, 16GF",
+        r"model\.variant='5GF': must be one of \('3\.2GF', '4\.0GF'",
     ),
     (lambda: gghost("400MF"), r"model\.variant='400MF': must be one of"),
     (lambda: GGhost(share=1.0), r"model\.ghost_share=1\.0: must be in \(0, 1\)"),

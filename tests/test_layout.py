@@ -58,8 +58,9 @@ FLOORS = [
     {"zoo/resnets"},
     {"zoo/densenets", "zoo/ghostnets", "zoo/plain_nets", "zoo/resnets_3d"},
     {"zoo/steps_and_grids"},
-    {"complexity", "lsuv", "network", "serialize"},
+    {"complexity", "network", "serialize"},
     {"inspect"},
+    {"lsuv"},
 ]
 
 # Elsewhere than here, layers come through `Layers` alone.
@@ -161,7 +162,7 @@ def floors(path, tree):
 def loop_on_top(path, tree):
     """In train, only what carries out or evaluates a run stands on the loop."""
     here = place(path)
-    if here[0] != "train" or here[-1] in {"run", "trained", "slopes"}:
+    if here[0] != "train" or here[-1] in {"run"}:
         return
     for line, name, _ in imports(tree):
         if own(name)[:2] == ("train", "loop"):

@@ -111,6 +111,8 @@ def told(capsys, *argv):
             ["data.augment='imagenet_scale': is for images of 3 channels, but those"],
         ),
         (["train.steps"], ["--config.train.steps: has no value"]),
+        (["train.seeds=0,1", "seed=3"], ["seed=3: train.seeds=(0, 1) are trained"]),
+        (["train.steps=99999"], ["train.steps=99999: the schedule ends at "]),
         # what a family cannot be
         (["model.name=wide_resnet", "model.depth=27"], ["model.depth=27: must be "]),
         (
@@ -122,10 +124,10 @@ def told(capsys, *argv):
             ],
             ["32 groups must divide the 2 input and 2 output channels of stage1"],
         ),
-        (["model.levels=(2,3)"], ["model.levels=(2, 3): 3 bins an axis do not fit a"]),
+        (["model.levels=(2,3)"], ["model.levels=(2, 3): 3 bins per axis do not fit a"]),
         (
             ["model.name=resnet_3d", "model.depth=18", "data.name=moving_digits"],
-            ["clips of 8x16x16 (frames, height, width) are too small: the net"],
+            ["clips of 8x16x16 (frames, height, width) are too small for the net"],
         ),
     ],
 )
@@ -159,7 +161,7 @@ FILES = {
         ("empty.py", "empty.py: has no get_config(row)"),
         ("syntax.py", "syntax.py:2: invalid syntax"),
         ("broken.py", "broken.py:2: NameError: name 'undefined' is not defined"),
-        ("other.py", "other.py: get_config gives dict, must give what"),
+        ("other.py", "other.py: get_config returns dict, must return"),
         ("field.py", "model.dept: config.model='cifar_resnet' has no field 'dept'"),
         ("field.py:../../b", "row '../../b': this experiment has a"),
         (

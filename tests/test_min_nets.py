@@ -157,7 +157,7 @@ def test_nets(expected):
 def test_instance_norm_learns_and_keeps_nothing():
     layers = Layers(LayersSpec(), train=True)
     x = jnp.asarray(comparing.drawn(2, 5, 4, 3), jnp.bfloat16)
-    y = layers.instance_norm(x, name="norm")
+    y = layers.instance_norm(x)
     assert y.dtype == jnp.bfloat16
     wide = np.asarray(x, np.float32)
     expected = (wide - wide.mean((1, 2), keepdims=True)) / np.sqrt(

@@ -140,6 +140,7 @@ def whole_net(x, at):
     return at.dense(nd.mean(x), "head")
 
 
+@pytest.mark.compile
 def test_a_net():
     spec = mgic_net(18, branch=Multigrid(4, 4), width=1 / 8)
     spec = dataclasses.replace(spec, layers=LayersSpec(dtype="float64"))
@@ -159,22 +160,15 @@ def test_without_what_the_last_norms_pass_a_cycle_is_a_rectifier():
     comparing.close(y, np.zeros_like(x))  # F, so that the unit is act(x)
 
 
-def test_transfers_are_drawn_or_constant():
-    x = jnp.zeros((1, 4, 4, 16))
-    for transfer in ("drawn", "constant"):
-        net = comparing.applied(Multigrid(4, 4, transfer), 16, train=False)
-        params = net.init(jax.random.key(0, impl="rbg"), x)["params"]
-        kernels = [
-            params[f"{name}{i}_conv"]["kernel"]
-            for name in ("restrict", "prolong")
-            for i in (1, 2)
-        ]
-        assert [kernel.shape for kernel in kernels] == [
-            (1, 1, 4, 8), (1, 1, 4, 4), (1, 1, 2, 16), (1, 1, 2, 8),
-        ]  # fmt: skip
-        is_constant = [bool((kernel == 1 / 4).all()) for kernel in kernels]
-        assert is_constant == [transfer == "constant"] * 4
-        assert params["level1_conv1"]["kernel"].std() > 0
+def test_transfers_are_grouped_and_drawn():
+    net = comparing.applied(Multigrid(4, 4), 16, train=False)
+    params = net.init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 4, 4, 16)))["params"]
+    names = [f"{name}{i}_conv" for name in ("restrict", "prolong") for i in (1, 2)]
+    kernels = [params[name]["kernel"] for name in names]
+    assert [kernel.shape for kernel in kernels] == [
+        (1, 1, 4, 8), (1, 1, 4, 4), (1, 1, 2, 16), (1, 1, 2, 8),
+    ]  # fmt: skip
+    assert all(kernel.std() > 0 for kernel in kernels)
 
 
 def test_cycles_mix_with_gates_and_rectifiers():

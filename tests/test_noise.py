@@ -95,7 +95,7 @@ def test_drop_block_fits_small_maps():
 
 
 def test_an_even_block_is_refused():
-    with pytest.raises(ConfigError, match=r"block=4: of DropBlock must be odd"):
+    with pytest.raises(ConfigError, match=r"block=4: DropBlock's must be odd"):
         DropBlock(0.1, 4)
 
 

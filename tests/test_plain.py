@@ -30,7 +30,7 @@ from resnet_jax.models.nets.plain import (
 )
 from resnet_jax.models.zoo import plain_nets
 from resnet_jax.models.zoo.plain_nets import (
-    BARE,
+    NO_NORM,
     all_cnn,
     nin,
     places2,
@@ -253,7 +253,7 @@ def lrn(x, size=3, alpha=5e-5, beta=0.75):
     return x * (1 + alpha * mean) ** -beta
 
 
-BARE64 = dataclasses.replace(BARE, dtype="float64")
+BARE64 = dataclasses.replace(NO_NORM, dtype="float64")
 # A net in which every record occurs, with odd and even windows
 EVERY = PlainSpec(
     records=(
@@ -339,7 +339,7 @@ def test_nets_that_end_with_the_mean_of_class_maps(spec, float64):
 
 def test_dropout_acts_in_training_alone():
     records = (Drop(0.2), Conv(4, 1), Drop(0.5), Mean(), FC(None, ()))
-    net, x = PlainSpec(records=records, layers=BARE).build(), jnp.ones((2, 5, 5, 3))
+    net, x = PlainSpec(records=records, layers=NO_NORM).build(), jnp.ones((2, 5, 5, 3))
     variables = net.init(jax.random.key(0), x, train=False)
 
     @jax.jit
@@ -447,9 +447,9 @@ def test_numbers_that_are_no_net(make, complaint):
 @pytest.mark.parametrize(
     "spec, image, complaint",
     [
-        (all_cnn(), (8, 8), r"conv7: needs 3 pixels an axis, but its map is 2x2"),
+        (all_cnn(), (8, 8), r"conv7: needs 3 pixels per axis, but its map is 2x2"),
         (vgg(16, size="cifar"), (16, 32), r"maxpool5: needs 2 pixels .* map is 1x2"),
-        (spp_net(), (96, 96), r"levels=.*: 6 bins an axis do not fit a map of 5x5"),
+        (spp_net(), (96, 96), r"levels=.*: 6 bins per axis do not fit a map of 5x5"),
         (vgg(7, size="digits", levels=(3, 1)), (8, 8), r"levels=.* a map of 2x2"),
     ],
 )

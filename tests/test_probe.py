@@ -28,7 +28,6 @@ from resnet_jax.models.nets.stem_head import Head, Stem
 from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
 from resnet_jax.models.zoo import resnets
 from resnet_jax.report import init_table
-from resnet_jax.report.figure_path import EXTRA
 
 BARE = {
     "model.name": "plain",
@@ -79,7 +78,7 @@ def begun(net):
 
 def measured(net, start, **options):
     """{path: (moments of y, moments of dy)} in forward order."""
-    found = signals.places(net, start)
+    found = signals.kernels(net, start)
     program = functools.partial(signals.measured, net.build(), found, **options)
     results = jax.device_get(jax.jit(program)(start))
     return {place.path: results[place.path] for place in found}
@@ -142,7 +141,7 @@ def by_hand(start):
 
 @pytest.mark.parametrize("mode", ["scan", "remat", "sqrt"])
 def test_moments_are_those_of_a_chain_by_hand(mode):
-    net = signals.still(dataclasses.replace(CHAIN, depth_mode=mode))
+    net = signals.probe_spec(dataclasses.replace(CHAIN, depth_mode=mode))
     start = begun(net)
     found = measured(net, start)
     assert len(found) == 1 + 4 + 4 + 4 + 1
@@ -178,9 +177,9 @@ def test_a_net_of_another_family_is_measured_without_theory():
     net = PlainSpec(records=records, num_classes=5)
     found = measured(net, begun(net))
     assert list(found) == [("conv1",), ("fc1",), ("head",)]
-    assert not signals.is_chain(signals.still(net))
+    assert not signals.is_chain(signals.probe_spec(net))
     stretched = dataclasses.replace(CHAIN, stem=Stem(strides=(1, 2)))
-    first, *_ = signals.places(stretched, begun(stretched))
+    first, *_ = signals.kernels(stretched, begun(stretched))
     assert first.fan_out == 9 * 4 / 2
 
 
@@ -391,7 +390,7 @@ def test_a_figure_without_matplotlib_is_refused_ahead_of_the_work(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = command("--figure", str(tmp_path / "a.png"))
     assert code == 2 and not out
-    assert err.count("\n") == 1 and f"resnet_jax[{EXTRA}]" in err
+    assert err.count("\n") == 1 and "resnet_jax[figures]" in err
 
 
 @pytest.mark.parametrize(

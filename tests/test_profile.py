@@ -43,7 +43,7 @@ def test_every_second_has_its_part(time):
         with timer.on("data"):
             time.pass_(wait)
         time.pass_(4)
-        timer.trained(64, ())
+        timer.count_call(64, ())
         with timer.on("save"):
             time.pass_(0.5)
         time.pass_(0.25)
@@ -60,15 +60,15 @@ def test_every_second_has_its_part(time):
 def test_images_a_second_leave_out_compilation_and_evaluation(time):
     timer = Timer()
     time.pass_(30)
-    timer.trained(64, ())
+    timer.count_call(64, ())
     assert timer.rate() is None
     time.pass_(2)
-    timer.trained(64, ())
+    timer.count_call(64, ())
     assert timer.rate() == 32
     time.pass_(50)
-    timer.resume()
+    timer.restart_rate()
     time.pass_(4)
-    timer.trained(64, ())
+    timer.count_call(64, ())
     assert timer.rate() == 16
 
 
@@ -121,8 +121,8 @@ def test_a_traced_run(shop, tmp_path, monkeypatch):
     results = train(shop, tmp_path, changes, trace=trace)
 
     assert trace.complete and trace.steps == (4, 13)
-    assert [note for note in runs.Quiet.notes if "profile" in note] == [trace.told()]
-    assert f"steps 4 to 13 in {tmp_path / 'profile'}; open its" in trace.told()
+    assert [note for note in runs.Quiet.notes if "profile" in note] == [trace.summary()]
+    assert f"steps 4 to 13 in {tmp_path / 'profile'}; open its" in trace.summary()
     (events,) = (tmp_path / "profile").rglob("*.trace.json.gz")
     written = json.loads(gzip.decompress(events.read_bytes()))
     names = [event.get("name") for event in written["traceEvents"]]

@@ -144,7 +144,7 @@ def test_styles_are_told_apart():
 
 def test_markers_are_few_and_at_the_end():
     for count in (1, 2, 7, 8, 9, 100, 201):
-        start, stride = figure.marked(count)
+        start, stride = figure.markevery(count)
         places = range(count)[start::stride]
         assert places[-1] == count - 1 and 1 <= len(places) <= 17
 

@@ -90,7 +90,7 @@ def test_rows_behind_the_last_step_are_refused(place, capsys):
     edit_config(folder, "derived", eval_every=10)
     edit_json(folder / "DONE", step=10)
     code, line = refused(place, capsys)
-    assert code == 3 and "metrics.jsonl has 2 rows behind step 10, the last" in line
+    assert code == 3 and "metrics.jsonl has 2 rows after step 10, the last" in line
 
 
 def test_a_result_that_the_log_contradicts_is_refused(place, capsys):
@@ -175,7 +175,7 @@ def test_plain_text_has_no_control_characters():
     ("change", "complaint"),
     [
         (("SEEDS", "SEED"), "has no SEEDS"),
-        (('"A"', '"../A"'), r"ROWS\['../A'\]: a row's name is a folder's"),
+        (('"A"', '"../A"'), r"ROWS\['../A'\]: a row names a folder"),
         (("plain-34", "plane-34"), "did you mean 'he2016a/T3/plain-34'"),
         (('"A": "he', '"AA": "he'), "no such row"),
         (("return configured", "return nothing"), r"toy.py:\d+: NameError"),

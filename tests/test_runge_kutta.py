@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_nd as nd
+import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity
@@ -147,7 +148,9 @@ def rk_stage(unit, features=4, **layers):
 
 
 @pytest.mark.parametrize("order", [ORIGINAL, FULL_PRE], ids=["original", "pre"])
-@pytest.mark.parametrize("branch", [BASIC, BOTTLENECK], ids=["basic", "bottleneck"])
+@pytest.mark.parametrize(
+    "branch", tiers.one_in(2, [BASIC, BOTTLENECK]), ids=["basic", "bottleneck"]
+)
 def test_eulers_net_is_the_residual_net(order, branch):
     layers = LayersSpec(dtype="float64")
     depth = 14 if branch == BASIC else 20
@@ -218,7 +221,7 @@ def whole_net(x, at, *, stages, update, attention):
     return at.dense(np.concatenate(features, axis=-1), "head")
 
 
-@pytest.mark.parametrize("update", ["none", "in_place", "at_once"])
+@pytest.mark.parametrize("update", tiers.one_in(3, ["in_place", "none", "at_once"]))
 def test_rkcnn(update):
     gate = None if update == "at_once" else SE(reduction=2)
     spec = RKCNNSpec(

@@ -11,7 +11,7 @@ import reference
 import runs
 
 from resnet_jax import saliency
-from resnet_jax.analysis.saliency import Switched, class_maps, traced_back
+from resnet_jax.analysis.saliency import BackwardRule, class_maps, input_gradient
 from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import Elu, PRelu, Relu
@@ -23,7 +23,6 @@ from resnet_jax.models.nets.stem_head import Head
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
 from resnet_jax.models.zoo.plain_nets import all_cnn, nin, vgg
 from resnet_jax.paths import replaced
-from resnet_jax.report.figure_path import EXTRA
 
 BARE = LayersSpec(norm=None, dtype="float64")
 TINY = PlainSpec(
@@ -101,7 +100,7 @@ def by_hand(variables, images, rule, layer=None):
 def test_rules_are_the_papers(rule, layer, float64):
     variables, images = example(TINY)
     name = layer and f"norm_{layer}"
-    found = traced_back(TINY, variables, images, rule=rule, layer=name)
+    found = input_gradient(TINY, variables, images, rule=rule, layer=name)
     expected = by_hand(variables, images, rule, layer)
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
@@ -114,7 +113,7 @@ def test_any_rectifier_may_be_switched(act, rule, float64):
     layers = dataclasses.replace(BARE, act=act)
     spec = PlainSpec(records=(Conv(3, 1), Mean(), FC(None, ())), layers=layers)
     variables, images = example(spec, size=1)
-    changed = replaced(spec, {"layers.act": Switched(act, rule)})
+    changed = replaced(spec, {"layers.act": BackwardRule(act, rule)})
     usual, same = (
         net.build().apply(variables, images, train=False) for net in (spec, changed)
     )
@@ -133,7 +132,7 @@ def test_any_rectifier_may_be_switched(act, rule, float64):
             Elu: lambda x: np.where(x > 0, x, np.exp(x) - 1),
         }[type(act)]
         r = r * (f(x + 1e-6) - f(x - 1e-6)) / 2e-6
-    found = traced_back(spec, variables, images, rule=rule)
+    found = input_gradient(spec, variables, images, rule=rule)
     np.testing.assert_allclose(found[:, 0, 0], r @ kernel.T, rtol=1e-8)
 
 
@@ -152,10 +151,10 @@ def test_loops_over_units_change_nothing(float64):
 
     def guided(mode):
         spec = dataclasses.replace(RESNET, depth_mode=mode)
-        return traced_back(spec, variables, images, rule="guided")
+        return input_gradient(spec, variables, images, rule="guided")
 
     np.testing.assert_allclose(guided("scan"), guided("unroll"), rtol=1e-10, atol=1e-12)
-    usual = traced_back(RESNET, variables, images, rule="gradient")
+    usual = input_gradient(RESNET, variables, images, rule="gradient")
     assert not np.allclose(guided("scan"), usual)
 
 
@@ -165,7 +164,7 @@ def test_through_pools_goes_what_was_greatest(float64):
     spec = PlainSpec(records=records, layers=BARE, num_classes=3)
     variables, images = example(spec)
     for rule in RULES:
-        back = np.asarray(traced_back(spec, variables, images, rule=rule))
+        back = np.asarray(input_gradient(spec, variables, images, rule=rule))
         cells = back.reshape(2, 3, 2, 3, 2, 3)
         assert ((cells != 0).sum((2, 4)) == 1).all()
         assert (np.asarray(images)[back != 0].size) == 2 * 9 * 3
@@ -179,11 +178,11 @@ def test_a_layer_that_is_not_there(float64):
         r"'stage1/first/branch/conv\d'"
     )
     with pytest.raises(ConfigError, match=complaint):
-        traced_back(
+        input_gradient(
             RESNET, variables, images, rule="guided", layer="stage1/first/branch/conv9"
         )
     with pytest.raises(ConfigError, match="outside the loops over units") as error:
-        traced_back(
+        input_gradient(
             RESNET, variables, images, rule="guided", layer="stage1/rest/branch/conv1"
         )
     assert "rest/" not in str(error.value).partition("there are")[2]
@@ -316,7 +315,7 @@ def test_without_matplotlib_it_is_refused_ahead_of_the_work(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, said, err = command(capsys, tmp_path, "--method=guided", "--out=a.png")
     assert (code, said, err.count("\n")) == (2, "", 1)
-    assert f"resnet_jax[{EXTRA}]" in err
+    assert "resnet_jax[figures]" in err
 
 
 def test_pictures_repeat_or_say_why_they_cannot_be_written(tmp_path):

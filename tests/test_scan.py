@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import PRelu, RRelu, RReluModule
@@ -114,7 +115,7 @@ UNIT = {
 }
 
 
-@pytest.mark.parametrize("unit", UNIT)
+@pytest.mark.parametrize("unit", tiers.one_in(2, UNIT))
 def test_all_ways_to_run_a_stage_are_equal(unit):
     nets = [stage(mode, unit=UNIT[unit]) for mode in MODES]
     data = example(nets[0], None)

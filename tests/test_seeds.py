@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
+import tiers
 import tinytask
 
 from resnet_jax import cli
@@ -24,7 +25,6 @@ from resnet_jax.sweep import estimate
 from resnet_jax.train import mesh, trained
 from resnet_jax.train import program as programs
 from resnet_jax.train.experiment import prepare
-from resnet_jax.train.loop import variables_of
 from resnet_jax.train.replicas import common_step
 from resnet_jax.train.run import run_all
 from resnet_jax.train.task import make_program, make_task
@@ -62,7 +62,7 @@ def compiled(count, seeds):
 def one(seed):
     """A trainer of one seed; all have the same program."""
     net = trainer(1, (0,))
-    experiment = net.experiment.of((seed,))
+    experiment = net.experiment.with_seeds((seed,))
     config = replaced(experiment.config, {"seed": seed})
     state = tinytask.begin(make_task(experiment), config)
     return dataclasses.replace(net, experiment=experiment, state=state)
@@ -86,12 +86,12 @@ def assert_each_by_itself(seeds, state, said):
 COLLECTIVES = ("all-reduce", "all-gather", "collective-permute", "all-to-all")
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", tiers.one_in(2, [2, 1]))
 def test_three_seeds_are_each_as_by_itself(devices, float64):
     """Order, augmentation, dropped paths, RReLU; three do not divide by two devices."""
     seeds = (3, 0, 5)
     together, text = compiled(devices, seeds)
-    assert together.program.seeds.apart == (devices == 1)
+    assert together.program.seeds.on_own_devices == (devices == 1)
     assert any(word in text for word in COLLECTIVES) == (devices == 2)
     assert_each_by_itself(seeds, *together.run(4))
     (a, _), (b, _) = by_itself(3), by_itself(0)
@@ -114,7 +114,7 @@ def test_several_updates_in_one_call(float64):
 
 def test_vmap_gives_what_the_loop_gives(float64, monkeypatch):
     """Other platforms than a CPU take it."""
-    monkeypatch.setattr(mesh, "_one_by_one", jax.vmap)
+    monkeypatch.setattr(mesh, "_sequential_vmap", jax.vmap)
     together = trainer.__wrapped__(1, (3, 0, 5))
     assert_each_by_itself((3, 0, 5), *together.run(4))
 
@@ -126,12 +126,12 @@ def test_initial_states_and_scores_are_each_as_by_itself(float64):
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     batch = {"index": np.arange(16, dtype=np.int32), "row": np.arange(16)}
     batches = seeds.spread({k: np.stack([x, x]) for k, x in batch.items()}, axis=0)
-    sums = together.program.evaluate(variables, data, seeds.shared(batch))
+    sums = together.program.evaluate(variables, data, seeds.place_common(batch))
     stats = together.program.statistics(variables, data, batches, 3)
     parts = seeds.slices(jax.device_get((state, sums, stats)))
     for seed, found in zip((0, 5), parts, strict=True):
-        alone, variables = one(seed), variables_of(found[0])
-        shared = alone.program.seeds.shared(batch)
+        alone, variables = one(seed), found[0].eval_variables
+        shared = alone.program.seeds.place_common(batch)
         expected = (
             alone.program.init(jnp.uint32(seed)),
             alone.program.evaluate(variables, alone.data, shared),

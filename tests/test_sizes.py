@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
+import tiers
 import tinytask
 
 from resnet_jax.config.schema import VERSION
 from resnet_jax.data.pipeline import Pipeline
 from resnet_jax.data.preprocessing import scaled_shape
 from resnet_jax.errors import CheckpointError, ConfigError, Preempted
-from resnet_jax.runs.compatibility import refuse_other_config
+from resnet_jax.runs.compatibility import check_same_config
 from resnet_jax.sweep import estimate
 from resnet_jax.train import program as programs
 from resnet_jax.train.experiment import prepare
@@ -66,7 +67,7 @@ def test_the_size_of_a_batch_is_that_of_its_first_image(examples, batch):
     ]
     for step in range(40):
         later = next(s for s in range(step, 60) if epochs[s] != epochs[step])
-        assert schedule.left(step) == later - step
+        assert schedule.steps_left(step) == later - step
 
 
 def test_no_call_crosses_an_epoch():
@@ -74,9 +75,9 @@ def test_no_call_crosses_an_epoch():
     step, begins = 0, []
     while step < spec.steps:
         begins.append(step)
-        step += spec.calls(step)
+        step += spec.updates_per_call(step)
     assert begins == [0, 4, 6, 10, 12, 16, 17]
-    assert SPEC.calls(6) == 4
+    assert SPEC.updates_per_call(6) == 4
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def by_hand(preprocess, size):
     return scaled
 
 
-@pytest.mark.parametrize("spmd", ["jit", "pmap"])
+@pytest.mark.parametrize("spmd", tiers.one_in(2, ["jit", "pmap"]))
 def test_a_step_at_a_size_is_one_on_images_of_that_size(spmd, float64):
     fields = {"train.dtype": "float64", "train.spmd": spmd, "data.augment": "crop"}
     net = tinytask.trainer(fields, count=2, units=1)
@@ -271,7 +272,7 @@ VGG = {
         ),
         (
             {"data.sizes": (8, 4), "model.levels": (1, 2)},
-            r"data.sizes=\(8, 4\): at 4 pixels model.levels=\(1, 2\): 2 bins an axis "
+            r"data.sizes=\(8, 4\): at 4 pixels model.levels=\(1, 2\): 2 bins per axis "
             "do not fit a map of 1x1",
         ),
         ({"data.sizes": (0, 8)}, r"data.sizes=\(0, 8\): must be greater than or"),
@@ -290,7 +291,7 @@ def test_a_run_from_before_a_field_was_there_goes_on(shop, tmp_path):
     """Its default is what such runs did."""
 
     def refuse(config):
-        refuse_other_config(
+        check_same_config(
             tmp_path, config.to_dict(), None,
             allow_data_change=False, consequences=lambda old: [],
         )  # fmt: skip

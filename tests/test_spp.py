@@ -129,7 +129,7 @@ def test_a_head_of_any_net(rank):
 def test_a_level_larger_than_the_map_is_refused_on_shapes():
     net = dataclasses.replace(NET, head=Head(SPP((1, 2, 4)))).build()
     message = (
-        r"levels=\(1, 2, 4\): 4 bins an axis do not fit a map of 4x3; take smaller"
+        r"levels=\(1, 2, 4\): 4 bins per axis do not fit a map of 4x3; take smaller"
     )
     with pytest.raises(ConfigError, match=message):
         complexity.num_params(net, (8, 6, 3))
@@ -218,7 +218,7 @@ def test_a_level_too_large_ends_a_run_before_it_begins(shop, tmp_path, capsys):
     argv = shop.command(tmp_path / "run", {"model.levels": (1, 3)})
     assert main(["main", *argv]) == 2
     assert capsys.readouterr().err == (
-        "error[config] model.levels=(1, 3): 3 bins an axis do not fit a map of 2x2; "
+        "error[config] model.levels=(1, 3): 3 bins per axis do not fit a map of 2x2; "
         "take smaller levels, or larger images\n"
     )
     assert not (tmp_path / "run").exists()

@@ -10,7 +10,6 @@ import optax
 import pytest
 import tinytask
 
-from resnet_jax.train.loop import variables_of
 from resnet_jax.train.state import create
 from resnet_jax.train.step import (
     StepSpec,
@@ -174,10 +173,10 @@ def test_average_of_parameters(float64):
         state, _ = step(state, batch)
         expected = decay * expected + (1 - decay) * state.params["kernel"]
         np.testing.assert_allclose(state.ema["kernel"], expected, rtol=1e-14)
-    assert variables_of(state)["params"] is state.ema
+    assert state.eval_variables["params"] is state.ema
     plain, _ = after(task, StepSpec(), batches)
     tinytask.assert_equal(plain.params, state.params)
-    assert plain.ema is None and variables_of(plain)["params"] is plain.params
+    assert plain.ema is None and plain.eval_variables["params"] is plain.params
 
 
 def inf_image(batch):
@@ -267,7 +266,7 @@ def test_learns_64_random_images_by_heart():
     feed = net.experiment.devices.spread(
         {"index": np.arange(64), "row": np.arange(64)}, axis=0
     )
-    sums = net.program.evaluate(variables_of(state), net.data, feed)
+    sums = net.program.evaluate(state.eval_variables, net.data, feed)
     assert (sums["n"], sums["wrong"]) == (64, 0)
 
 
@@ -282,7 +281,7 @@ def test_bfloat16_arithmetic_keeps_float32_numbers():
     assert said["loss"].dtype == np.float32
     assert said["loss"][-5:].mean() < 0.8 * said["loss"][:5].mean()
     apply = functools.partial(net.experiment.net.build().apply, train=False)
-    program = jax.make_jaxpr(apply)(variables_of(state), jnp.zeros((2, 8, 8, 1)))
+    program = jax.make_jaxpr(apply)(state.eval_variables, jnp.zeros((2, 8, 8, 1)))
     assert "bf16[2,8,8,8]" in str(program)
     assert program.out_avals[0].dtype == np.float32
 

@@ -135,7 +135,7 @@ class Trainer:
 def trainer(changes, *, count=1, units=2):
     made = experiment(changes, count=count, units=units)
     program = make_program(made)
-    data = made.devices.copied(made.pipeline.resident["train"])
+    data = made.devices.replicate(made.pipeline.resident["train"])
     task = make_task(made)
     states = [
         begin(task, replaced(made.config, {"seed": seed})) for seed in made.config.seeds

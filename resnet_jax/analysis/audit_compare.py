@@ -1,4 +1,4 @@
-"""Facts of papers against readings of configs: a verdict for every quantity."""
+"""Comparison of configs with papers: a verdict for every quantity."""
 
 import collections
 import dataclasses
@@ -7,36 +7,37 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from resnet_jax.analysis.audit_values import UNKNOWN, Resolved, Row, Values
+from resnet_jax import papers
+from resnet_jax.analysis.audit_values import UNKNOWN, ConfigValues, Resolved, Values
 from resnet_jax.config.experiment_file import ExperimentFile
-from resnet_jax.papers import networks, recipes
 from resnet_jax.papers.facts import Fact, Facts
-from resnet_jax.paths import Tree, Value
+from resnet_jax.paths import Value
 
 Verdict = Literal["equal", "deviates", "WRONG", "unsettled", "shown"]
 
-# Counts follow from the rest of a net, and from these parts of it.
+# COUNTS follow from the quantities COUNTED of a net.
 COUNTS = ("weighted layers", "parameters", "multiply-adds")
 COUNTED = (
     "form", "depth", "units a stage", "width", "classes", "branch", "order", "shortcut",
     "stride of a bottleneck", "norm on projections", "join", "gate",
     "reduction of the gate", "rectifier", "BatchNorm", "groups", "width of a group",
-    "kernels", "variant", "size", "growth rate", "compression", "links",
+    "kernels", "variant", "size", "growth rate", "compression", "connectivity",
     "levels of the pyramid", "operator", "ratio of the ghosts",
     "kernel of the ghosts",
 )  # fmt: skip
-# Given whether or not something is published to compare with.
+# Shown even if nothing is published to compare with.
 SHOWN = (
     *COUNTS, "in convolutions", "in norms", "in rectifiers", "in gates",
     "in the last layer", "batch", "iterations", "drops at", "decayed parameters",
     "augmentation", "initialisation", "evaluation",
 )  # fmt: skip
 IN_ITERATIONS = ("drops at", "iterations", "warm-up")
+NO_FACT = Fact(value=None, source="")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """One quantity: what the paper has, what the config has, and how they compare."""
+    """Comparison of one quantity: its value in paper and config, and a verdict."""
 
     quantity: str
     field: str
@@ -49,7 +50,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Audited:
-    """A row with all of its lines."""
+    """A row of an experiment with a line per quantity."""
 
     name: str
     network: str | None
@@ -61,14 +62,11 @@ class Audited:
         network = self.network or "no published net"
         return f"{self.name}: {network}; {self.recipe or 'no published recipe'}"
 
-    def to_dict(self) -> Tree:
-        return dataclasses.asdict(self)
-
 
 def audited(
     experiment: ExperimentFile, only: str | None, fields: Sequence[str]
 ) -> tuple[Audited, ...]:
-    """Every row of an experiment, or only one, with changed fields."""
+    """Audit the rows of an experiment, or only one, with changed fields."""
     rows = [only] if only or not experiment.rows else list(experiment.rows)
     return tuple(_audited(experiment, row, fields) for row in rows)
 
@@ -76,17 +74,17 @@ def audited(
 def _audited(
     experiment: ExperimentFile, name: str | None, fields: Sequence[str]
 ) -> Audited:
-    row = Row(experiment.config(name, fields))
+    row = ConfigValues(experiment.config(name, fields))
     values = row.values()
-    usual = Row(experiment.config(name)).values() if fields else values
+    usual = ConfigValues(experiment.config(name)).values() if fields else values
     name = name or "default"
-    net, network = _network(experiment, name)
+    net = _network(experiment, name)
+    network = dict(papers.network(net)) if net else {}
     key = experiment.recipe
     key = key.get(name) if isinstance(key, Mapping) else key
-    network = dict(network or {})
-    training = recipes.recipe(key) if key else {}
+    training = papers.recipe(key) if key else {}
     if network or training:
-        network |= networks.RECTIFIERS.get(row.config.model.act.name, {})
+        network |= papers.RECTIFIERS.get(row.config.model.act.name, {})
     reasons = {
         quantity: _reason(experiment, value.field, name)
         if usual.get(quantity) == value
@@ -98,20 +96,16 @@ def _audited(
     return Audited(name=name, network=net, recipe=key, lines=lines)
 
 
-def _network(experiment: ExperimentFile, row: str) -> tuple[str | None, Facts | None]:
-    """Key and facts of the net that a row claims to be."""
+def _network(experiment: ExperimentFile, row: str) -> str | None:
+    """Key of the published net that a row claims to be."""
     if row in experiment.network:
-        key = experiment.network[row]
-        return key, networks.network(key)
+        return experiment.network[row]
     cell = experiment.published.get(row)
-    if cell is None:
-        return None, None
-    known = cell.key in networks.NETWORKS
-    return (cell.key, networks.network(cell.key)) if known else (None, None)
+    return cell.key if cell and cell.key in papers.NETWORKS else None
 
 
 def _reason(experiment: ExperimentFile, field: str, row: str) -> str:
-    """The reason in DEVIATIONS for a field in a row."""
+    """The reason in DEVIATIONS for a field in a row, or an empty text."""
     entry = experiment.deviations.get(field, "")
     if isinstance(entry, str):
         return entry
@@ -126,11 +120,11 @@ def _lines(
     *,
     epoch: float | None,
 ) -> Iterator[Line]:
-    """Lines in the order of the values; `reasons` by quantity, `epoch` in steps.
+    """Compare in the order of the values; `reasons` by quantity, `epoch` in steps.
 
-    What only nets of another form have is not compared: their form is.
+    Facts about quantities that the config's net does not have are skipped.
     """
-    # Fields that make a net another one, and whether that is wrong.
+    # Fields from which the counts differ: True if wrong, False if with a reason.
     differs = {
         values[quantity].field: fact.settled and not reasons[quantity]
         for quantity, fact in network.items()
@@ -144,19 +138,19 @@ def _lines(
         fact = facts.get(quantity)
         if fact is None:
             if quantity in SHOWN:
-                yield _line(quantity, value, None, "shown", "", epoch)
+                yield _line(quantity, value, NO_FACT, "shown", "", epoch)
             continue
         reason = reasons[quantity]
         verdict = judged(fact, value.value, reason=reason, epoch=epoch)
         if verdict == "WRONG" and quantity in COUNTS and differs:
             reason = f"follows from {', '.join(differs)}"
             verdict = "WRONG" if any(differs.values()) else "deviates"
-        kept = reason if verdict != "equal" else ""
-        yield _line(quantity, value, fact, verdict, kept, epoch)
+        shown_reason = reason if verdict != "equal" else ""
+        yield _line(quantity, value, fact, verdict, shown_reason, epoch)
 
 
 def judged(fact: Fact, value: Value, *, reason: str, epoch: float | None) -> Verdict:
-    """`epoch` is in iterations, None where the size of the data is not known."""
+    """Verdict on a value; `epoch` in iterations, None for data of unknown size."""
     unknown = value == UNKNOWN or (fact.unit == "epochs" and epoch is None)
     if unknown or not fact.settled:
         return "unsettled"
@@ -166,42 +160,39 @@ def judged(fact: Fact, value: Value, *, reason: str, epoch: float | None) -> Ver
 
 
 def same(fact: Fact, value: Value, *, epoch: float | None) -> bool:
-    """Equal, up to what a paper's unit leaves open; `epoch` is in iterations."""
+    """Compare to the precision of the paper's unit; `epoch` in iterations."""
     if fact.unit == "G":
         return round(value / 1e9, 3) == fact.value
     if fact.unit == "epochs":
-        paper, ours = _several(fact.value), _several(value)
-        if len(paper) != len(ours):
-            return False
-        pairs = zip(paper, ours, strict=True)
-        return all(abs(p * epoch - v) <= 1 for p, v in pairs)
+        paper, ours = _tuple(fact.value), _tuple(value)
+        close = (abs(p * epoch - v) <= 1 for p, v in zip(paper, ours, strict=False))
+        return len(paper) == len(ours) and all(close)
     if isinstance(value, float) and isinstance(fact.value, int | float):
         return math.isclose(value, fact.value)
     return value == fact.value
 
 
-def _several(value: Value) -> tuple[Value, ...]:
+def _tuple(value: Value) -> tuple[Value, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
 def _line(
     quantity: str,
     value: Resolved,
-    fact: Fact | None,
+    fact: Fact,
     verdict: Verdict,
     reason: str,
     epoch: float | None,
 ) -> Line:
-    source = "" if fact is None else fact.source
-    if fact is not None and fact.certainty not in ("text", "silent"):
+    source = fact.source
+    if fact.certainty not in ("text", "silent"):
         source += f" [{fact.certainty}]"
     ours = shown(value.value)
     if quantity in IN_ITERATIONS and value.value and epoch:
-        epochs = ", ".join(f"{v / epoch:.1f}" for v in _several(value.value))
+        epochs = ", ".join(f"{v / epoch:.1f}" for v in _tuple(value.value))
         ours += f" (epoch {epochs})"
-    theirs = "-" if fact is None or fact.value is None else shown(fact.value)
-    if fact is not None and fact.unit:
-        theirs += f" {fact.unit}"
+    theirs = "-" if fact.value is None else shown(fact.value)
+    theirs += f" {fact.unit}" if fact.unit else ""
     return Line(
         quantity=quantity, field=value.field, paper=theirs, config=ours,
         verdict=verdict, source=source, reason=reason,
@@ -209,6 +200,7 @@ def _line(
 
 
 def shown(value: Value) -> str:
+    """Text of a value: numbers with commas, tuples with their members."""
     if isinstance(value, tuple):
         return ", ".join(map(shown, value)) or "none"
     if isinstance(value, float):
@@ -217,7 +209,7 @@ def shown(value: Value) -> str:
 
 
 def _seeds(experiment: ExperimentFile, row: str) -> Iterator[Line]:
-    """Compare the number of seeds with that of the paper's runs."""
+    """Compare the number of seeds with the number of the paper's runs."""
     cell = experiment.published.get(row)
     if cell is None:
         return
@@ -235,10 +227,7 @@ def _seeds(experiment: ExperimentFile, row: str) -> Iterator[Line]:
 
 
 def wrong(rows: Sequence[Audited]) -> list[str]:
-    """A line for every field that is wrong, with the rows in which it is.
-
-    Counts that follow from such a field are not listed.
-    """
+    """Messages on wrong fields with their rows, without counts that follow."""
     found = collections.defaultdict(list)
     for row in rows:
         for line in row.lines:
@@ -253,11 +242,9 @@ def wrong(rows: Sequence[Audited]) -> list[str]:
 
 
 def stale(experiment: ExperimentFile, rows: Sequence[Audited]) -> list[str]:
-    """A line for every reason in DEVIATIONS that no row needs."""
+    """Messages on reasons in DEVIATIONS that no row needs."""
     path, reasons = experiment.path, experiment.deviations
-    needed = {
-        (line.field, row.name) for row in rows for line in row.lines if line.reason
-    }
+    needed = {(line.field, r.name) for r in rows for line in r.lines if line.reason}
     problems = []
     for field, entry in reasons.items():
         for pattern in ("*",) if isinstance(entry, str) else entry:

@@ -1,9 +1,10 @@
-"""Quantities of a config, in the words that facts of papers use."""
+"""Values of a config's quantities, named as in `papers.facts`."""
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
-from resnet_jax.analysis.audit_network import network_quantities
+from resnet_jax.analysis.audit_network import Quantities, network_quantities
 from resnet_jax.config.datasets import Dataset, dataset, train_images
 from resnet_jax.config.rules import norm_group, part_size, relay_weight, schedule_steps
 from resnet_jax.config.schema import Config
@@ -15,18 +16,17 @@ from resnet_jax.models.layers.initializers import InitSpec
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.network import network
-from resnet_jax.papers import recipes
+from resnet_jax.papers import facts
 from resnet_jax.paths import Value, replaced_where_known
 from resnet_jax.train.optim import optimizer
 
 UNKNOWN = "unknown"
-UNENDING = 10**12  # iterations of a run whose length is not known
-DECAYED = {"kernels": recipes.KERNELS, "all": recipes.ALL_BUT_SLOPES}
+UNENDING = 10**12  # iterations of a run of unknown length
+DECAYED = {"kernels": facts.KERNELS, "all": facts.ALL_BUT_SLOPES}
 
 
-@dataclasses.dataclass(frozen=True)
-class Resolved:
-    """The value of a quantity, and the field of the config that decides it."""
+class Resolved(NamedTuple):
+    """Value of a quantity, with the field of the config that decides it."""
 
     field: str
     value: Value
@@ -36,8 +36,8 @@ Values = dict[str, Resolved]
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """A config with the sizes of its data."""
+class ConfigValues:
+    """Resolver of a config's quantities, without opening its data."""
 
     config: Config
 
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def image(self) -> tuple[int, ...]:
-        """[*frames height width channels] of an image at the network's input."""
+        """Shape [*frames h w c] of the network's input."""
         crop, shape = crops.preset(self.config.data.augment), self.data.image
         if crop.crop == "none":
             return shape
@@ -67,14 +67,19 @@ class Row:
         return network(self.config, num_classes=classes, devices=1)
 
     def values(self) -> Values:
-        """All quantities: of the network, of the data, of the training."""
-        told = network_quantities(self.config.model, self.net)
-        found = {name: Resolved(*pair) for name, pair in told.items()}
-        return found | self.counts() | self._data() | self._optim() | self._rest()
+        """Resolve the quantities of network, data and training."""
+        quantities = {
+            **network_quantities(self.config.model, self.net),
+            **self.counts(),
+            **self._data(),
+            **self._optim(),
+            **self._rest(),
+        }
+        return {name: Resolved(*pair) for name, pair in quantities.items()}
 
-    def counts(self) -> Values:
-        """Weighted layers, parameters and multiply-adds, counted on shapes."""
-        parts, macs = _counted(_bare(self.net), self.image)
+    def counts(self) -> Quantities:
+        """Count weighted layers, parameters and multiply-adds on shapes."""
+        parts, macs = _counted(_same_shapes(self.net), self.image)
         kinds = {
             "parameters": parts.params,
             "in convolutions": parts.conv,
@@ -84,17 +89,16 @@ class Row:
             "in the last layer": parts.fc,
             "multiply-adds": macs,
         }
-        return {"weighted layers": Resolved("model.depth", parts.weighted_layers)} | {
-            name: Resolved(name, value) for name, value in kinds.items()
-        }
+        layers = {"weighted layers": ("model.depth", parts.weighted_layers)}
+        return layers | {name: (name, count) for name, count in kinds.items()}
 
-    def _data(self) -> Values:
+    def _data(self) -> Quantities:
         data = self.config.data
         spec, crop = augmentation(data), crops.preset(data.augment)
         view = "one view of " + "x".join(map(str, self.image[:-1]))
         if crop.crop != "none":
             view = f"centre crop of {crop.size}, shorter side {crop.eval_shorter}"
-        told = {
+        return {
             "data set": ("data.name", data.name.partition(":")[0]),
             "training images": ("data.split", self.train_images or UNKNOWN),
             "test images": ("data.name", self.data.test or UNKNOWN),
@@ -105,9 +109,8 @@ class Row:
             "mixing": ("data.mix", data.mix.name if data.mix else "none"),
             "evaluation": ("evaluation", view),
         }
-        return {name: Resolved(*pair) for name, pair in told.items()}
 
-    def _optim(self) -> Values:
+    def _optim(self) -> Quantities:
         config, optim = self.config, self.config.optim
         total = UNENDING
         if known := config.train.epochs is None or self.train_images is not None:
@@ -118,15 +121,13 @@ class Row:
         if config.train.steps is not None and config.train.steps < total:
             total, length = config.train.steps, "train.steps"
         nesterov = "nesterov" if spec.nesterov else "none"
-        told = {
+        factor = round(1 / spec.decay_factor, 6)
+        return {
             "optimizer": ("optim.name", spec.name),
             "learning rate": ("optim.learning_rate", spec.learning_rate),
             "schedule": ("optim.schedule", spec.schedule),
             "drops at": ("optim.schedule.boundaries", drops),
-            "divided by": (
-                "optim.schedule.decay_factor",
-                round(1 / spec.decay_factor, 6),
-            ),
+            "divided by": ("optim.schedule.decay_factor", factor),
             "iterations": (length, total if total < UNENDING else UNKNOWN),
             "warm-up": ("optim.warmup", spec.warmup_steps),
             "warm-up rate": ("optim.warmup.learning_rate", spec.warmup_rate),
@@ -138,33 +139,26 @@ class Row:
             "weight decay": ("optim.weight_decay", spec.weight_decay),
             "decayed parameters": ("optim.decay", DECAYED[optim.decay]),
         }
-        return {name: Resolved(*pair) for name, pair in told.items()}
 
-    def _rest(self) -> Values:
+    def _rest(self) -> Quantities:
         config, norm, train = self.config, self.config.model.norm, self.config.train
         group: int | str = norm_group(config, devices=1) or part_size(config)
         if norm and norm.group == "device":
             group = "of a device"
-        told = {
+        dialect, weight = norm.dialect if norm else "none", relay_weight(config)
+        return {
             "initialisation": ("model.init", config.model.init),
             "BatchNorm group": ("model.norm.group", group),
-            "running statistics": (
-                "model.norm.dialect",
-                norm.dialect if norm else "none",
-            ),
-            "weight of those inside": (
-                "model.auxiliary_loss.weight",
-                relay_weight(config),
-            ),
+            "running statistics": ("model.norm.dialect", dialect),
+            "weight of those inside": ("model.auxiliary_loss.weight", weight),
             "label smoothing": ("train.label_smoothing", train.label_smoothing),
             "parameter average": ("train.ema", train.ema),
             "arithmetic": ("train.dtype", train.dtype),
         }
-        return {name: Resolved(*pair) for name, pair in told.items()}
 
 
-def _bare(spec: NetSpec) -> NetSpec:
-    """The spec without what changes no shape, so that rows share their counts."""
+def _same_shapes(spec: NetSpec) -> NetSpec:
+    """A spec of equal shapes with defaults elsewhere, so that rows share counts."""
     norm = spec.layers.norm and LayersSpec().norm
     layers = {"norm": norm, "init": InitSpec(), "dtype": "float32"}
     fields = {"survival": 1.0, "depth_mode": "scan", "dropout": 0.0, "relays": ()}
@@ -178,7 +172,7 @@ def _counted(spec: NetSpec, image: tuple[int, ...]) -> tuple[complexity.Parts, i
 
 
 def _augmentation(spec: AugmentSpec, crop: crops.CropSpec) -> str:
-    """Operations on a training image, in their order."""
+    """Names of the operations on a training image, in order."""
     done = []
     if crop.crop == "scale":
         low, high = crop.shorter
@@ -193,7 +187,7 @@ def _augmentation(spec: AugmentSpec, crop: crops.CropSpec) -> str:
         done.append(f"colour jitter {spec.colour}")
     if spec.lighting:
         done.append("AlexNet colours")
-    if spec.policy.kind != "none":
+    if spec.policy:
         done.insert(0, spec.policy.kind)
     if spec.cutout:
         done.append(f"cutout {spec.cutout}")

@@ -1,4 +1,4 @@
-"""Signals and gradients before the first update, layer by layer, beside their theory.
+"""Variance of signals and gradients at initialisation by layer, with their theory.
 
 He et al. 2015, Sec. 2.2: in a plain net y_l = W_l x_l, x_l = f(y_{l-1}), with slope a
 of f below zero, n = k^2 c_in inputs of an output and m = k^2 c_out / strides^2 outputs
@@ -7,17 +7,18 @@ that read an input,
     forward,  Eq. 8 and 15    Var[y_l]  = (1 + a^2)/2 n_l Var[w_l] Var[y_{l-1}]
     backward, Eq. 13 and 15   Var[dy_l] = (1 + a^2)/2 m_{l+1} Var[w_{l+1}] Var[dy_{l+1}]
 
-where the net's input takes the place of f(y_0), and dy is the gradient of the loss with
-respect to y. Eq. 10 and 14 ask for factors of 1. The strides are ours; zeros at the
-borders, a finite width and the curve of ELU are no part of the theory.
+where f(y_0) is the net's input and dy the gradient of the loss with respect to y.
+Eq. 10 and 14 require factors of 1. The strides are added here; the theory neglects zero
+padding, finite width and the curvature of ELU.
 """
 
 import dataclasses
 import functools
 import itertools
 import math
+import operator
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import flax.linen as nn
@@ -43,22 +44,22 @@ from resnet_jax.train.task import make_task, scaled_by_data
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """A layer with a kernel, and what the theory needs to know of it."""
+class Kernel:
+    """Kernel of one layer, stacked inside a loop, with the numbers of the theory."""
 
     path: Path
-    units: int | None  # stacked in a loop; None: not in one
+    units: int | None  # stacked units, None outside loops
     fan_in: int  # n
     fan_out: float  # m
-    drawn: float | None  # Var[w] by the config's initialisation
+    variance: float | None  # Var[w] of the config's initialisation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer's y, ahead of norm and activation, and dy: an entry for each seed.
+    """Statistics of one layer's y, before norm and activation, and dy, one per seed.
 
-    dy is the gradient of the sum of the images' losses, so that it does not depend on
-    the size of the batch. What the theory does not tell is None.
+    dy is the gradient of the losses' sum, which does not depend on the batch size.
+    Numbers beyond the theory are None.
     """
 
     name: str
@@ -71,11 +72,11 @@ class Layer:
     gradient_variance: tuple[float, ...]
     gradient_mean_square: tuple[float, ...]
     theory: float | None = None  # Var[y]
-    gradient_theory: float | None = None  # Var[dy], from the last layer measured on
+    gradient_theory: float | None = None  # Var[dy], from the measured last layer
 
 
 class Start(NamedTuple):
-    """A net and a batch at the first update of a run."""
+    """Variables and batch of the first update of a run."""
 
     variables: Variables
     images: jax.Array
@@ -84,31 +85,32 @@ class Start(NamedTuple):
 
 
 def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
-    """All layers in forward order, under so many seeds from the config's on.
+    """Measure all layers in forward order, for consecutive seeds from the config's.
 
-    A seed's parameters and images are those of the first update of its run at this
-    batch size: augmented, in training mode; but every unit is open.
+    Parameters and images are those of the first update of each seed's run at this batch
+    size, augmented and in training mode, but without stochastic depth.
     """
     changes = {"data.batch_size": batch, "train.accumulate": 1, "train.spmd": "jit"}
     experiment = prepare(replaced(config, changes))
-    net = still(experiment.net)
+    net = probe_spec(experiment.net)
     experiment = dataclasses.replace(experiment, net=net)
     program = programs.compiled(
         make_task(experiment), StepSpec(), spmd="jit", devices=experiment.devices
     )
     numbers = range(config.seed, config.seed + seeds)
-    starts = [_start(experiment.of([seed]), program) for seed in numbers]
-    found = places(net, starts[0])
+    starts = [_start(experiment.with_seeds([seed]), program) for seed in numbers]
+    found = kernels(net, starts[0])
     smoothing = config.train.label_smoothing
-    measure = jax.jit(
-        functools.partial(measured, net.build(), found, smoothing=smoothing)
-    )
+    measure = functools.partial(measured, net.build(), found, smoothing=smoothing)
+    measure = jax.jit(measure)
     results = [jax.device_get(measure(start)) for start in starts]
     slope = net.layers.act.slope
-    known = {place.path: place for place in found}
+    known = {kernel.path: kernel for kernel in found}
     layers = [
         _layer(known[path], unit, slope, results)
-        for path, unit in inspect.unrolled({p.path: p.units for p in found})
+        for path, unit in inspect.unrolled(
+            {kernel.path: kernel.units for kernel in found}
+        )
     ]
     if not is_chain(net) or config.model.init == "lsuv":
         return layers
@@ -116,8 +118,8 @@ def probed(config: Config, *, batch: int, seeds: int) -> list[Layer]:
     return with_theory(layers, slope=slope, mean_square=statistics.fmean(squares))
 
 
-def still(net: NetSpec) -> NetSpec:
-    """The spec with every unit open, and at most one loop between it and a layer."""
+def probe_spec(net: NetSpec) -> NetSpec:
+    """The spec without stochastic depth, auxiliary losses and nested loops."""
     mode = getattr(net, "depth_mode", "scan")
     mode = "remat" if mode == "sqrt" else mode
     changes = {"survival": 1.0, "depth_mode": mode, "relays": ()}
@@ -125,7 +127,7 @@ def still(net: NetSpec) -> NetSpec:
 
 
 def _start(experiment: Experiment, program: programs.Program) -> Start:
-    """Variables, images and keys of a run's first update, as in `train.step`."""
+    """The start of a run, with random keys as in `train.step`."""
     state = program.init(experiment.seeds)
     if experiment.config.model.init == "lsuv":
         params = scaled_by_data(experiment, state)
@@ -139,8 +141,8 @@ def _start(experiment: Experiment, program: programs.Program) -> Start:
     return Start(variables, images, jnp.asarray(batch["label"]), rngs)
 
 
-def places(net: NetSpec, start: Start) -> list[Place]:
-    """The layers of a spec's net that hold a kernel, in the order of their inspect."""
+def kernels(net: NetSpec, start: Start) -> list[Kernel]:
+    """The kernels of a net in forward order."""
     apply = functools.partial(net.build().apply, train=False)
     called = inspect.listed(
         lambda: jax.eval_shape(apply, start.variables, start.images),
@@ -148,28 +150,32 @@ def places(net: NetSpec, start: Start) -> list[Place]:
     )
     params = cast(dict[Path, Array], flatten_dict(start.variables["params"]))
     shapes = {path: params[*path, "kernel"].shape for path in called}
-    return [_place(net, called[path], shape) for path, shape in shapes.items()]
+    return [_kernel(net, called[path], shape) for path, shape in shapes.items()]
 
 
-def _place(net: NetSpec, module: nn.Module, shape: tuple[int, ...]) -> Place:
+def _kernel(net: NetSpec, module: nn.Module, shape: tuple[int, ...]) -> Kernel:
     units = None
     if "rest" in module.path:
         units, shape = shape[0], shape[1:]
     *window, inputs, outputs = shape
-    fan_in, fan_out, drawn = math.prod(window) * inputs, float(outputs), None
+    fan_in, fan_out, variance = math.prod(window) * inputs, float(outputs), None
     if isinstance(module, Convolution):
-        drawn = net.layers.init.variance(shape, slope=net.layers.act.slope)
+        variance = net.layers.init.variance(shape, slope=net.layers.act.slope)
         strides = module.strides
         if isinstance(strides, int):
             strides = (strides,) * len(window)
         fan_out = outputs * math.prod(window) / module.groups / math.prod(strides)
-    return Place(
-        path=module.path, units=units, fan_in=fan_in, fan_out=fan_out, drawn=drawn
+    return Kernel(
+        path=module.path,
+        units=units,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        variance=variance,
     )
 
 
 def is_chain(net: NetSpec) -> bool:
-    """Does each convolution read f of the one before it, and nothing else do so?"""
+    """True for a plain chain of convolutions and rectifiers, without norms."""
     if not isinstance(net, ResNetSpec) or net.unit.shortcut != "none":
         return False
     bare = net.layers.norm is net.layers.operator is net.unit.gate is None
@@ -178,9 +184,9 @@ def is_chain(net: NetSpec) -> bool:
 
 @jax.custom_vjp
 def tapped(y: Array, tap: Float[Array, "2"]) -> Array:
-    """y itself; the "gradient" of the tap is defined as the moments of that of y.
+    """Identity of y, with the moments of y's gradient as the gradient of the tap.
 
-    So moments leave a backward pass, out of loops too, and no gradient is kept.
+    So moments get out of a backward pass, even from loops, without storing gradients.
     """
     return y
 
@@ -195,13 +201,12 @@ tapped.defvjp(lambda y, tap: (y, None), lambda _, g: (g, moments(g)))
 
 
 def measured(
-    net: nn.Module, found: Sequence[Place], start: Start, *, smoothing: float = 0.0
+    net: nn.Module, found: Sequence[Kernel], start: Start, *, smoothing: float = 0.0
 ) -> dict[Path, tuple[Array, Array]]:
-    """Moments [*units 2] of y and of dy of every layer, from a step's two passes."""
+    """Moments [*units 2] of every layer's y and dy by path, in one gradient pass."""
     wide = jnp.promote_types(jax.tree.leaves(start.variables)[0].dtype, jnp.float32)
     taps = {
-        (*place.path, "tap"): jnp.zeros((place.units, 2) if place.units else 2, wide)
-        for place in found
+        (*k.path, "tap"): jnp.zeros((k.units, 2) if k.units else 2, wide) for k in found
     }
 
     def tapping(call, args, kwargs, context):
@@ -225,27 +230,26 @@ def measured(
 
     gradients, seen = jax.grad(loss, has_aux=True)(taps)
     return {
-        place.path: (seen[*place.path, "signal"][0], gradients[*place.path, "tap"])
-        for place in found
+        k.path: (seen[*k.path, "signal"][0], gradients[*k.path, "tap"]) for k in found
     }
 
 
 def _layer(
-    place: Place,
+    kernel: Kernel,
     unit: int | None,
     slope: float,
     results: Sequence[Mapping[Path, tuple[np.ndarray, np.ndarray]]],
 ) -> Layer:
-    """The statistics of one layer, over all seeds."""
+    """Statistics of one layer, or of one of its stacked units, over all seeds."""
     pick = Ellipsis if unit is None else unit
-    signals, gradients = zip(*(seed[place.path] for seed in results), strict=True)
-    factor = place.drawn and place.drawn * (1 + slope**2) / 2
+    signals, gradients = zip(*(seed[kernel.path] for seed in results), strict=True)
+    factor = kernel.variance and kernel.variance * (1 + slope**2) / 2
     return Layer(
-        name=inspect.named(place.path, unit),
-        fan_in=place.fan_in,
-        fan_out=place.fan_out,
-        forward_factor=factor and factor * place.fan_in,
-        backward_factor=factor and factor * place.fan_out,
+        name=inspect.named(kernel.path, unit),
+        fan_in=kernel.fan_in,
+        fan_out=kernel.fan_out,
+        forward_factor=factor and factor * kernel.fan_in,
+        backward_factor=factor and factor * kernel.fan_out,
         variance=tuple(float(s[pick][..., 0]) for s in signals),
         mean_square=tuple(float(s[pick][..., 1]) for s in signals),
         gradient_variance=tuple(float(g[pick][..., 0]) for g in gradients),
@@ -256,29 +260,27 @@ def _layer(
 def with_theory(
     layers: Sequence[Layer], *, slope: float, mean_square: float
 ) -> list[Layer]:
-    """The layers of a chain with Var[y] and Var[dy] by the two recursions.
+    """Add the theory's Var[y] and Var[dy] to the layers of a chain by recursion.
 
     Forward from the mean square of the images, backward from the measured gradient of
     the last convolution; the head pools, and is left out.
     """
     *chain, head = layers
-    forward = itertools.accumulate(
-        _known(layer.forward_factor for layer in chain),
-        lambda a, b: a * b,
-        initial=mean_square * 2 / (1 + slope**2),
+    forward = _products(
+        mean_square * 2 / (1 + slope**2), [layer.forward_factor for layer in chain]
     )
-    backward = itertools.accumulate(
-        _known(layer.backward_factor for layer in reversed(chain[1:])),
-        lambda a, b: a * b,
-        initial=statistics.fmean(chain[-1].gradient_mean_square),
+    backward = _products(
+        statistics.fmean(chain[-1].gradient_mean_square),
+        [layer.backward_factor for layer in reversed(chain[1:])],
     )
-    pairs = zip(list(forward)[1:], reversed(list(backward)), strict=True)
-    told = [
+    explained = [
         dataclasses.replace(layer, theory=y, gradient_theory=dy)
-        for layer, (y, dy) in zip(chain, pairs, strict=True)
+        for layer, y, dy in zip(chain, forward[1:], reversed(backward), strict=True)
     ]
-    return [*told, head]
+    return [*explained, head]
 
 
-def _known(factors: Iterable[float | None]) -> list[float]:
-    return [factor for factor in factors if factor is not None]
+def _products(start: float, factors: Sequence[float | None]) -> list[float]:
+    """Running products from `start` on, itself included."""
+    known = [factor for factor in factors if factor is not None]
+    return list(itertools.accumulate(known, operator.mul, initial=start))

@@ -1,4 +1,4 @@
-"""Saliency: gradients on images by several rules, and class activation maps."""
+"""Saliency: image gradients by several rules, and class activation maps."""
 
 import dataclasses
 import functools
@@ -25,13 +25,12 @@ Method = Literal["gradient", "deconvnet", "guided", "cam"]
 
 @dataclasses.dataclass(frozen=True)
 class Saliency:
-    """Images of a data set, and saliency on them, of the predicted class or a layer.
+    """Images with their saliency, for the predicted class or a layer.
 
-    maps: of the shape of the images [b h w c] for the rules of gradients; [b h2 w2],
-    whose mean over h2, w2 is the logit of the predicted class, for "cam".
+    `maps`: gradients [b h w c], or class maps [b h2 w2], whose mean over h2, w2 is the
+    logit of the predicted class.
     """
 
-    method: Method
     images: np.ndarray
     maps: np.ndarray
     labels: tuple[int, ...]
@@ -41,7 +40,7 @@ class Saliency:
 def saliency(
     trained: Trained, method: Method, *, count: int, layer: str | None = None
 ) -> Saliency:
-    """Saliency of a trained net on its first test images."""
+    """Compute the saliency of a trained net on its first `count` test images."""
     batch, images = _first_images(trained, count)
     spec, variables = trained.experiment.net, trained.variables
     forward = jax.jit(functools.partial(spec.build().apply, train=False))
@@ -50,10 +49,9 @@ def saliency(
         every = np.asarray(class_maps(spec, variables, images))
         maps = every[np.arange(len(every)), ..., predicted]
     else:
-        traced = traced_back(spec, variables, images, rule=method, layer=layer)
-        maps = np.asarray(traced)
+        gradient = input_gradient(spec, variables, images, rule=method, layer=layer)
+        maps = np.asarray(gradient)
     return Saliency(
-        method=method,
         images=batch["image"],
         maps=maps,
         labels=tuple(batch["label"].tolist()),
@@ -62,7 +60,7 @@ def saliency(
 
 
 def _first_images(trained: Trained, count: int) -> tuple[dict[str, np.ndarray], Array]:
-    """The first test examples, and their images as the network gets them."""
+    """The first test examples, and their preprocessed images."""
     pipeline = trained.experiment.pipeline
     if len(pipeline.image_shape) != 3:
         raise ConfigError(
@@ -75,8 +73,8 @@ def _first_images(trained: Trained, count: int) -> tuple[dict[str, np.ndarray], 
 
 
 @dataclasses.dataclass(frozen=True)
-class Switched:
-    """Any rectifier f(x), with another rule for the gradient R' that comes back to it.
+class BackwardRule:
+    """A rectifier f(x) with another rule for the gradient R' of its output.
 
     guided     f'(x) max(0, R'), which for ReLU is 1[f > 0] 1[R' > 0] R'
     deconvnet  max(0, R')
@@ -90,28 +88,24 @@ class Switched:
         return self.act.slope
 
     def __call__(self, x: Array, *, train: bool, name: str) -> Array:
-        return _switched(self.rule, x, self.act(x, train=train, name=name))
+        return _rectified_gradient(self.rule, x, self.act(x, train=train, name=name))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _switched(rule, x, y):
-    """y; the gradient goes back to y (and on through f) or to x (past f)."""
+def _rectified_gradient(rule, x, y):
+    """Identity of y; max(0, gradient) goes to y ("guided") or, past f, to x."""
     return y
 
 
-def _switched_forward(rule, x, y):
-    return y, None
+def _backward(rule, _, dy):
+    positive, zero = jnp.maximum(dy, 0), jnp.zeros_like(dy)
+    return (zero, positive) if rule == "guided" else (positive, zero)
 
 
-def _switched_backward(rule, _, dy):
-    positive, nothing = jnp.maximum(dy, 0), jnp.zeros_like(dy)
-    return (nothing, positive) if rule == "guided" else (positive, nothing)
+_rectified_gradient.defvjp(lambda rule, x, y: (y, None), _backward)
 
 
-_switched.defvjp(_switched_forward, _switched_backward)
-
-
-def traced_back(
+def input_gradient(
     spec: Any,
     variables: Any,
     images: Float[Array, "b *hw c"],
@@ -121,11 +115,11 @@ def traced_back(
 ) -> Float[Array, "b *hw c"]:
     """Gradient of one neuron's activation with respect to each image, by a rule.
 
-    The neuron of the predicted class, or the most active one of a layer: the greatest
-    output of the module of that path.
+    The neuron is that of the predicted class, or the most active one of the layer at a
+    path.
     """
     if rule != "gradient":
-        spec = replaced(spec, {"layers.act": Switched(spec.layers.act, rule)})
+        spec = replaced(spec, {"layers.act": BackwardRule(spec.layers.act, rule)})
     net = spec.build()
     if layer is not None:
         _check_layer(net, variables, images, layer)
@@ -144,7 +138,7 @@ def traced_back(
 def _outputs(
     net: nn.Module, wanted: Callable[[str], bool], variables: Any, images: Array
 ) -> dict[str, Array]:
-    """The output of every module whose path is wanted."""
+    """Outputs of the modules whose path is wanted, by path."""
     _, sown = net.apply(
         variables,
         images,
@@ -159,7 +153,7 @@ def _outputs(
 
 
 def _check_layer(net: nn.Module, variables: Any, images: Array, layer: str) -> None:
-    """ConfigError for no layer, or one of a loop, whose outputs are stacked."""
+    """ConfigError for an unknown layer, or one of a loop, whose outputs are stacked."""
     several = functools.partial(_outputs, net, lambda path: "rest" not in path)
     known = [path for path in jax.eval_shape(several, variables, images) if path]
     if layer not in known:
@@ -170,7 +164,7 @@ def _check_layer(net: nn.Module, variables: Any, images: Array, layer: str) -> N
 
 
 class SownMap(nn.Module):
-    """Sows a feature map beside the output of a net."""
+    """Sower of a feature map into the intermediates."""
 
     @nn.compact
     def __call__(self, x: Array) -> None:
@@ -179,7 +173,7 @@ class SownMap(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class SownMean:
-    """A global mean that sows the map that it is the mean of."""
+    """Global mean that also sows its input."""
 
     def __call__(self, layers: Layers, x: Array, *, name: str = "") -> Array:
         SownMap(name="sown")(x)
@@ -189,10 +183,10 @@ class SownMean:
 def class_maps(
     spec: Any, variables: Any, images: Float[Array, "b *hw c"]
 ) -> Float[Array, "b *hw2 n"]:
-    """sum_k w_k f_k(h, w) + bias for every class; the mean over h, w is the logit.
+    """Class activation maps sum_k w_k f_k(h, w) + bias, whose mean is the logit.
 
-    Zhou et al. 2016, Eq. 1 and 2, which have no bias. Where nothing is behind the mean,
-    the maps themselves.
+    Zhou et al. 2016, Eq. 1 and 2, which have no bias. For nets that end with the mean,
+    the feature maps themselves.
     """
     net = _sowing(spec).build()
 
@@ -209,7 +203,7 @@ def class_maps(
 
 
 def _sowing(spec: Any) -> Any:
-    """The spec with its global mean sown; ConfigError where more than W x is behind."""
+    """The spec with a sown global mean; ConfigError for nets without CAM."""
     if isinstance(spec, PlainSpec):
         others = [
             r for r in spec.records if isinstance(r, FC) and (r.features or r.steps)
@@ -221,5 +215,5 @@ def _sowing(spec: Any) -> Any:
         return replaced(spec, {"head.pool": SownMean()})
     raise ConfigError(
         "--method=cam: is for nets that end with a global mean and at most one layer "
-        "behind it; try --method=guided"
+        "after it; try --method=guided"
     )

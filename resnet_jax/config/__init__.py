@@ -1,4 +1,4 @@
-"""Configs: from an experiment file and a command line to valid, frozen data; no jax."""
+"""Configs: experiment file and command line to validated, frozen data; no jax."""
 
 from resnet_jax.config.resolve import configured
 

@@ -1,4 +1,4 @@
-"""Slots of the augmentation of training images."""
+"""Augmentation policies and mixing of training images."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -11,7 +11,7 @@ Magnitude: TypeAlias = Annotated[Positive, Field(ge=1, le=10)]
 
 @part
 class RandAugment:
-    """Random operations one after the other (Cubuk et al. 2020)."""
+    """Random sequence of operations (Cubuk et al. 2020)."""
 
     name: Literal["randaugment"] = "randaugment"
     operations: Count = 2
@@ -22,7 +22,7 @@ class RandAugment:
 
 @part
 class AugMix:
-    """Chains of operations, mixed with the image (Hendrycks et al. 2020)."""
+    """Weighted mean of the image and chains of operations (Hendrycks et al. 2020)."""
 
     name: Literal["augmix"] = "augmix"
     magnitude: Magnitude = 9.0
@@ -34,10 +34,10 @@ Policy: TypeAlias = Annotated[RandAugment | AugMix, Field(discriminator="name")]
 
 @part
 class Mix:
-    """Pairs of images as one (Zhang et al. 2018, Yun et al. 2019)."""
+    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019) of pairs of images."""
 
     name: Literal["mixup", "cutmix"] = "mixup"
     alpha: Positive = 1.0
-    """Parameter of the Beta distribution of shares."""
+    """Parameter of the Beta distribution of mixing weights."""
     probability: Probability = 1.0
     """Probability that a batch is mixed."""

@@ -1,10 +1,10 @@
-"""Slots of the branch F of a residual unit, and of the noise in it."""
+"""Members of the slots `branch` (F of a residual unit) and `noise` (dropout in F)."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from resnet_jax.config.types import Count, Positive, Share, part
+from resnet_jax.config.types import Count, Odd, Positive, Share, part
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import replaced
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @part
 class Auto:
-    """The branch of the family: basic or bottleneck by depth, Min, V-cycle."""
+    """Default branch of the family: basic or bottleneck by depth, Min, V-cycle."""
 
     name: Literal["auto"] = "auto"
 
 
 @part
 class Simple:
-    """A branch without fields: two 3x3 convolutions, or one (He et al. 2016a, b)."""
+    """Two 3x3 convolutions (basic) or one (single), He et al. 2016a, b."""
 
     name: Literal["basic", "single"] = "basic"
 
@@ -35,7 +35,7 @@ class Simple:
 
 @part
 class Bottleneck:
-    """1x1, 3x3, 1x1 convolutions, the 3x3 in groups for ResNeXt (Xie et al. 2017)."""
+    """Convolutions 1x1, 3x3, 1x1; the 3x3 is grouped in ResNeXt (Xie et al. 2017)."""
 
     name: Literal["bottleneck"] = "bottleneck"
     stride_at: Literal["1x1", "3x3"] = "1x1"
@@ -46,7 +46,7 @@ class Bottleneck:
     """Channels per group where the template has 64 channels, D of CxDd."""
 
     def build(self) -> "branch.B":
-        """C groups of D channels are C D / 256 of the output (ResNeXt, released code).
+        """The branch, of inner width C D / 256 of the output (ResNeXt, released code).
 
         One group of 64 is He's bottleneck, one of 128 that of WRN-50-2.
         """
@@ -62,7 +62,7 @@ class Bottleneck:
 
 @part
 class Min:
-    """The minimum of two depthwise convolutions (Gruening & Barth 2021)."""
+    """Minimum of two depthwise convolutions (Gruening & Barth 2021)."""
 
     name: Literal["min"] = "min"
 
@@ -74,7 +74,7 @@ class Min:
 
 @part
 class Multigrid:
-    """A V-cycle over groups of channels (Eliasof et al. 2023)."""
+    """Multigrid V-cycle over groups of channels (Eliasof et al. 2023)."""
 
     name: Literal["multigrid"] = "multigrid"
     group: Count = 32
@@ -93,40 +93,27 @@ class Multigrid:
 
 @part
 class Dropout:
-    """Single features (Srivastava et al. 2014)."""
+    """Dropout of features (Srivastava et al. 2014) or maps (Tompson et al. 2015)."""
 
-    name: Literal["dropout"] = "dropout"
+    name: Literal["dropout", "spatial_dropout"] = "dropout"
     rate: Share = 0.3
-    """Probability that a feature is dropped."""
+    """Probability that a feature, or a feature map, is dropped."""
 
     def build(self) -> "dropout.Noise":
         from resnet_jax.models.layers import dropout
 
-        return dropout.Dropout(self.rate)
-
-
-@part
-class SpatialDropout:
-    """Whole maps (Tompson et al. 2015)."""
-
-    name: Literal["spatial_dropout"] = "spatial_dropout"
-    rate: Share = 0.3
-    """Probability that a map is dropped."""
-
-    def build(self) -> "dropout.Noise":
-        from resnet_jax.models.layers import dropout
-
-        return dropout.SpatialDropout(self.rate)
+        spatial = self.name == "spatial_dropout"
+        return (dropout.SpatialDropout if spatial else dropout.Dropout)(self.rate)
 
 
 @part
 class DropBlock:
-    """Squares of a map (Ghiasi et al. 2018)."""
+    """Dropout of squares of feature maps (Ghiasi et al. 2018)."""
 
     name: Literal["drop_block"] = "drop_block"
     rate: Share = 0.3
     """Share of the pixels that is dropped."""
-    block: Count = 7
+    block: Odd = 7
     """Side of a square in pixels; odd."""
 
     def build(self) -> "dropout.Noise":
@@ -135,15 +122,13 @@ class DropBlock:
         return dropout.DropBlock(self.rate, self.block)
 
 
-Noise: TypeAlias = Annotated[
-    Dropout | SpatialDropout | DropBlock, Field(discriminator="name")
-]
+Noise: TypeAlias = Annotated[Dropout | DropBlock, Field(discriminator="name")]
 
 
 def with_noise(
     chosen: Simple | Bottleneck | Min | Multigrid, noise: Noise | None
 ) -> "branch.Branch":
-    """The branch of a slot with noise in it; ConfigError where it takes none."""
+    """Built branch with dropout in it; ConfigError if it has no place for that."""
     built = chosen.build()
     if noise is None:
         return built

@@ -1,4 +1,4 @@
-"""Sizes of data sets that need no look at the data."""
+"""Published sizes of data sets."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from resnet_jax.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Sizes of a data set; None where they are not known here."""
+    """Images per split, classes and image shape; None: not known here."""
 
     train: int | None
     test: int | None
@@ -23,7 +23,7 @@ DATASETS = {
     "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
     "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
 }
-# Every copy of Kinetics lacks other videos; of Places2 no size is known here.
+# Copies of Kinetics lack different videos; the size of Places2 is not known here.
 UNCOUNTED = {
     "kinetics400": Dataset(None, None, 400, (16, 112, 112, 3)),
     "places2": Dataset(None, None, 401, (224, 224, 3)),
@@ -31,7 +31,7 @@ UNCOUNTED = {
 
 
 def dataset(data: DataConfig) -> Dataset:
-    """Sizes of the data set of a config; ConfigError where they are not known here."""
+    """Sizes of the data set of a config; ConfigError if they are not known here."""
     name, known = data.name.partition(":")[0], DATASETS | UNCOUNTED
     if name not in known:
         raise ConfigError(
@@ -42,7 +42,7 @@ def dataset(data: DataConfig) -> Dataset:
 
 
 def train_images(data: DataConfig) -> int | None:
-    """N of a split N/M, or the whole training split; None: not known."""
+    """Training images: N of a split N/M, or the whole set; None: not known."""
     whole = dataset(data).train
     if data.split == "full":
         return whole

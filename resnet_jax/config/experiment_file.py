@@ -1,6 +1,6 @@
-"""An experiment file: one claim of one paper, as rows, seeds and published values.
+"""Experiment files: one claim of one paper, as rows, seeds and published values.
 
-The file is a program that the user typed: `load` executes it, once a command.
+The file is a Python program that `load` executes, once per command.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentFile:
-    """The definitions of an experiment file.
+    """Definitions of an experiment file.
 
     rows: fields that each row changes; published: by row; network: key of
-    `papers.networks` by row, where `published` does not name it; recipe: key of
-    `papers.recipes`, or one by row; deviations: reasons by field.
+    `papers.NETWORKS` by row, where `published` does not name it; recipe: key of
+    `papers.RECIPES`, or one by row; deviations: reasons by field.
     """
 
     path: str
@@ -45,34 +45,34 @@ class ExperimentFile:
 
     @property
     def name(self) -> str:
-        """The folder of its runs."""
+        """Name of the folder of its runs."""
         return folder_name(Path(self.path).stem)
 
     @property
     def usual_row(self) -> str:
-        """The row that is trained where none is named."""
+        """Default row: that of `get_config`, or "default"."""
         parameters = inspect.signature(self.get_config).parameters.values()
         names = [p.default for p in parameters if isinstance(p.default, str)]
         return folder_name(names[0] if names else "default")
 
     def tree(self, row: str | None = None) -> Tree:
-        """A row's config as nested plain values, not yet validated."""
-        with _its_errors(self.path):
+        """Config of a row as nested plain values, not yet validated."""
+        with _located_errors(self.path):
             config = self.get_config(row) if row else self.get_config()
         if not isinstance(config, ConfigDict):
             raise ConfigError(
-                f"{self.path}: get_config gives {type(config).__name__}, must give "
-                "what resnet_jax.config.configured returns"
+                f"{self.path}: get_config returns {type(config).__name__}, must return "
+                "the result of resnet_jax.config.configured"
             )
         return config.to_dict()
 
     def config(self, row: str | None = None, fields: Sequence[str] = ()) -> Config:
-        """A row's valid config after --config.x.y=v; ConfigError with all problems."""
+        """Validated config of a row after --config.x.y=v; ConfigError on any error."""
         tree, problems = changed(self.tree(row), overrides(fields))
         return validated(tree, problems)
 
     def require_rows(self) -> "ExperimentFile":
-        """The file itself; ConfigError where it has no rows or seeds."""
+        """Return the file; ConfigError if it has no rows or no seeds."""
         for name, found in {"ROWS": self.rows, "SEEDS": self.seeds}.items():
             if not found:
                 raise ConfigError(f"{self.path}: has no {name}, or an empty one")
@@ -80,11 +80,11 @@ class ExperimentFile:
 
 
 def load(path: str | Path) -> ExperimentFile:
-    """Execute an experiment file; ConfigError names what is wrong in it, and where."""
+    """Execute an experiment file; ConfigError names its errors and their lines."""
     path = str(path)
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such experiment file")
-    with _its_errors(path):
+    with _located_errors(path):
         found = runpy.run_path(path)
     if "get_config" not in found:
         raise ConfigError(f"{path}: has no get_config(row)")
@@ -109,13 +109,13 @@ def load(path: str | Path) -> ExperimentFile:
 
 
 def parts(reference: str) -> tuple[str, str | None]:
-    """(FILE, ROW) of FILE or FILE:ROW."""
+    """Split FILE[:ROW] into (FILE, ROW or None)."""
     path, _, row = reference.partition(":")
     return path, row or None
 
 
 def folder_name(name: str) -> str:
-    """The name of an experiment or row; ConfigError where it is no folder's."""
+    """Return the name of an experiment or row; ConfigError if no folder may have it."""
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r}: names of experiments and rows are up to 64 letters, "
@@ -127,12 +127,12 @@ def folder_name(name: str) -> str:
 def _check_rows(
     path: str, rows: Mapping[str, object], keys: Mapping[str, object]
 ) -> None:
-    """ConfigError for a row that is spoken of and does not exist, or has a bad name."""
+    """Check names of rows, and that PAPER, NETWORK and RECIPE name existing rows."""
     problems = []
     for row in rows:
         if not isinstance(row, str) or not NAME.fullmatch(row):
             problems.append(
-                f"{path}: ROWS[{row!r}]: a row's name is a folder's name: letters, "
+                f"{path}: ROWS[{row!r}]: a row names a folder: letters, "
                 "digits, '.', '_', '+', '-', at most 64"
             )
     for name, named in keys.items():
@@ -145,8 +145,8 @@ def _check_rows(
 
 
 @contextlib.contextmanager
-def _its_errors(path: str) -> Iterator[None]:
-    """Tells what goes wrong in an experiment file, and where."""
+def _located_errors(path: str) -> Iterator[None]:
+    """Turn any exception of an experiment file into a ConfigError with its line."""
     try:
         yield
     except UserError:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from resnet_jax.config.layers import Act, BatchNorm, Binary, Operators, Relu, Relu6
+from resnet_jax.config.layers import Act, BatchNorm, Binary, Fixed, Operators
 from resnet_jax.config.types import Count, Positive, part
 from resnet_jax.errors import ConfigError
 
@@ -35,7 +35,7 @@ class Family:
 
     num_classes: Count | None = None
     """Classes; None: as many as the data set has."""
-    act: Act = Relu()
+    act: Act = Fixed()
     """Activation of every layer."""
     init: Literal["he_fan_out", "he_fan_in", "xavier", "orthogonal", "lsuv"] = (
         "he_fan_out"
@@ -52,12 +52,8 @@ class Family:
 
     def network(self) -> "NetSpec":
         """`spec` with the parts that any network of its kind may have."""
-        acts = isinstance(self.act, Relu | Relu6)
-        if (
-            isinstance(self.operator, Binary)
-            and self.operator.name != "binary"
-            and acts
-        ):
+        signs = isinstance(self.operator, Binary) and self.operator.name != "binary"
+        if self.operator and signs and self.act.name in ("relu", "relu6"):
             raise ConfigError(
                 f"model.operator={self.operator.name!r}: takes signs, which are all 1 "
                 f"behind model.act={self.act.name!r}; use model.act=none and "

@@ -1,11 +1,11 @@
-"""Slots that every layer of a network shares: activation, norm, operator."""
+"""Members of the slots of every layer: activation, norm, operator."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from resnet_jax.config.types import Count, Finite, Number, Positive, Share, part
+from resnet_jax.config.types import Count, Finite, Number, Odd, Positive, Share, part
 
 if TYPE_CHECKING:
     from resnet_jax.models.layers import operators
@@ -14,32 +14,29 @@ if TYPE_CHECKING:
 
 
 @part
-class Relu:
-    """max(0, y)."""
+class Fixed:
+    """ReLU, ReLU6, RReLU (Xu et al. 2015), ELU (Clevert et al. 2016), or none.
 
-    name: Literal["relu"] = "relu"
+    None is for operators that are nonlinear themselves.
+    """
 
-    def build(self) -> "Rectifier":
-        from resnet_jax.models.layers import activations
-
-        return activations.Relu()
-
-
-@part
-class Relu6:
-    """min(max(0, y), 6)."""
-
-    name: Literal["relu6"] = "relu6"
+    name: Literal["relu", "relu6", "rrelu", "elu", "none"] = "relu"
 
     def build(self) -> "Rectifier":
         from resnet_jax.models.layers import activations
 
-        return activations.Relu6()
+        return {
+            "relu": activations.Relu,
+            "relu6": activations.Relu6,
+            "rrelu": activations.RRelu,
+            "elu": activations.Elu,
+            "none": activations.Linear,
+        }[self.name]()
 
 
 @part
 class LeakyRelu:
-    """A fixed slope below zero (Maas et al. 2013)."""
+    """ReLU with a fixed slope below zero (Maas et al. 2013)."""
 
     name: Literal["leaky_relu"] = "leaky_relu"
     slope: Finite = 0.01
@@ -53,7 +50,7 @@ class LeakyRelu:
 
 @part
 class PRelu:
-    """A learned slope below zero, one per channel or per layer (He et al. 2015)."""
+    """ReLU with a learned slope below zero, per channel or layer (He et al. 2015)."""
 
     name: Literal["prelu", "prelu_shared"] = "prelu"
     slope: Finite = 0.25
@@ -66,46 +63,7 @@ class PRelu:
         return activations.PRelu(sharing, self.slope)
 
 
-@part
-class RRelu:
-    """A random slope below zero, its mean at test time (Xu et al. 2015)."""
-
-    name: Literal["rrelu"] = "rrelu"
-
-    def build(self) -> "Rectifier":
-        from resnet_jax.models.layers import activations
-
-        return activations.RRelu()
-
-
-@part
-class Elu:
-    """exp(y) - 1 below zero (Clevert et al. 2016)."""
-
-    name: Literal["elu"] = "elu"
-
-    def build(self) -> "Rectifier":
-        from resnet_jax.models.layers import activations
-
-        return activations.Elu()
-
-
-@part
-class NoActivation:
-    """No activation: for operators that are nonlinear themselves."""
-
-    name: Literal["none"] = "none"
-
-    def build(self) -> "Rectifier":
-        from resnet_jax.models.layers import activations
-
-        return activations.Linear()
-
-
-Act: TypeAlias = Annotated[
-    Relu | Relu6 | LeakyRelu | PRelu | RRelu | Elu | NoActivation,
-    Field(discriminator="name"),
-]
+Act: TypeAlias = Annotated[Fixed | LeakyRelu | PRelu, Field(discriminator="name")]
 
 
 @part
@@ -114,7 +72,7 @@ class BatchNorm:
 
     name: Literal["batch"] = "batch"
     dialect: Literal["torch", "caffe", "tensorflow"] = "torch"
-    """Whose momentum, epsilon and kind of running average are the defaults."""
+    """Framework whose momentum, epsilon and running average are the defaults."""
     group: Literal["global", "device"] | Count = "global"
     """Examples that share statistics: a whole batch, those of a device, or a number."""
     momentum: Share | None = None
@@ -125,7 +83,7 @@ class BatchNorm:
     """Training batches over which statistics are recomputed at the end; 0: none."""
 
     def build(self, *, group: int | None, axis_name: str | None) -> "NormSpec":
-        """The norm of a net, `group` examples (None: all of a batch) together."""
+        """Norm of a net over `group` examples (None: the whole batch)."""
         from resnet_jax.models.layers import batchnorm
 
         chosen = {"momentum": self.momentum, "epsilon": self.epsilon}
@@ -136,12 +94,12 @@ class BatchNorm:
 
 @part
 class Ghost:
-    """Ghost modules in place of all convolutions behind the stem (Han et al. 2020)."""
+    """Ghost modules in place of all convolutions after the stem (Han et al. 2020)."""
 
     name: Literal["ghost"] = "ghost"
     ratio: Annotated[int, Strict(), Field(ge=2)] = 2
     """Maps per intrinsic map, s of the paper."""
-    kernel: Count = 3
+    kernel: Odd = 3
     """Kernel size of the cheap operation, d of the paper; odd."""
 
     def build(self) -> "operators.Ghost":

@@ -1,4 +1,4 @@
-"""Changes to a config, merged by dotted path: words pick the members of slots.
+"""Merge of changes into a config, by dotted path.
 
 A config is first a tree of plain values. A slot holds a mapping with the `name` of a
 member and its fields, or None. Changes come in layers (an experiment, its row, the
@@ -20,7 +20,7 @@ from resnet_jax.paths import Tree, Value, did_you_mean
 
 
 class Slot(typing.NamedTuple):
-    """The members of a union by their words, and the fields that they share."""
+    """Members of a union by their words, and the names of fields that all keep."""
 
     members: dict[str, type]
     optional: bool
@@ -33,13 +33,14 @@ class Slot(typing.NamedTuple):
 
 @functools.cache
 def hints(cls: type) -> dict[str, Hint]:
-    """The type of each field of a part of the config."""
+    """Types of the fields of a part of the config."""
     found = typing.get_type_hints(cls, include_extras=True)
     return {field.name: found[field.name] for field in dataclasses.fields(cls)}
 
 
+@functools.cache
 def slot(hint: Hint) -> Slot | None:
-    """The slot that a type stands for; None for a plain value or a section."""
+    """Slot of a union of parts; None for a plain value or a section."""
     options = [option for option in _options(hint) if option is not type(None)]
     if not all(map(dataclasses.is_dataclass, options)):
         return None
@@ -51,13 +52,14 @@ def slot(hint: Hint) -> Slot | None:
 
 
 def section(hint: Hint) -> type | None:
-    """The class of a part that is no slot."""
+    """Class of a part that is no slot, else None."""
     is_part = isinstance(hint, type) and dataclasses.is_dataclass(hint)
     return hint if is_part and not words(hint) else None
 
 
+@functools.cache
 def words(cls: type) -> tuple[str, ...]:
-    """The words that pick a class in a slot; () for a section."""
+    """Words that choose a class in a slot; () for a section."""
     return literals(hints(cls).get("name"))
 
 
@@ -71,13 +73,13 @@ def _options(hint: Hint) -> list[Hint]:
 
 
 def _shared(members: list[type]) -> frozenset[str]:
-    """Fields of base classes that say that they stay."""
+    """Names of the fields of base classes with `STAYS`."""
     bases = {base for cls in members for base in cls.__mro__ if "STAYS" in vars(base)}
     return frozenset(name for base in bases for name in hints(base))
 
 
 def nested(changes: Mapping[str, object]) -> Tree:
-    """Dotted paths as one tree; the word and the fields of a slot join.
+    """Nest dotted paths; the word and the fields of a slot become one mapping.
 
     >>> nested({"model.unit.join": "scaled", "model.unit.join.branch": 1.0})
     {'model': {'unit': {'join': {'name': 'scaled', 'branch': 1.0}}}}
@@ -97,7 +99,7 @@ def nested(changes: Mapping[str, object]) -> Tree:
 
 
 def _joined(old: Value, new: Value) -> Value:
-    """Two values of a path as one: fields join, a word is the name of a member."""
+    """Merge two values of a path; a word is the name of a member."""
     if not isinstance(old, dict) and not isinstance(new, dict):
         return new
     first, second = (v if isinstance(v, dict) else {"name": v} for v in (old, new))
@@ -108,19 +110,19 @@ def _joined(old: Value, new: Value) -> Value:
 
 
 class Merge:
-    """Layers of changes on a tree; `problems` gathers what is wrong with them."""
+    """Layers of changes on a tree; `problems` collects error messages."""
 
     def __init__(self):
         self.problems: list[str] = []
 
     def section(self, cls: type, tree: Tree, changes: Tree, path: str = "") -> Tree:
-        """The fields of a part with changes."""
+        """Fields of a part after changes."""
         known, merged = hints(cls), dict(tree)
         for name, value in changes.items():
             where = f"{path}.{name}".lstrip(".")
             if name not in known:
-                told = _deepest(where, value)
-                self.problems.append(_unknown(cls, path, name, tree, told=told))
+                typed = _typed_path(where, value)
+                self.problems.append(_unknown(cls, path, name, tree, typed=typed))
                 continue
             merged[name] = self._value(known[name], tree.get(name), value, where)
         return merged
@@ -172,28 +174,28 @@ class Merge:
         return self.section(member, old, rest, path)
 
 
-def _deepest(path: str, value: object) -> str:
-    """The dotted path as it was given, down to its last name."""
+def _typed_path(path: str, value: object) -> str:
+    """Dotted path of the only leaf of a value, as it was typed."""
     while isinstance(value, dict) and len(value) == 1:
         ((name, value),) = value.items()
         path = f"{path}.{name}"
     return path
 
 
-def _unknown(cls: type, owner: str, name: str, tree: Tree, *, told: str) -> str:
-    """The complaint about a field that the part at `owner` does not have."""
+def _unknown(cls: type, owner: str, name: str, tree: Tree, *, typed: str) -> str:
+    """Error message for a field that the part at `owner` does not have."""
     prefix, known = f"{owner}.".lstrip("."), list(hints(cls))
     if new := RENAMED.get(prefix + name):
-        return f"{told}: renamed to {new}"
+        return f"{typed}: renamed to {new}"
     what = f"config.{owner}".rstrip(".")
     if words(cls):
         what += f"={tree.get('name')!r}"
     near = did_you_mean(name, known, prefix=prefix)
-    return f"{told}: {what} has no field {name!r}; it has {', '.join(known)}{near}"
+    return f"{typed}: {what} has no field {name!r}; it has {', '.join(known)}{near}"
 
 
 def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Hint]]:
-    """(path, owner, type) of every field that a class may hold, members included."""
+    """(path, owner, type) of every field of a class and of its possible members."""
     for name, hint in hints(cls).items():
         where = f"{path}.{name}".lstrip(".")
         if found := slot(hint):
@@ -207,14 +209,15 @@ def leaves(cls: type, path: str = "") -> Iterator[tuple[str, type, Hint]]:
 
 
 def _kinds(hint: Hint) -> list[Hint]:
-    """The plain types of a value: int, tuple, NoneType."""
+    """Plain types of a value: int, tuple, NoneType."""
     options = _options(hint)
     kinds = [typing.get_origin(option) or option for option in options]
     return [type(v) for v in literals(hint)] + [k for k in kinds if k is not Literal]
 
 
+@functools.cache
 def literals(hint: Hint) -> tuple[Value, ...]:
-    """The values of a closed choice; () where it is none."""
+    """Values of a Literal; () for another type."""
     for option in _options(hint):
         if typing.get_origin(option) is Literal:
             return typing.get_args(option)

@@ -1,4 +1,4 @@
-"""Configs of older versions as trees of today's."""
+"""Migration of configs of older versions to the current fields."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from resnet_jax.config.schema import VERSION, Config
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import Tree, Value, flat, listed
 
-# Version 1: one flat bag of fields for all families, these their defaults.
+# Defaults of version 1, which had the same fields for all families.
 FIRST = {
     "model.name": "cifar_resnet", "model.depth": 20, "model.width": 1.0,
     "model.variant": "", "model.size": "cifar", "model.growth": None,
@@ -51,10 +51,10 @@ FIRST = {
 
 
 def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
-    """(tree of today, complaints about fields that were set and never read).
+    """(current tree, messages about fields that were set and never read).
 
-    `config` is what config.json holds, without what was derived from it. ConfigError
-    where it is of a newer version, or of none.
+    `config` is the content of config.json without derived values. ConfigError if it is
+    of a newer version, or no config at all.
     """
     own = {name: value for name, value in config.items() if name != "schema"}
     version = config.get("schema", 1)
@@ -73,17 +73,17 @@ def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
 
 
 def _from_first(old: Tree) -> tuple[Tree, list[str]]:
-    """A config of version 1, all of its fields given."""
+    """Migrate a config of version 1 with all of its fields."""
     tree, unread = Config().to_dict(), []
-    slots = _words(old)
+    slots = _chosen_members(old)
     moves = [(path, slot, word) for slot, (path, word) in slots.items()]
     for path, value in old.items():
-        new, value = _place(path, value, old)
+        new, value = _current(path, value, old)
         if new not in slots or isinstance(value, dict):
             moves.append((path, new, value))
-    said = _said(old)
+    expressed = _expressed(old)
     for path, new, value in moves:
-        if value is None or (path in said and path == new):
+        if value is None or (path in expressed and path == new):
             continue
         if changed := _changed(tree, new, value):
             tree = changed
@@ -93,14 +93,14 @@ def _from_first(old: Tree) -> tuple[Tree, list[str]]:
 
 
 def _changed(tree: Tree, path: str, value: Value) -> Tree | None:
-    """The tree with a field changed; None where the chosen members have none such."""
+    """Tree with a field changed; None if the chosen members have no such field."""
     merge = Merge()
     changed = merge.section(Config, tree, nested({path: value}))
     return None if merge.problems else changed
 
 
-def _words(old: Tree) -> dict[str, tuple[str, Value]]:
-    """Slots of today: the field of version 1 that decides on each, and its member."""
+def _chosen_members(old: Tree) -> dict[str, tuple[str, Value]]:
+    """Field of version 1 that decides on each current slot, and the chosen member."""
     shaken = old["model.unit.dropped"] == "shaken"
     depth = "shake_drop" if shaken else "drop"
     normed = old["model.norm.dialect"] != "none"
@@ -128,7 +128,7 @@ def _words(old: Tree) -> dict[str, tuple[str, Value]]:
 
 
 def _branch(old: Tree) -> str:
-    """The branch; bottlenecks that came with the depth are named where varied."""
+    """Word of the branch; bottlenecks implied by the depth are named if varied."""
     name, branch = old["model.name"], old["model.unit.branch"]
     if branch != "auto":
         return branch
@@ -143,15 +143,16 @@ def _branch(old: Tree) -> str:
 
 
 def _varied(old: Tree, *fields: str) -> bool:
+    """True if a field of the unit is not the default."""
     paths = [f"model.unit.{field}" for field in fields]
     return any(old[path] != FIRST[path] for path in paths)
 
 
-def _said(old: Tree) -> set[str]:
-    """Fields of version 1 that the choice of members has told already."""
+def _expressed(old: Tree) -> set[str]:
+    """Fields of version 1 that are expressed by the choice of members."""
     name = old["model.name"]
     dense = name.startswith("densenet")
-    told = {
+    by_members = {
         "model.norm.dialect": old["model.norm.dialect"] == "none",
         "model.variant": old["model.variant"] == "",
         "model.unit.shortcut": old["model.unit.shortcut"] == "none"
@@ -160,11 +161,11 @@ def _said(old: Tree) -> set[str]:
         "model.unit.dropped": old["model.unit.survival"] < 1,
         "optim.warmup_kind": old["optim.warmup"] > 0,
     }
-    return {path for path, is_told in told.items() if is_told}
+    return {path for path, is_member in by_members.items() if is_member}
 
 
-def _place(path: str, value: Value, old: Tree) -> tuple[str, Value]:
-    """Today's path and value of a field of version 1; value None: nothing to set."""
+def _current(path: str, value: Value, old: Tree) -> tuple[str, Value]:
+    """Current path and value of a field of version 1; value None: nothing to set."""
     name = old["model.name"]
     dense = name.startswith("densenet")
     match path:

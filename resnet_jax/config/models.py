@@ -1,4 +1,4 @@
-"""The network of a config: one of all families, by name."""
+"""Union of the network families, by name."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -40,7 +40,6 @@ Model: TypeAlias = Annotated[
     | residual.RkCnn
     | residual.GhostNet
     | residual.RegNetX
-    | residual.GGhostRegNetX
     | other.DenseNet
     | other.ImageNetDenseNet
     | other.HarDNet

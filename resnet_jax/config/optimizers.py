@@ -10,7 +10,7 @@ from resnet_jax.paths import Tree
 
 @part
 class Steps:
-    """A rate that drops at boundaries."""
+    """Learning rate that drops at boundaries."""
 
     name: Literal["steps"] = "steps"
     boundaries: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 0.75)
@@ -21,30 +21,30 @@ class Steps:
 
 @part
 class Smooth:
-    """A rate that falls to zero along half a cosine or a line, or stays."""
+    """Learning rate that falls to zero as half a cosine or a line, or is constant."""
 
     name: Literal["cosine", "linear", "constant"] = "cosine"
 
 
 @part
 class Warmup:
-    """Iterations at a lower rate at the start."""
+    """Warm-up: first iterations at a lower learning rate."""
 
     name: Literal["constant", "linear"] = "constant"
     steps: Count = 400
     """Iterations; at most a tenth of the run."""
     learning_rate: Positive = 0.01
-    """Rate of a constant warm-up, first rate of a linear one."""
+    """Learning rate of a constant warm-up, the first one of a linear warm-up."""
 
 
 @part
 class Optimizer:
-    """Fields of every optimizer; they stay when another one is named."""
+    """Fields of every optimizer; they keep their values when another one is chosen."""
 
     STAYS: ClassVar = True
 
     learning_rate: Positive = 0.1
-    """Learning rate behind the warm-up, ahead of the first drop."""
+    """Learning rate after the warm-up, before the first drop."""
     weight_decay: NotNegative = 1e-4
     """Weight decay; slopes of PReLU never decay."""
     decay: Literal["all", "kernels"] = "all"
@@ -55,21 +55,21 @@ class Optimizer:
     """Warm-up."""
 
     def spec_fields(self) -> Tree:
-        """Fields of `train.optim.OptimSpec` that are this optimizer's own."""
+        """Fields of `train.optim.OptimSpec` specific to the optimizer."""
         raise NotImplementedError
 
 
 @part
 class Sgd(Optimizer):
-    """Stochastic gradient descent with momentum, as Torch or Caffe has it."""
+    """Stochastic gradient descent with momentum, in the form of Torch or Caffe."""
 
     name: Literal["sgd"] = "sgd"
     momentum: Share = 0.9
     """Momentum."""
     dampening: Share = 0.0
-    """Share of the gradient that Torch's momentum leaves out."""
+    """Dampening of Torch's momentum: share of the gradient that is left out."""
     dialect: Literal["torch", "caffe"] = "torch"
-    """Rate inside the momentum buffer (Caffe) or outside (Torch)."""
+    """Learning rate inside the momentum buffer (caffe) or outside (torch)."""
     nesterov: bool = False
     """Nesterov's momentum."""
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from resnet_jax.config.family import Levels, Looped, Pyramid, Relayed
 from resnet_jax.config.types import Count, Positive, Probability, Share, part
 from resnet_jax.config.units import Order
+from resnet_jax.errors import ConfigError
 
 if TYPE_CHECKING:
     from resnet_jax.models.nets.densenet import DenseNetSpec
@@ -190,6 +191,9 @@ class Vgg(Sequential):
     def spec(self) -> "PlainSpec":
         from resnet_jax.models.zoo.plain_nets import vgg
 
+        if self.variant == "mean" and self.size != "cifar":
+            told = "has no mean for an end; use model.size=cifar"
+            raise ConfigError(f"model.size={self.size!r}: VGG for it {told}")
         return vgg(
             self.depth, size=self.size, variant=self.variant, levels=self.levels,
             width=self.width,

@@ -1,4 +1,4 @@
-"""Fields on a command line: --config.x.y=v or --config.x.y v."""
+"""Fields on the command line: --config.x.y=v or --config.x.y v."""
 
 import ast
 import re
@@ -10,11 +10,11 @@ from resnet_jax.paths import Tree, Value
 
 
 class Text(str):
-    """A value as it was typed; the type of its field decides what it means."""
+    """A value as typed, to be parsed by the type of its field."""
 
 
 def overrides(arguments: Sequence[str]) -> Tree:
-    """Changes by dotted path; ConfigError for what is no field."""
+    """Changes by dotted path; ConfigError for any other argument."""
     return {
         path: _mapping(text) or Text(text) for path, text in _assignments(arguments)
     }
@@ -36,13 +36,13 @@ def _assignments(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _mapping(text: str) -> Tree | None:
-    """A member of a slot with fields, {"name": "scaled", "branch": 1.0}."""
+    """Parse a member of a slot with fields, {"name": "scaled", "branch": 1.0}."""
     found = literal(text) if text.startswith("{") else None
     return found if isinstance(found, dict) else None
 
 
 def literal(text: str) -> Value:
-    """The Python value of a text; the text itself where it is none."""
+    """Parse a Python literal; return the text itself if it is none."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -50,7 +50,7 @@ def literal(text: str) -> Value:
 
 
 def parsed(text: str, kinds: Sequence[Hint]) -> Value:
-    """The value of a text in a field of such types; the text where it is no such."""
+    """Parse a text for a field of the given types; return the text if it is none."""
     if type(None) in kinds and text == "None":
         return None
     if bool in kinds and text.lower() in ("true", "false"):

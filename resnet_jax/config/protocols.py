@@ -1,4 +1,4 @@
-"""Slot of the evaluation protocol."""
+"""Evaluation protocols."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 

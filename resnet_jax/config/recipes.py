@@ -1,23 +1,27 @@
-"""Published training recipes, as changes to the default config, with their sources."""
+"""Published training recipes as changes to the default config, with their sources."""
 
-# He et al. 2016a, Sec. 4.2 and 2016b, appendix: batches of 128 over 2 GPUs, 64k
-# iterations, a tenth of the rate at 32k and at 48k, Caffe's momentum. Decaying kernels
-# only: the papers are silent, the README of fb.resnet.torch says so of their code.
-HE2016_CIFAR = {
-    "model.name": "cifar_resnet",
-    "model.norm.group": 64,
-    "model.norm.precise": 200,
-    "data.name": "cifar10",
-    "data.batch_size": 128,
-    "data.augment": "crop_flip",
+# He et al. 2016a and b: Caffe's momentum. Decaying kernels only: the papers are silent,
+# the README of fb.resnet.torch says so of their code.
+_HE2016 = {
     "optim.dialect": "caffe",
     "optim.learning_rate": 0.1,
     "optim.momentum": 0.9,
     "optim.weight_decay": 1e-4,
     "optim.decay": "kernels",
     "optim.schedule": "steps",
-    "optim.schedule.boundaries": (0.5, 0.75),
     "optim.schedule.decay_factor": 0.1,
+}
+
+# He et al. 2016a, Sec. 4.2 and 2016b, appendix: batches of 128 over 2 GPUs, 64k
+# iterations, a tenth of the rate at 32k and at 48k.
+HE2016_CIFAR = _HE2016 | {
+    "model.name": "cifar_resnet",
+    "model.norm.group": 64,
+    "model.norm.precise": 200,
+    "data.name": "cifar10",
+    "data.batch_size": 128,
+    "data.augment": "crop_flip",
+    "optim.schedule.boundaries": (0.5, 0.75),
     "train.iterations": 64_000,
 }
 
@@ -28,21 +32,14 @@ HE2016_WARMUP = {
 
 # He et al. 2016a, Sec. 3.4: batches of 256 over 8 GPUs, up to 60e4 iterations; the rate
 # is divided by 10 "when the error plateaus", here after each quarter.
-HE2016_IMAGENET = {
+HE2016_IMAGENET = _HE2016 | {
     "model.name": "imagenet_resnet",
     "model.norm.group": 32,
     "model.norm.precise": 1000,
     "data.name": "imagenet2012",
     "data.batch_size": 256,
     "data.augment": "imagenet_scale",
-    "optim.dialect": "caffe",
-    "optim.learning_rate": 0.1,
-    "optim.momentum": 0.9,
-    "optim.weight_decay": 1e-4,
-    "optim.decay": "kernels",
-    "optim.schedule": "steps",
     "optim.schedule.boundaries": (0.25, 0.5, 0.75),
-    "optim.schedule.decay_factor": 0.1,
     "train.iterations": 600_000,
 }
 
@@ -82,7 +79,7 @@ RESNEXT_CIFAR = {
 }
 
 # He et al. 2015, Sec. 3: batches of 128, rate 0.01, Caffe's momentum, nets without
-# norms. Where the rate falls, and when it ends, is for each experiment to say.
+# norms. Boundaries and length are set by each experiment.
 HE2015_IMAGENET = {
     "model.norm": "none",
     "data.name": "imagenet2012",
@@ -95,7 +92,7 @@ HE2015_IMAGENET = {
     "optim.schedule": "steps",
 }
 
-# Ours, for the embedded digits: about 20 s a run of 20 layers on two CPU cores. No
+# Ours, for the embedded digits: about 20 s per run of 20 layers on two CPU cores. No
 # paper reports these data.
 DIGITS = {
     "model.name": "cifar_resnet",
@@ -108,10 +105,10 @@ DIGITS = {
     "optim.schedule": "cosine",
     "train.epochs": 20.0,
     "train.eval_every": 112,
-    "train.checkpoint_every": 448,  # a run takes seconds: once, at its end
+    "train.checkpoint_every": 448,  # at the end only: a run takes seconds
 }
 
-# Where every config of the recipes above leaves the papers, and why.
+# Deviations of all configs with a recipe of He et al. 2016, with the reason.
 HE2016_DEVIATIONS = {
     "optim.decay": "the papers are silent; the README of fb.resnet.torch says that "
     "they decayed convolution weights only",

@@ -1,4 +1,4 @@
-"""The fields of a config as text: types, ranges, defaults, explanations."""
+"""Reference of all config fields: types, ranges, defaults, explanations."""
 
 import ast
 import dataclasses
@@ -17,7 +17,7 @@ from resnet_jax.paths import did_you_mean
 
 
 class Entry(NamedTuple):
-    """One field, and the members of slots that must be chosen for it to exist."""
+    """One field, and `where`: the members of slots that must be chosen for it."""
 
     path: str
     where: str  # "model.act=leaky_relu"
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 
 def entries() -> list[Entry]:
-    """Every field, in the order of the schema; one entry for families that share it."""
+    """All fields in the order of the schema; families that share one have one entry."""
     families: dict[Entry, list[str]] = {}
     for entry, family in _entries(Config, "", "", ""):
         families.setdefault(entry, []).append(family)
@@ -39,18 +39,19 @@ def entries() -> list[Entry]:
 
 
 def _families(names: list[str]) -> str:
-    """`model=vgg | nin`, or the others where they are fewer; nothing for all."""
+    """`model=vgg | nin`, or the exceptions if they are fewer; "" for all families."""
     found = slot(hints(Config)["model"])
-    others = [name for name in found.members if name not in names] if found else []
-    if not others or names == [""]:
+    chosen = {word for name in names for word in name.split(" | ")}
+    others = [word for word in found.members if word not in chosen] if found else []
+    if not others or not any(names):
         return ""
-    if len(others) < len(names):
+    if len(others) < len(chosen):
         return f"any model but {' | '.join(others)}"
     return f"model={' | '.join(names)}"
 
 
 def text(part: str = "") -> str:
-    """Fields of a part as lines for a terminal; ConfigError where there is none."""
+    """Lines for a terminal on the fields of a part; ConfigError if there is none."""
     chosen = [
         entry
         for entry in entries()
@@ -71,7 +72,7 @@ def text(part: str = "") -> str:
 
 
 def page() -> str:
-    """docs/fields.md: all fields as a table."""
+    """Text of docs/fields.md: a table of all fields."""
     rows = [
         "# Fields of a config",
         "",
@@ -93,11 +94,11 @@ def page() -> str:
 def _entries(
     cls: type, path: str, family: str, where: str
 ) -> Iterator[tuple[Entry, str]]:
-    """Fields of a part and of whatever may fill its slots, with the family they are of.
+    """Fields of a part and of the members of its slots, each with its family.
 
-    `where` is the slot and the words that lead here, but for the family.
+    `where` is the innermost slot that must be chosen, besides the family.
     """
-    told = explanations(cls)
+    texts = explanations(cls)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     for name, hint in hints(cls).items():
         at, found, part = f"{path}.{name}".lstrip("."), slot(hint), section(hint)
@@ -110,7 +111,7 @@ def _entries(
         word = getattr(default, "name", default) if found else default
         shown = "none" if found and word is None else str(word)
         kind = ", ".join(found.words) if found else shown_type(hint)
-        yield Entry(at, where, kind, shown, told[name]), family
+        yield Entry(at, where, kind, shown, texts[name]), family
         for inner in dict.fromkeys(found.members.values()) if found else ():
             words = " | ".join(literals(hints(inner)["name"]))
             if at == "model":
@@ -120,17 +121,17 @@ def _entries(
 
 
 def shown_type(hint: Hint) -> str:
-    """`int, at least 1`; `A, B or none`."""
+    """Readable type: `int, at least 1`; `A, B`; `int or None`."""
     if typing.get_origin(hint) is Annotated:
         inner, *notes = typing.get_args(hint)
         rules = [rule for note in notes for rule in _rules(note)]
         return ", ".join([shown_type(inner), *rules])
-    if chosen := typing.get_origin(hint) is typing.Literal:
-        return ", ".join(map(str, typing.get_args(hint)))
     args = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(map(str, args))
     if typing.get_origin(hint) is tuple:
         return f"({', '.join('...' if a is ... else shown_type(a) for a in args)})"
-    if args and not chosen:
+    if args:
         return " or ".join(shown_type(arg) for arg in args)
     return "None" if hint is type(None) else hint.__name__
 
@@ -149,7 +150,7 @@ def _rules(note: object) -> Iterator[str]:
 
 @functools.cache
 def explanations(cls: type) -> dict[str, str]:
-    """The line under each field of a class and its bases."""
+    """Explanations by field: the strings below the fields of a class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if dataclasses.is_dataclass(base):

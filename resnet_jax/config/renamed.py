@@ -1,6 +1,6 @@
-"""Fields of version 0.1 under their names of today."""
+"""Renamed fields of version 0.1."""
 
-# Where fields of version 1 are today; those of slots only where their member is chosen.
+# Current path by path of version 1; fields of slots exist if their member is chosen.
 MOVED = {
     "model.slope": "model.act.slope",
     "model.relays": "model.auxiliary_loss.stages",
@@ -33,7 +33,7 @@ MOVED = {
     "train.max_skips": "train.max_nonfinite_updates",
 }
 
-# For the error that answers an old name.
+# With renamed fields that only the error message for an old name knows.
 RENAMED = MOVED | {
     "model.unit.scales": "model.unit.join.shortcut and model.unit.join.branch",
     "model.unit.dropped": "model.unit.stochastic_depth, drop or shake_drop",

@@ -171,6 +171,10 @@ class MinNet(Branched):
     def spec(self) -> "ResNetSpec":
         from resnet_jax.models.zoo.steps_and_grids import min_net
 
+        order, only_min = self.unit.order, self.unit.branch.name in ("auto", "min")
+        if self.depth < 14 and only_min and order != "pyramid":
+            told = f"model.depth={self.depth} has Min units only, of one order"
+            raise ConfigError(f"model.unit.order={order!r}: {told}")
         return self.branched(min_net, self.depth, auto=Min())
 
 
@@ -206,6 +210,8 @@ class RkResNet(Residual):
         from resnet_jax.models.units import runge_kutta
         from resnet_jax.models.zoo.steps_and_grids import rk_resnet
 
+        if self.depth < 14:
+            raise ConfigError(f"model.depth={self.depth}: too few units for a step")
         step = runge_kutta.RungeKutta(
             getattr(runge_kutta, self.unit.tableau.name.upper()),
             with_noise(self.unit.branch, self.unit.noise),
@@ -269,30 +275,17 @@ class GhostNet(Staged):
 
 @part
 class RegNetX(Staged):
-    """RegNetX for 224x224 images (Radosavovic et al. 2020)."""
+    """RegNetX for 224x224 images (Radosavovic et al. 2020); or with G-Ghost stages."""
 
-    name: Literal["regnetx"] = "regnetx"
+    name: Literal["regnetx", "gghost"] = "regnetx"
     variant: Literal["3.2GF", "4.0GF", "8.0GF", "16GF"] = "3.2GF"
-    """Multiply-adds per image."""
+    """Multiply-adds per image, without G-Ghost stages (Han et al. 2022)."""
 
     def spec(self) -> "ResNetSpec":
-        from resnet_jax.models.zoo.ghostnets import regnetx
+        from resnet_jax.models.zoo import ghostnets
 
-        return regnetx(self.variant)
-
-
-@part
-class GGhostRegNetX(Staged):
-    """RegNetX with G-Ghost stages (Han et al. 2022)."""
-
-    name: Literal["gghost"] = "gghost"
-    variant: Literal["3.2GF", "4.0GF", "8.0GF", "16GF"] = "3.2GF"
-    """Multiply-adds per image of the RegNetX it is made of."""
-
-    def spec(self) -> "ResNetSpec":
-        from resnet_jax.models.zoo.ghostnets import gghost
-
-        return gghost(self.variant)
+        made = ghostnets.regnetx if self.name == "regnetx" else ghostnets.gghost
+        return made(self.variant)
 
 
 def _by_depth(depth: int) -> Simple | Bottleneck:

@@ -1,8 +1,7 @@
-"""From changes to a valid config.
+"""Validation of configs.
 
-`configured` is what experiment files call; `changed` applies a command line;
-`validated` makes frozen data or says everything that is wrong. Past this point nobody
-sees a ConfigDict.
+`configured` is called by experiment files; `changed` applies a command line;
+`validated` makes frozen data or lists all errors. No other module sees a ConfigDict.
 """
 
 import functools
@@ -21,7 +20,7 @@ from resnet_jax.paths import Tree, Value, did_you_mean
 def configured(
     base: Mapping[str, object], rows: Mapping[str, Mapping[str, object]], row: str
 ) -> ml_collections.ConfigDict:
-    """The defaults with the changes of an experiment and of one of its rows.
+    """Defaults with the changes of an experiment and of one of its rows.
 
     `base` and each row map dotted paths to values. ConfigError with all problems.
     """
@@ -34,23 +33,23 @@ def configured(
     tree, more = changed(tree, rows[row])
     if problems or more:
         raise ConfigError("\n".join(problems + more))
-    # No type safety of its own: `validated` knows the types.
+    # Types are checked by `validated`.
     return ml_collections.ConfigDict(tree, type_safe=False)
 
 
 def changed(tree: Tree, changes: Mapping[str, object]) -> tuple[Tree, list[str]]:
-    """A tree with one layer of changes, and what is wrong with them."""
+    """Tree after one layer of changes, and error messages."""
     merge = Merge()
     return merge.section(Config, tree, nested(changes)), merge.problems
 
 
 def validated(tree: Mapping[str, object], problems: Sequence[str] = ()) -> Config:
-    """A Config of nested plain values; ConfigError with a line per problem."""
+    """Config from nested plain values; ConfigError with a line per problem."""
     problems = list(problems)
     try:
         config = _adapter().validate_python(tree)
     except pydantic.ValidationError as error:
-        raise ConfigError("\n".join(problems + _told(error, tree))) from None
+        raise ConfigError("\n".join(problems + _messages(error, tree))) from None
     problems += _contradictions(config)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -58,7 +57,7 @@ def validated(tree: Mapping[str, object], problems: Sequence[str] = ()) -> Confi
 
 
 def _contradictions(config: Config) -> list[str]:
-    """Fields that contradict another one."""
+    """Error messages for fields that contradict each other."""
     found = []
     epochs, iterations = config.train.epochs, config.train.iterations
     if epochs is None and iterations is None:
@@ -79,18 +78,20 @@ def _adapter() -> pydantic.TypeAdapter:
     return pydantic.TypeAdapter(Config)
 
 
-def _told(error: pydantic.ValidationError, tree: Mapping[str, object]) -> list[str]:
-    """`model.depth=0: must be greater than or equal to 1`, a line per field."""
+def _messages(error: pydantic.ValidationError, tree: Mapping[str, object]) -> list[str]:
+    """One line per field: `model.depth=0: must be greater than or equal to 1`."""
     rules: dict[str, list[str]] = {}
     for problem in error.errors():
         path, value = _field(problem["loc"], tree)
-        rule = re.sub(r"^(Input|String) should", "must", problem["msg"])
+        rule = re.sub(
+            r"^(Input|String) should|^Value error, must", "must", problem["msg"]
+        )
         rules.setdefault(f"{path}={value!r}", []).append(rule)
     return [f"{field}: {' or '.join(rule)}" for field, rule in rules.items()]
 
 
 def _field(loc: tuple[int | str, ...], tree: Value) -> tuple[str, Value]:
-    """The path of a field, without the words of members and what tuples append."""
+    """Path and value of a field, without words of members and indices of tuples."""
     names: list[str] = []
     for name in loc:
         if not isinstance(tree, Mapping):

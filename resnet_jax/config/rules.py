@@ -1,7 +1,4 @@
-"""Values derived from a config, by named rules, after every override.
-
-Derived values (iterations, groups of a norm) are never fields.
-"""
+"""Values derived from a config after all overrides; they are never fields."""
 
 from resnet_jax.config.schema import Config
 
@@ -17,12 +14,12 @@ def norm_group(config: Config, *, devices: int) -> int | None:
 
 
 def part_size(config: Config) -> int:
-    """Examples of a part of a batch, which are normalised together at the most."""
+    """Examples per part of a batch (gradient accumulation), the largest norm group."""
     return config.data.batch_size // config.train.accumulate
 
 
 def schedule_steps(config: Config, *, examples: int) -> int:
-    """Iterations of the full schedule, over a training set of so many examples."""
+    """Iterations of the full schedule, for a training set of `examples` examples."""
     if config.train.iterations is not None:
         return config.train.iterations
     epochs = config.train.epochs or 0.0
@@ -30,6 +27,6 @@ def schedule_steps(config: Config, *, examples: int) -> int:
 
 
 def relay_weight(config: Config) -> float:
-    """Weight of each loss inside the network; 1 where there is none."""
+    """Weight of each auxiliary loss; 1 if there is none."""
     loss = getattr(config.model, "auxiliary_loss", None)
     return loss.weight if loss else 1.0

@@ -1,4 +1,4 @@
-"""All fields of a config: types, ranges, defaults and a line that explains each."""
+"""Schema of a config: types, ranges, defaults and explanations of all fields."""
 
 import dataclasses
 from typing import Annotated, Literal, NamedTuple, TypeAlias
@@ -13,7 +13,7 @@ from resnet_jax.config.residual_nets import CifarResNet
 from resnet_jax.config.types import Count, Number, Positive, Seed, Share, part
 from resnet_jax.paths import Tree
 
-VERSION = 2  # of config.json; older ones are read by `migrate`
+VERSION = 2  # of config.json; `migrate` reads older ones
 
 Augment: TypeAlias = Literal[
     "none", "crop", "crop_flip", "crop_flip_channel", "crop_flip_reflect",
@@ -30,7 +30,7 @@ class DataConfig:
     dir: str | None = None
     """Folder of prepared data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
     batch_size: Count = 128
-    """Images of one update, over all devices."""
+    """Images per update, over all devices."""
     split: Annotated[str, StringConstraints(pattern=r"^(full|\d+k?/\d+k?)$")] = "full"
     """Training images: all, or N/M: the first N to train, the last M to validate."""
     feed: Literal["auto", "resident", "streaming"] = "auto"
@@ -50,14 +50,14 @@ class DataConfig:
     erasing: Share = 0.0
     """Probability that a random box is erased (Zhong et al. 2020)."""
     mix: Mix | None = None
-    """Mixing of the images of a batch."""
+    """MixUp or CutMix of the images of a batch."""
     protocol: EvalProtocol = OneCrop()
-    """Views by which an example is scored."""
+    """Evaluation protocol: views of an example whose scores are averaged."""
 
 
 @part
 class TrainConfig:
-    """Length, precision and spread of a run, and how often it looks and saves."""
+    """Length, precision, parallelism, evaluation and checkpoints of a run."""
 
     epochs: Positive | None = None
     """Length of the schedule in epochs; either this or iterations."""
@@ -82,7 +82,7 @@ class TrainConfig:
     ema: Share = 0.0
     """Decay of a moving average of the parameters; 0: none."""
     max_nonfinite_updates: Number = 0
-    """Non-finite updates that are left out before a run stops."""
+    """Non-finite updates that are skipped before a run stops."""
     tensorboard: bool = False
     """TensorBoard event files beside the log."""
     seeds: tuple[Seed, ...] = ()
@@ -106,16 +106,16 @@ class Config:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds that one program trains."""
+        """Seeds that one program trains."""
         return self.train.seeds or (self.seed,)
 
     def to_dict(self) -> Tree:
-        """Nested plain values; a member of a slot has its word under `name`."""
+        """Nested plain values; members of slots have their word under `name`."""
         return dataclasses.asdict(self)
 
 
 class MayDiffer(NamedTuple):
-    """Permission of a field to differ: it does not change what a run computes."""
+    """Permissions of a field that does not change the result of a run to differ."""
 
     on_resume: bool
     between_runs: bool  # of one row of a table

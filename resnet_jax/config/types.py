@@ -1,4 +1,4 @@
-"""Ranges of numbers that fields use, and the decorator of every part of a config."""
+"""Ranges of numbers in fields, and the decorator of config classes."""
 
 import dataclasses
 import typing
@@ -7,8 +7,16 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import pydantic
 from pydantic import Field, Strict
 
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd")
+    return value
+
+
 # Strict: True is no number, and 2.0 is no count.
 Count = Annotated[int, Strict(), Field(ge=1)]
+Odd = Annotated[int, Strict(), Field(ge=1), pydantic.AfterValidator(_odd)]
 Number = Annotated[int, Strict(), Field(ge=0)]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
@@ -25,8 +33,8 @@ Part = TypeVar("Part")
 def part(cls: type[Part]) -> type[Part]:
     """Make a class a part of the config: a frozen dataclass without unknown fields.
 
-    Under each field stands one line, as a string, that explains it. A class with a
-    field `name` is a member of a slot, and `name` its word.
+    The string below each field explains it. A class with a field `name` is a member of
+    a slot, and the values of `name` are its words.
     """
     cls.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")  # type: ignore
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)

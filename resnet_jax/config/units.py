@@ -154,7 +154,7 @@ class Shortcut(Unit):
     def slots(self) -> "UnitFields":
         if self.join != Add() and self.shortcut == "none":
             raise ConfigError(
-                f"model.unit.join={self.join.name!r}: shortcut 'none' joins nothing"
+                f"model.unit.join={self.join.name!r}: needs a shortcut, not 'none'"
             )
         own: UnitFields = {"shortcut": self.shortcut, "join": self.join.build()}
         return super().slots() | own

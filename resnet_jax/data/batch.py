@@ -1,4 +1,4 @@
-"""A batch of examples, as arrays by name with one row per example.
+"""Batch of examples: arrays by name, one row per example.
 
     image  uint8 [b *t h w c]  pixels as stored; t frames where an example is a clip
     label  int32 [b]
@@ -8,8 +8,8 @@
     index  int32 [b]           position in the split, in place of image and label where
                                a device holds the whole split
 
-Several batches are stacked on a leading axis: [k b ...], of several seeds
-[seeds k b ...].
+Several batches are stacked on a leading axis, [k b ...]; batches of several seeds on
+another one, [seeds k b ...].
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Crops on the host: random ones of the ImageNet recipes, views of the protocols."""
+"""Crops on the host: random crops of the ImageNet recipes, centre crops."""
 
 import dataclasses
 import math
@@ -17,13 +17,13 @@ ATTEMPTS = 10  # random areas drawn until one fits (fb.resnet.torch)
 
 @dataclasses.dataclass(frozen=True)
 class CropSpec:
-    """Crop of size x size pixels from an image of any size.
+    """Square crop of `size` pixels from an image of any size.
 
     "scale"  shorter side uniform in `shorter`, then a random crop (He et al. 2016a,
              section 3.4)
-    "area"   a random part of the area and aspect, resized (Szegedy et al. 2015;
+    "area"   random area and aspect ratio, resized (Szegedy et al. 2015;
              fb.resnet.torch)
-    "none"   the image itself, for images of a fixed size
+    "none"   the whole image, for images of a fixed size
 
     Evaluation takes the centre crop at shorter side `eval_shorter`.
     """
@@ -105,5 +105,5 @@ PRESETS = {
 
 
 def preset(name: str) -> CropSpec:
-    """Look up the crop of the augmentation `name`; most take images as they are."""
+    """Look up the crop of the augmentation `name`; most crop nothing."""
     return PRESETS.get(name, CropSpec())

@@ -1,4 +1,4 @@
-"""Image bytes to pixels."""
+"""Decoding of JPEG and PNG images."""
 
 import io
 
@@ -8,13 +8,13 @@ from PIL import Image
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode by number of channels
 FORMATS = ("JPEG", "PNG")
-MAX_PIXELS = 64 * 1024 * 1024  # ImageNet's largest has 9 million; a bomb has billions
+MAX_PIXELS = 64 * 1024 * 1024  # against decompression bombs; ImageNet has 9e6 at most
 
 Pixels = UInt8[np.ndarray, "*t h w c"]  # an image, or t frames
 
 
 def pixels(data: bytes, *, shape: tuple[int | None, int | None, int]) -> Pixels:
-    """Decode a JPEG or PNG; ValueError, or Pillow's own, where it is not as declared.
+    """Decode an image; ValueError or Pillow's error where it is not as declared.
 
     With a declared size, size and channels must match exactly. Without one (ImageNet)
     grey, palette and CMYK images are converted to the declared channels.

@@ -1,4 +1,4 @@
-"""Input pipeline of a config: the batches of every step and of every evaluation."""
+"""Input pipeline of a config: batches of training steps and of evaluations."""
 
 import dataclasses
 import functools
@@ -25,22 +25,17 @@ RESIDENT_BYTES = 2**31  # larger sets are streamed unless a config says otherwis
 
 
 def on_host(batch: Batch) -> Batch:
-    """Leave a batch where it is: the default placement."""
+    """Leave a batch on the host: the default placement."""
     return batch
-
-
-def process_share() -> Share:
-    """Share of every global batch that this process of jax's holds."""
-    return Share(jax.process_index(), jax.process_count())
 
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """Splits of a data set, resident on the devices or streamed, as batches.
+    """Batches of the splits of a data set, resident on the devices or streamed.
 
-    Batches are as in `batch.py`: of resident splits with "index", and the arrays are
-    the caller's to put on its devices; of streamed splits with "image" and "label".
-    `place` is called on each to put it where a program wants it.
+    Batches are as in `batch.py`. Those of resident splits hold "index", and the caller
+    puts `resident` on its devices; those of streamed splits hold "image" and "label".
+    `place` moves each batch to its devices.
     """
 
     config: Config
@@ -48,10 +43,12 @@ class Pipeline:
     resident: Mapping[str, Arrays] | None  # all splits on the host; None: streamed
     image_shape: Shape
     preprocess: Preprocess
-    share: Share = dataclasses.field(default_factory=process_share)
+    share: Share = dataclasses.field(
+        default_factory=lambda: Share(jax.process_index(), jax.process_count())
+    )
 
     def preprocess_at(self, size: int | None) -> Preprocess:
-        """Preprocess training images to `size` pixels; None: at their own size."""
+        """Preprocessing of training images at `size` pixels; None: unscaled."""
         return self.preprocess if size is None else scaled(self.preprocess, size)
 
     def train_batches(self, place: Place = on_host) -> "TrainBatches":
@@ -64,9 +61,9 @@ class Pipeline:
         return self.gathered(batches.read(0))
 
     def eval_batches(self, split: str, place: Place = on_host) -> Iterable[Placed]:
-        """Batches that hold every example of a split once; may be iterated again.
+        """Batches that hold every example of a split once; may be iterated repeatedly.
 
-        Rows past the end are repeats under mask 0.
+        Rows past the end are repeats with mask 0.
         """
         size = self.config.data.batch_size
         read = functools.partial(self._eval_reader, split, size, self.share)
@@ -75,13 +72,13 @@ class Pipeline:
         return _Repeatable(lambda: map(place, read()))
 
     def examples(self, split: str, *, batch_size: int | None = None) -> Iterator[Batch]:
-        """Yield whole batches on the host that hold every example of a split once."""
+        """Yield global batches on the host that hold every example of a split once."""
         size = batch_size or self.config.data.batch_size
         for batch in self._eval_reader(split, size, WHOLE):
             yield self.gathered(batch, split)
 
     def gathered(self, batch: Batch, split: str = "train") -> Batch:
-        """Gather the examples of a resident split; a streamed batch has its own."""
+        """Gather the examples of a resident split by index; streamed ones are there."""
         if self.resident is None:
             return batch
         arrays, index = self.resident[split], batch["index"]
@@ -101,16 +98,16 @@ class Pipeline:
     def _train_readers(self, share: Share) -> tuple[Reader, ...]:
         """Open a reader of the training batches for each seed of the config."""
         data, length = self.config.data, self._length("train")
-        samplers = [
-            Sampler(seed, data.batch_size, length, share) for seed in self.config.seeds
-        ]
-        if self.resident:
-            return tuple(order.batches for order in samplers)
-        source, crop, workers = self.splits["train"], self._crop, data.workers
-        streams = [
-            streaming.Streaming(source, s, crop, workers=workers) for s in samplers
-        ]
-        return tuple(streaming.SeekingBatches(stream.iterate) for stream in streams)
+
+        def reader(seed: int) -> Reader:
+            order = Sampler(seed, data.batch_size, length, share)
+            if self.resident:
+                return order.batches
+            source, workers = self.splits["train"], data.workers
+            stream = streaming.Streaming(source, order, self._crop, workers=workers)
+            return streaming.SeekingBatches(stream.iterate)
+
+        return tuple(reader(seed) for seed in self.config.seeds)
 
     def _eval_reader(self, split: str, size: int, share: Share) -> Iterator[Batch]:
         if self.resident:
@@ -122,10 +119,10 @@ class Pipeline:
 
 @dataclasses.dataclass(frozen=True)
 class TrainBatches:
-    """Training batches by step: `batches(step, k)` or, of one step, `batches(step)`.
+    """Training batches by step: `batches(step, k)`, or `batches(step)` of one step.
 
-    The k batches from a step on are stacked, [k b ...]; those of several seeds, each
-    in its own order, have a leading axis, [seeds k b ...]. Of one step there is no k.
+    The k batches from a step on are stacked, [k b ...], and those of several seeds,
+    each in its own order, [seeds k b ...]. One step has no axis k.
     """
 
     readers: tuple[Reader, ...]  # one per seed
@@ -135,7 +132,7 @@ class TrainBatches:
         return self.place(self.read(step, k))
 
     def read(self, step: int, k: int | None = None) -> Batch:
-        """Read the same batches without placing them."""
+        """Read the batches on the host, without placing them."""
         several = len(self.readers) > 1
         batches = [reader(step, 1 if k is None else k) for reader in self.readers]
         batch = stacked(batches) if several else batches[0]
@@ -146,7 +143,7 @@ class TrainBatches:
 
 @dataclasses.dataclass(frozen=True)
 class _Repeatable:
-    """Iterable that reads its batches again each time it is iterated."""
+    """Iterable that reads its batches anew in every iteration."""
 
     read: Callable[[], Iterator[Placed]]
 
@@ -155,7 +152,7 @@ class _Repeatable:
 
 
 def open_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeline:
-    """Open the data set of a config, and read all of it where it is resident."""
+    """Open the data set of a config; read it whole where it is to be resident."""
     data = config.data
     splits = open_splits(data.name, directory=data.dir, split=data.split)
     resident, shape = None, image_shape(data, splits["train"])
@@ -169,7 +166,7 @@ def open_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeli
 
 
 def is_resident(data: DataConfig, splits: Mapping[str, Source]) -> bool:
-    """Decide whether devices hold all images: not cropped as read, not too many."""
+    """Decide whether devices hold all images, which are few and read uncropped."""
     cropped = crops.preset(data.augment).crop != "none"
     if data.feed == "resident" and cropped:
         raise ConfigError(

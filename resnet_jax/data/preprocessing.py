@@ -19,8 +19,8 @@ Shape = tuple[int, ...]  # [*frames height width channels]
 
 
 def augmentation(data: DataConfig) -> AugmentSpec:
-    """Translate the augmentation of a config: a preset and what is added to it."""
-    spec, policy = augment.preset(data.augment), PolicySpec()
+    """Translate the augmentation of a config: a preset and its additions."""
+    spec, policy = augment.preset(data.augment), None
     if data.policy is not None:
         fields = dataclasses.asdict(data.policy)
         policy = PolicySpec(fields.pop("name"), **fields)
@@ -34,14 +34,14 @@ def augmentation(data: DataConfig) -> AugmentSpec:
 
 
 def mixing(data: DataConfig) -> MixSpec | None:
-    """Translate the mixing of the images of a batch; None: they are left apart."""
+    """Translate the mixing of a config; None: images are not mixed."""
     if data.mix is None:
         return None
     return MixSpec(data.mix.name, data.mix.alpha, data.mix.probability)
 
 
 def image_shape(data: DataConfig, train: Source) -> Shape:
-    """Shape of a batch's images; ConfigError where they differ and are not cropped."""
+    """Shape of the images of a batch; ConfigError where they differ, uncropped."""
     *frames, height, width, channels = train.image_shape
     crop = crops.preset(data.augment)
     if crop.crop != "none":
@@ -61,16 +61,15 @@ def preprocessing(
     resident: Mapping[str, Arrays] | None,
     image_shape: Shape,
 ) -> Preprocess:
-    """Make augmentation and normalisation by the statistics of the training images.
+    """Build augmentation and normalisation by the statistics of the training images.
 
-    Random crops are normalised by the statistics of ImageNet; other streamed images
-    are read once ahead of the run, so that streamed and resident runs are equal.
+    Random crops are normalised by ImageNet's statistics; other streamed images are read
+    once before the run, so that streamed and resident runs are equal.
     """
     spec = augmentation(data)
-    if resident:
-        return augment.build(spec, augment.statistics(resident["train"]["image"]))
-    if crops.preset(data.augment).crop == "none":
-        return augment.build(spec, augment.statistics(to_arrays(train)["image"]))
+    if resident or crops.preset(data.augment).crop == "none":
+        arrays = resident["train"] if resident else to_arrays(train)
+        return augment.build(spec, augment.statistics(arrays["image"]))
     if spec.normalize == "pixel_mean":
         raise ConfigError(
             f"data.normalize='pixel_mean': the images of data.augment={data.augment!r} "
@@ -93,10 +92,10 @@ def scaled_shape(image_shape: Shape, size: int) -> Shape:
 
 
 def scaled(preprocess: Preprocess, size: int) -> Preprocess:
-    """Scale training images to `size` pixels on their shorter side, after the rest.
+    """Resize preprocessed training images to a shorter side of `size` pixels.
 
-    Bilinear, with a filter where they shrink: the same content at another resolution
-    (He et al. 2014, Sec. 2.3). Evaluated images keep their size.
+    Bilinear, antialiased where they shrink: equal content at another resolution (He et
+    al. 2014, Sec. 2.3). Images of evaluations keep their size.
     """
 
     def scaled_preprocess(key, batch, *, train):

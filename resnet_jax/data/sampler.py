@@ -10,8 +10,8 @@ from jaxtyping import Int32, Int64
 from resnet_jax.data.batch import Batch, stacked
 from resnet_jax.errors import ConfigError
 
-# Purposes that draw with the same Philox key (seed, n); the top word of the counter
-# keeps their streams apart.
+# Order and crops draw with equal Philox keys (seed, n); the top word of the counter
+# separates their streams.
 ORDER_STREAM, CROP_STREAM = 0, 1
 
 
@@ -47,7 +47,7 @@ def indices_at(
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """The part of every global batch that one process holds.
+    """Rows of every global batch that one process holds.
 
     Process k of n holds rows k B/n to (k + 1) B/n of a batch of B, so that the union
     over processes is the same batch for every n.
@@ -57,7 +57,7 @@ class Share:
     process_count: int = 1
 
     def rows(self, batch_size: int) -> Int32[np.ndarray, " b"]:
-        """Rows of the global batch; ConfigError where it does not divide evenly."""
+        """List the rows held; ConfigError where the batch does not divide evenly."""
         size, left = divmod(batch_size, self.process_count)
         if left or not size:
             raise ConfigError(
@@ -85,7 +85,7 @@ class Sampler:
     share: Share = WHOLE
 
     def __post_init__(self):
-        self.share.rows(self.batch_size)  # raises ahead of the first batch
+        self.share.rows(self.batch_size)  # raises before the first batch
 
     def positions(self, step: int) -> Int64[np.ndarray, " b"]:
         """Positions of this process's rows in the sequence of shuffled epochs."""
@@ -108,7 +108,7 @@ def eval_batches(
     """Yield "index", "row" and "mask" of batches that hold 0..length-1 exactly once.
 
     Every process gets equally many batches; rows past the end repeat the last example
-    under mask 0.
+    with mask 0.
     """
     rows = share.rows(batch_size)
     for start in range(0, length, batch_size):

@@ -1,4 +1,4 @@
-"""Batches read, decoded and cropped ahead of time by grain's threads or processes."""
+"""Streamed batches: read, decoded and cropped by grain's threads or processes."""
 
 import dataclasses
 import itertools
@@ -17,8 +17,8 @@ from resnet_jax.data.sources.source import Example, Source
 from resnet_jax.errors import ConfigError, DataError
 
 STEPS = 2**40  # more than any run has: training batches never end
-# Reading threads. More than there are cores wait for each other: on two cores three
-# read a sixth more images per second than eight.
+# Reading threads. More threads than cores wait for each other: on two cores, three
+# threads read a sixth more images per second than eight.
 THREADS = min(8, 1 + (os.cpu_count() or 1))
 AS_STORED = CropSpec()
 
@@ -27,7 +27,7 @@ AS_STORED = CropSpec()
 class Streaming:
     """Training batches of a source that does not fit into device memory.
 
-    A batch depends on (seed, step) alone: not on the number of processes, workers or
+    A batch depends on (seed, step) alone, not on the number of processes, workers or
     threads, nor on the step at which the run was resumed.
     """
 
@@ -35,23 +35,23 @@ class Streaming:
     sampler: Sampler
     crop: CropSpec = AS_STORED
     workers: int = 0  # processes that decode; 0: threads of this process
-    threads: int | None = None  # per process, each makes whole batches; None: a few
+    threads: int | None = None  # per process; each makes whole batches
 
     def iterate(self, start_step: int) -> Iterator[Batch]:
-        """Yield "image", "label", "mask" and "row" of every batch from a step on.
+        """Yield the batches of all steps from `start_step` on, without end.
 
-        Without end; the first error ends it, so that no damaged batch is skipped.
+        The first error ends it, so that no damaged batch is skipped.
         """
         import grain
+        from absl import flags
 
-        fetch = Fetch(self.source, self.sampler, self.crop)
-        # Mapped to batches ahead of the workers: each makes whole batches, and their
-        # order does not depend on the number of workers.
-        batches = grain.MapDataset.range(STEPS).map(fetch)[start_step:]
+        # Each worker makes whole batches, so that their order does not depend on the
+        # number of workers.
+        batches = grain.MapDataset.range(STEPS).map(self.batch)[start_step:]
         threads = self.threads or (2 if self.workers else THREADS)
         batches = batches.to_iter_dataset(_read_options(threads))
         if self.workers:
-            _parse_flags()
+            flags.FLAGS.mark_as_parsed()  # grain's workers read them outside `absl.app`
             options = grain.MultiprocessingOptions(num_workers=self.workers)
             batches = batches.mp_prefetch(options)
         try:
@@ -64,16 +64,8 @@ class Streaming:
                 " often memory ran out: use fewer workers, then resume"
             ) from error
 
-
-@dataclasses.dataclass(frozen=True)
-class Fetch:
-    """Function step -> batch; picklable, for worker processes."""
-
-    source: Source
-    sampler: Sampler
-    crop: CropSpec
-
-    def __call__(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch:
+        """Read "image", "label", "mask" and "row" of one batch."""
         batch, positions = self.sampler.batch(step), self.sampler.positions(step)
         examples = self.source.__getitems__(batch["index"].tolist())
         images = [
@@ -90,7 +82,7 @@ class Fetch:
 
 
 class SeekingBatches:
-    """Iterator over batches that re-seeks when steps are not consecutive."""
+    """Reader of streamed batches that re-seeks when steps are not consecutive."""
 
     def __init__(self, iterate: Callable[[int], Iterator[Batch]]):
         self._iterate = iterate
@@ -114,7 +106,7 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Yield batches that hold every example of a source exactly once, centre-cropped.
 
-    Rows past the end are repeats under mask 0.
+    Rows past the end are repeats with mask 0.
     """
     import grain
 
@@ -148,13 +140,5 @@ def _collated(
 def _read_options(threads: int = THREADS):
     import grain
 
-    # Elements are whole batches: no more are kept ahead than are being made.
+    # Elements are whole batches: buffer no more of them than threads make at a time.
     return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
-
-
-def _parse_flags() -> None:
-    """Mark absl's flags as parsed, which grain's workers read outside `absl.app`."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of a network, counted without running it."""
+"""Counts of parameters and multiply-adds of a network, without running it."""
 
 import dataclasses
 import functools
@@ -11,14 +11,14 @@ from jaxtyping import PyTree
 
 
 def shapes(net: nn.Module, image_shape: tuple[int, ...]) -> dict[str, PyTree]:
-    """The variables of a net as shapes: {"params": ..., "batch_stats": ...}."""
+    """Shapes of the variables of a net: {"params": ..., "batch_stats": ...}."""
     init = functools.partial(net.init, train=False)
     x = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     return jax.eval_shape(init, jax.random.key(0), x)
 
 
 def num_params(net: nn.Module, image_shape: tuple[int, ...]) -> int:
-    """Every learned number: kernels, biases, norm scales and offsets, slopes."""
+    """Number of parameters: kernels, biases, norm scales and offsets, slopes."""
     leaves = jax.tree.leaves(shapes(net, image_shape)["params"])
     return sum(math.prod(leaf.shape) for leaf in leaves)
 
@@ -32,7 +32,7 @@ class Parts:
     slopes: int = 0
     gates: int = 0  # of squeeze and excitation, and on shortcuts
     fc: int = 0  # the last layer, its bias included
-    # As papers count: the stem's and the branches' convolutions and the last layer;
+    # As papers count: convolutions of the stem and the branches, and the last layer;
     # neither projections nor gates.
     weighted_layers: int = 0
 
@@ -42,27 +42,27 @@ class Parts:
 
 
 def parts(net: nn.Module, image_shape: tuple[int, ...]) -> Parts:
-    """Parameters by kind, and weighted layers, by the names of the modules."""
+    """Parameters by kind, and weighted layers."""
     return parts_of(shapes(net, image_shape)["params"])
 
 
 def parts_of(params: PyTree) -> Parts:
-    """Parameters by kind of a tree of parameters, or of their shapes."""
+    """Parameters by kind, and weighted layers, of a tree of parameters or shapes."""
     counts = dict.fromkeys((field.name for field in dataclasses.fields(Parts)), 0)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = (key.key for key in path)
-        inside = modules[0].startswith("relay")  # a loss's own, not of the net's depth
-        modules = modules[inside:]
+        auxiliary = modules[0].startswith("relay")  # not part of the net's depth
+        modules = modules[auxiliary:]
         kind = _kind(modules, name)
         counts[kind] += math.prod(leaf.shape)
         weighted = kind == "fc" or _is_weighted(modules)
-        if name == "kernel" and weighted and not inside:
+        if name == "kernel" and weighted and not auxiliary:
             counts["weighted_layers"] += leaf.shape[0] if "rest" in modules else 1
     return Parts(**counts)
 
 
 def _is_weighted(modules: list[str]) -> bool:
-    """Of a stem or a branch, or a layer of a net without units; a Ghost module once."""
+    """True in a stem, a branch or a plain net; a Ghost module counts once."""
     if modules[-1].startswith("cheap_"):
         return False
     plain = modules[0].startswith(("conv", "towers"))
@@ -70,7 +70,7 @@ def _is_weighted(modules: list[str]) -> bool:
 
 
 def _kind(modules: list[str], name: str) -> str:
-    """The field of Parts that a parameter belongs to."""
+    """Field of `Parts` that a parameter belongs to."""
     if name == "slope":
         return "slopes"
     if modules[-1].startswith("norm_"):
@@ -86,8 +86,8 @@ def multiply_adds(
 ) -> int:
     """Multiply-adds of convolutions and matrix products for one image, as papers count.
 
-    No norms, activations, poolings or additions. `variables` are the shapes of the net,
-    where they are known already.
+    Without norms, activations, pooling and additions. `variables` may give the net's
+    shapes where they are known.
     """
     variables = variables or shapes(net, image_shape)
     x = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
@@ -96,7 +96,7 @@ def multiply_adds(
 
 
 def counts(net: nn.Module, image_shape: tuple[int, ...]) -> tuple[Parts, int]:
-    """Parameters by kind and multiply-adds, of one look at the net's shapes."""
+    """Parameters by kind, and multiply-adds."""
     known = shapes(net, image_shape)
     macs = multiply_adds(net, image_shape, variables=known)
     return parts_of(known["params"]), macs
@@ -122,7 +122,7 @@ def _cost(eqn) -> int:
 
 
 def _inner(eqn):
-    """The programs that an equation holds (jit, scan, custom rules)."""
+    """Programs inside an equation (jit, scan, custom rules)."""
     for name, value in eqn.params.items():
         if name in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd"):
             continue

@@ -1,4 +1,4 @@
-"""Layers of a net by name, in the order in which it calls them; its learned slopes."""
+"""Modules of a net in call order, and its learned slopes."""
 
 import functools
 import itertools
@@ -17,16 +17,16 @@ Path = tuple[str, ...]
 def listed(
     call: Callable[[], Any], *, wanted: Callable[[nn.Module], Any]
 ) -> dict[Path, nn.Module]:
-    """The wanted modules that `call` runs through, by path, in that order."""
+    """Wanted modules that `call` runs, by path, in call order."""
     found: dict[Path, nn.Module] = {}
 
-    def noted(method, args, kwargs, context):
+    def record(method, args, kwargs, context):
         result = method(*args, **kwargs)
         if wanted(context.module):
             found[context.module.path] = context.module
         return result
 
-    with nn.intercept_methods(noted):
+    with nn.intercept_methods(record):
         call()
     return found
 
@@ -34,9 +34,9 @@ def listed(
 def unrolled(
     units: Mapping[Path, int | None],
 ) -> Iterator[tuple[Path, int | None]]:
-    """(path, unit) in forward order; layers in a loop once for each of its units.
+    """(path, unit) in forward order; a layer in a loop once per unit.
 
-    `units` has the number of units that are stacked in a layer, None outside a loop.
+    `units` is the number of stacked units of each layer, None outside a loop.
     """
 
     def loop(path: Path) -> Path | None:
@@ -50,7 +50,7 @@ def unrolled(
 
 
 def named(path: Path, unit: int | None) -> str:
-    """`stage1/rest[0]/branch/conv1`: one layer of one unit."""
+    """Name of a layer of one unit: `stage1/rest[0]/branch/conv1`."""
     stacked = "rest" if unit is None else f"rest[{unit}]"
     return "/".join(stacked if part == "rest" else part for part in path)
 
@@ -58,17 +58,16 @@ def named(path: Path, unit: int | None) -> str:
 def learned_slopes(
     net: nn.Module, params: Any, *, image_shape: tuple[int, ...]
 ) -> dict[str, list[float]]:
-    """Learned slopes of every rectifier, by name, in the order of the calls.
+    """Learned slopes of every rectifier, by name, in call order.
 
-    One per channel, or the one that all channels share; rectifiers of stacked units
-    one by one.
+    One per channel, or one that all channels share.
     """
     learned = {
         path[:-1]: np.asarray(leaf, np.float64)
         for path, leaf in flatten_dict(params).items()
         if path[-1] == "slope"
     }
-    if not learned:
+    if not learned:  # spares a trace of the net
         return {}
     called = listed(
         functools.partial(complexity.shapes, net, image_shape),

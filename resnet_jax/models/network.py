@@ -1,4 +1,4 @@
-"""The network of a config: its family's spec, and what all families share."""
+"""Network of a config: the spec of its family, with the options of all layers."""
 
 import dataclasses
 
@@ -13,9 +13,15 @@ from resnet_jax.models.nets.spec import NetSpec
 def network(
     config: Config, *, num_classes: int, devices: int, axis_name: str | None = None
 ) -> NetSpec:
-    """The network of a config, where batches are spread over so many devices."""
+    """Network of a config, for batches spread over that many devices."""
     model, group = config.model, norm_group(config, devices=devices)
-    _check_group(config, group, devices=devices if axis_name else 1)
+    normalised = part_size(config) // (devices if axis_name else 1)
+    if group and normalised % group:
+        raise ConfigError(
+            f"model.norm.group={model.norm and model.norm.group}: does not divide the "
+            f"{normalised} images that are normalised together (data.batch_size over "
+            f"train.accumulate{' and devices' if axis_name and devices > 1 else ''})"
+        )
     spec = model.network()
     norm = model.norm and model.norm.build(group=group, axis_name=axis_name)
     layers = LayersSpec(
@@ -27,15 +33,3 @@ def network(
         operator=model.operator and model.operator.build(),
     )
     return dataclasses.replace(spec, layers=layers, num_classes=num_classes)
-
-
-def _check_group(config: Config, group: int | None, *, devices: int) -> None:
-    """ConfigError where a group does not divide what each of `devices` sees."""
-    local = part_size(config) // devices
-    if group and local % group:
-        raise ConfigError(
-            f"model.norm.group={config.model.norm and config.model.norm.group}: does "
-            f"not divide the {local} images that are normalised together "
-            "(data.batch_size over train.accumulate"
-            f"{' and devices' if devices > 1 else ''})"
-        )

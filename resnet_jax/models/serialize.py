@@ -1,16 +1,15 @@
-"""Specs of networks as JSON: for networks that no family of the config describes.
+"""Specs as JSON, for networks that no family of the config describes.
 
 {"spec": "resnet.ResNetSpec", "depths": [3, 3], "unit": {"spec": "unit.UnitSpec", ...}}
 
-Tuples are lists in JSON. Only the frozen dataclasses of these modules are read: a file
-names data, never code.
+Tuples are lists in JSON. Only dataclasses of these modules are read: a file names data,
+never code.
 """
 
 import dataclasses
 import json
 import os
 import pathlib
-from types import ModuleType
 from typing import Any, TypeAlias
 
 from resnet_jax.errors import ConfigError
@@ -55,24 +54,19 @@ MODULES = (
 )  # fmt: skip
 
 
-def _specs(module: ModuleType) -> dict[str, type]:
-    """The dataclasses that a module defines, by their names in JSON."""
-    short = module.__name__.rpartition(".")[2]
-    return {
-        f"{short}.{name}": found
-        for name, found in vars(module).items()
-        if dataclasses.is_dataclass(found)
-        and isinstance(found, type)
-        and found.__module__ == module.__name__
-    }
-
-
-SPECS = {name: cls for module in MODULES for name, cls in _specs(module).items()}
+# Dataclasses that the modules define, by their names in JSON
+SPECS: dict[str, type] = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": found
+    for module in MODULES
+    for name, found in vars(module).items()
+    if isinstance(found, type) and dataclasses.is_dataclass(found)
+    if found.__module__ == module.__name__
+}
 NAMES = {cls: name for name, cls in SPECS.items()}
 
 
 def to_json(spec: Value) -> Value:
-    """A spec as plain values."""
+    """JSON values of a spec."""
     if dataclasses.is_dataclass(spec):
         fields = [field.name for field in dataclasses.fields(spec)]
         own = {name: to_json(getattr(spec, name)) for name in fields}
@@ -81,7 +75,7 @@ def to_json(spec: Value) -> Value:
 
 
 def from_json(tree: Value, *, where: str = "spec") -> Value:
-    """The spec of plain values; ConfigError names what is wrong, and where."""
+    """Spec of JSON values; ConfigError names the place of a mistake."""
     if isinstance(tree, list):
         parts = (from_json(x, where=f"{where}[{i}]") for i, x in enumerate(tree))
         return tuple(parts)
@@ -107,7 +101,7 @@ def from_json(tree: Value, *, where: str = "spec") -> Value:
 
 
 def read(path: str | os.PathLike[str]) -> NetSpec:
-    """The spec in a file; ConfigError where it cannot be read."""
+    """Read a spec from a file; ConfigError if that fails."""
     try:
         tree = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""Array functions with gradients of their own, by platform; no layers, no networks."""
+"""Array functions with custom gradients per platform; no layers, no networks."""

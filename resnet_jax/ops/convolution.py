@@ -1,10 +1,10 @@
-"""A convolution whose gradients stay on XLA:CPU's fast path inside a loop.
+"""Convolution whose gradients stay on XLA:CPU's fast path inside a loop.
 
 XLA:CPU has a fast convolution only for dense kernels, two spatial axes and un-flipped,
 channels-last dimension numbers. It rewrites other numbers into these, but never in the
 body of a loop (jax-ml/jax#12868), so that the stock gradients of a convolution under
-`lax.scan` fall to a naive one. Here every convolution is brought to that form, and so
-are both its gradients. Other platforms get the plain convolution and its own gradients;
+`lax.scan` fall back to a naive one. Here every convolution and both its gradients are
+brought to that form. Other platforms get the plain convolution and its own gradients;
 the choice is made when the program is lowered.
 """
 
@@ -19,28 +19,22 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from resnet_jax.ops.custom_gradient import custom_gradient
 from resnet_jax.ops.products import matmul
 
 FORMATS = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
 # Groups are joined until a dense convolution has this many input channels: with fewer
-# its fixed cost shows, with more the zeros between the groups do.
+# its fixed cost dominates, with more the zeros between the groups do.
 BLOCK = 16
 
 
 @dataclass(frozen=True)
 class Window:
-    """Movement of a kernel over the spatial axes; one entry per axis."""
+    """Strides, padding and dilation per spatial axis, and the number of groups."""
 
     strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     groups: int = 1
-
-    def map(self, change) -> "Window":
-        """The window with `change` made to each of its tuples of axes."""
-        axes = (change(a) for a in (self.strides, self.padding, self.dilation))
-        return Window(*axes, groups=self.groups)
 
 
 def convolve(
@@ -67,7 +61,7 @@ def _axes(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
 
 
 def plain(window: Window, x, kernel):
-    """The convolution as XLA has it."""
+    """XLA's own convolution."""
     outer, inner = FORMATS[x.ndim - 2]
     return lax.conv_general_dilated(
         x,
@@ -80,13 +74,14 @@ def plain(window: Window, x, kernel):
     )
 
 
-@custom_gradient
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _convolve(window: Window, x, kernel):
     forms = {"cpu": ft.partial(reduced, window), "default": ft.partial(plain, window)}
     return lax.platform_dependent(x, kernel, **forms)
 
 
-def _saving(convolution):
+def _forward(convolution):
+    """The forward pass of a custom gradient that needs the operands."""
     return lambda window, *operands: (convolution(window, *operands), operands)
 
 
@@ -98,39 +93,41 @@ def _backward(window: Window, operands, dy):
     return lax.platform_dependent(*operands, dy, cpu=cpu, default=default)
 
 
-_convolve.defvjp(_saving(_convolve), _backward)
+_convolve.defvjp(_forward(_convolve), _backward)
 
 
 def reduced(window: Window, x, kernel):
-    """The convolution by dense and depthwise ones over two axes, and matrix products.
+    """Convolution composed of `canonical` convolutions and matrix products.
 
-    Its gradients are JAX's own as far as those two, which bring theirs.
+    JAX differentiates the composition; both parts have custom gradients.
     """
     size, i, o = kernel.shape[:-2], x.shape[-1], kernel.shape[-1]
     if len(size) == 1:
-        return _lifted(window, x, kernel)
+        return _one_axis(window, x, kernel)
     if len(size) == 3:
-        return _folded(window, x, kernel)
+        return _three_axes(window, x, kernel)
     if i == window.groups > 1 and o <= 4 * i:
-        return _multiplied(window, x, kernel)
+        return _depthwise(window, x, kernel)
     if window.groups > 1:
-        return _blocks(window, x, kernel)
+        return _grouped(window, x, kernel)
     if math.prod(size) == 1 and not any(map(any, window.padding)):
-        return _product(window, x, kernel)
+        return _pointwise(window, x, kernel)
     return canonical(window, x, kernel)
 
 
-def _lifted(window: Window, x, kernel):
-    """One axis as two."""
+def _one_axis(window: Window, x, kernel):
+    """Add a second spatial axis of size 1."""
     strides, dilation = (1, *window.strides), (1, *window.dilation)
     window = Window(strides, ((0, 0), *window.padding), dilation, window.groups)
     return reduced(window, x[:, None], kernel[None])[:, 0]
 
 
-def _folded(window: Window, x, kernel):
-    """Three axes as two: the first one's taps become channels, its points images."""
+def _three_axes(window: Window, x, kernel):
+    """Fold the first axis: its taps become channels, its points part of the batch."""
     groups, taps, i = window.groups, kernel.shape[0], kernel.shape[-2]
-    stride, pad, dilation = window.strides[0], window.padding[0], window.dilation[0]
+    (stride, *strides), (pad, *padding) = window.strides, window.padding
+    dilation, *dilations = window.dilation
+    plane = Window(tuple(strides), tuple(padding), tuple(dilations), groups)
     x = _padded(x, [pad, (0, 0), (0, 0)])
     x = x.reshape(*x.shape[:-1], groups, i)
     seen = x.shape[1] - (taps - 1) * dilation
@@ -141,19 +138,19 @@ def _folded(window: Window, x, kernel):
     x = x.reshape(b * depth, *x.shape[2:4], groups * taps * i)
     kernel = jnp.moveaxis(kernel, 0, 2)
     kernel = kernel.reshape(*kernel.shape[:2], taps * i, -1)
-    y = reduced(window.map(lambda axes: axes[1:]), x, kernel)
+    y = reduced(plane, x, kernel)
     return y.reshape(b, depth, *y.shape[1:])
 
 
-def _multiplied(window: Window, x, kernel):
-    """Each channel by itself, giving one or a few."""
-    several = kernel.shape[-1] // x.shape[-1]
-    y = [canonical(window, x, kernel[..., at::several]) for at in range(several)]
+def _depthwise(window: Window, x, kernel):
+    """One convolution per output of a channel (the depth multiplier)."""
+    multiplier = kernel.shape[-1] // x.shape[-1]
+    y = [canonical(window, x, kernel[..., at::multiplier]) for at in range(multiplier)]
     return jnp.stack(y, axis=-1).reshape(*y[0].shape[:-1], -1)
 
 
-def _blocks(window: Window, x, kernel):
-    """Groups joined to dense convolutions, with zeros between the groups."""
+def _grouped(window: Window, x, kernel):
+    """Join groups to dense convolutions, with zeros between the groups."""
     *size, i, o = kernel.shape
     groups = window.groups
     divisors = (n for n in range(1, groups + 1) if groups % n == 0)
@@ -164,21 +161,21 @@ def _blocks(window: Window, x, kernel):
     kernel = jnp.einsum("hwicjo,jk->chwkijo", kernel, same)
     kernel = kernel.reshape(count, *size, joined * i, -1)
     dense = ft.partial(reduced, replace(window, groups=1))
-    # one block in the program, whatever their number: as fast, and soon compiled
+    # a loop compiles one block whatever their number, and runs as fast
     x = jnp.moveaxis(x.reshape(*x.shape[:-1], count, -1), -2, 0)
     y = jnp.moveaxis(lax.map(lambda block: dense(*block), (x, kernel)), 0, -2)
     return y.reshape(*y.shape[:-2], -1)
 
 
-def _product(window: Window, x, kernel):
-    """A 1x1 convolution."""
+def _pointwise(window: Window, x, kernel):
+    """1x1 convolution as a matrix product."""
     x = x[(slice(None), *(slice(None, None, step) for step in window.strides))]
     return matmul(x, kernel.reshape(kernel.shape[-2:]))
 
 
-@custom_gradient
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def canonical(window: Window, x, kernel):
-    """A dense or depthwise convolution over two axes; gradients of that form."""
+    """Dense or depthwise convolution over two axes; its gradients are such, too."""
     return (plain if window.groups == 1 else _shifted)(window, x, kernel)
 
 
@@ -189,11 +186,11 @@ def _canonical_backward(window: Window, operands, dy):
     return dx, of_kernel(window, x, kernel.shape, dy)
 
 
-canonical.defvjp(_saving(canonical), _canonical_backward)
+canonical.defvjp(_forward(canonical), _canonical_backward)
 
 
 def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
-    """`dy` convolved with the flipped kernel, channels exchanged; one phase a stride.
+    """`dy` convolved with the flipped kernel, channels exchanged, phase by phase.
 
     Points of x that lie a stride apart see the same taps of the kernel: each such phase
     is a convolution of stride 1, without the zeros that would dilate `dy`.
@@ -213,7 +210,7 @@ def input_gradient(window: Window, shape: tuple[int, ...], kernel, dy):
 
 
 def _phase(window: Window, shape, kernel, dy, first: tuple[int, int]):
-    """The gradient at every stride-th point of x from `first` on."""
+    """Gradient at every stride-th point of x from `first` on."""
     taps, padding, points = [], [], []
     for axis in range(2):
         step, spread = window.strides[axis], window.dilation[axis]
@@ -231,7 +228,7 @@ def _phase(window: Window, shape, kernel, dy, first: tuple[int, int]):
 
 
 def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
-    """Summed over the batch: `x` [i h w b] convolved with `dy` [h w b o]."""
+    """`x` [i h w b] convolved with `dy` [h w b o], the batch in place of channels."""
     padding = []
     for axis in range(2):
         at, (low, _) = axis + 1, window.padding[axis]
@@ -240,7 +237,7 @@ def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
         padding.append((low, reach + extent - x.shape[at] - low))
     x, padding = _cropped(x, padding)
     turned = Window(window.dilation, padding, window.strides)
-    # behind a barrier, or the compiler joins the transpositions, fast by themselves,
+    # the barrier keeps the compiler from fusing the transpositions, fast by themselves,
     # with what made x and dy
     x, dy = lax.optimization_barrier((x, dy))
     dkernel = plain(turned, x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3))
@@ -248,20 +245,20 @@ def kernel_gradient(window: Window, x, shape: tuple[int, ...], dy):
 
 
 def _cropped(x, padding):
-    """x without what a padding below 0 takes away, and the padding that is left."""
+    """Crop x by the negative part of a padding; x and the padding that remains."""
     taken = [(min(low, 0), min(high, 0)) for low, high in padding]
     left = tuple((max(low, 0), max(high, 0)) for low, high in padding)
     return _padded(x, taken), left
 
 
 def _padded(x, edges):
-    """Zeros by (low, high) on the spatial axes; below 0 takes away."""
+    """Pad the spatial axes with zeros by (low, high); negative numbers crop."""
     edges = [(low, high, 0) for low, high in ((0, 0), *edges, (0, 0))]
     return lax.pad(x, x.dtype.type(0), edges)
 
 
 def _views(window: Window, x, size, points):
-    """Input under each tap of the kernel: [taps of h][taps of w] of [b *points c]."""
+    """Input at each tap of the kernel: [taps of h][taps of w] of [b *points c]."""
     x = _padded(x, window.padding)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -274,7 +271,7 @@ def _views(window: Window, x, size, points):
 
 
 def _shifted(window: Window, x, kernel):
-    """Depthwise as a sum of shifted products, which XLA fuses into one pass."""
+    """Depthwise convolution as a sum of shifted products, which XLA fuses."""
     points = jax.eval_shape(ft.partial(plain, window), x, kernel).shape[1:3]
     views = _views(window, x, kernel.shape, points)
     taps = ((h, w) for h in range(kernel.shape[0]) for w in range(kernel.shape[1]))

@@ -1,7 +1,7 @@
-"""Pooling; on a CPU the gradient of the maximum by slices.
+"""Pooling, with the gradient of max pooling as sums of slices on a CPU.
 
-XLA:CPU makes a scatter of select-and-scatter, several times slower than the same sums
-over slices (benchmarks/convolution.py). Other platforms get the plain gradient; the
+XLA:CPU turns select-and-scatter into a scatter, several times slower than equal sums
+over slices (benchmarks/convolution.py). Other platforms get XLA's own gradient; the
 choice is made when the program is lowered.
 """
 
@@ -15,14 +15,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from resnet_jax.ops.custom_gradient import custom_gradient
-
-TAPS = 27  # of the largest window that is written out as slices: 3x3x3
+LARGEST = 27  # points of a window that is written out as slices: 3x3x3
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A window over the spatial axes, equal along each."""
+    """Window over the spatial axes, equal along each."""
 
     size: int
     stride: int
@@ -39,7 +37,7 @@ def max_pool(
     strides: int,
     padding: tuple[int, int] = (0, 0),
 ) -> Float[Array, "b *out c"]:
-    """Maximum over windows; of equal ones the first in the window gets the gradient.
+    """Maximum over windows; of equal points the first one gets the gradient.
 
     Reverse-mode derivatives only.
     """
@@ -47,17 +45,17 @@ def max_pool(
 
 
 def max_along(x: Array, axis: int) -> Array:
-    """Maximum along an axis, which stays, of size 1; the gradient goes to one pixel.
+    """Maximum along an axis, which stays with size 1; the gradient goes to one pixel.
 
-    That of jnp.max is divided by how many pixels are equal to the maximum: none, where
-    XLA computes x again and rounds it otherwise.
+    jnp.max divides its gradient by the number of pixels equal to the maximum, which is
+    zero where XLA computes x again and rounds it differently.
     """
     window = tuple(size if i == axis else 1 for i, size in enumerate(x.shape))
     return lax.reduce_window(x, -jnp.inf, lax.max, window, (1,) * x.ndim, "VALID")
 
 
 def local_mean(x: Float[Array, "b *hw c"], *, window: int) -> Float[Array, "b *hw c"]:
-    """Mean over the window around every point; zeros beyond the edge count."""
+    """Mean over the window around every point; zeros beyond the edge are included."""
     rank, low = x.ndim - 2, (window - 1) // 2
     for axis in range(1, rank + 1):
         edges = [(0, 0)] * x.ndim
@@ -74,7 +72,7 @@ def local_mean(x: Float[Array, "b *hw c"], *, window: int) -> Float[Array, "b *h
 def avg_pool(
     x: Float[Array, "b *spatial c"], *, window: int
 ) -> Float[Array, "b *out c"]:
-    """Mean over windows that do not overlap; what fills no window is left out."""
+    """Mean over windows that do not overlap; an incomplete last window is dropped."""
     b, *spatial, c = x.shape
     counts = [size // window for size in spatial]
     x = x[(slice(None), *(slice(count * window) for count in counts))]
@@ -83,13 +81,13 @@ def avg_pool(
 
 
 def plain(pool: Pool, x):
-    """The maximum as XLA has it."""
+    """XLA's own max pooling."""
     rank = x.ndim - 2
     size, stride = ((1, *(n,) * rank, 1) for n in (pool.size, pool.stride))
     return lax.reduce_window(x, -jnp.inf, lax.max, size, stride, pool.edges(rank))
 
 
-@custom_gradient
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _max_pool(pool: Pool, x):
     return plain(pool, x)
 
@@ -102,8 +100,8 @@ def _backward(pool: Pool, x, dy):
     def default(x, dy):
         return jax.vjp(ft.partial(plain, pool), x)[1](dy)[0]
 
-    few = pool.size ** (x.ndim - 2) <= TAPS
-    cpu = ft.partial(gradient, pool) if few else default
+    small = pool.size ** (x.ndim - 2) <= LARGEST
+    cpu = ft.partial(gradient, pool) if small else default
     return (lax.platform_dependent(x, dy, cpu=cpu, default=default),)
 
 
@@ -111,18 +109,18 @@ _max_pool.defvjp(_forward, _backward)
 
 
 def gradient(pool: Pool, x, dy):
-    """Each point of `dy` goes to the place in its window that was the maximum."""
+    """Add each point of `dy` to the maximum of its window."""
     rank = x.ndim - 2
     low = x.dtype.type(-jnp.inf)
     padded = lax.pad(x, low, [(*edge, 0) for edge in pool.edges(rank)])
     starts = list(itertools.product(range(pool.size), repeat=rank))
-    # A loop, so that its result is kept: fused into the sums below, XLA would compare
-    # anew for each of them.
+    # lax.map stores its result: XLA would fuse the comparisons into each sum below and
+    # repeat them.
     first = ft.partial(_first_maximum, pool, starts=starts, points=dy.shape[1:-1])
-    chosen = lax.map(first, padded)
+    argmax = lax.map(first, padded)
     dx = jnp.zeros((), dy.dtype)
     for number, start in enumerate(starts):
-        part = jnp.where(chosen == number, dy, 0)
+        part = jnp.where(argmax == number, dy, 0)
         edges = [(0, 0, 0)] * x.ndim
         for axis, at in enumerate(start, start=1):
             reach = at + (dy.shape[axis] - 1) * pool.stride + 1
@@ -133,9 +131,9 @@ def gradient(pool: Pool, x, dy):
 
 
 def _first_maximum(pool: Pool, image, *, starts, points):
-    """Which entry of `starts` holds the maximum of each window; the first, if several.
+    """Index into `starts` of the maximum of each window; the first, if several.
 
-    Compares as select-and-scatter does, so that they agree on what is no number too.
+    Compares as select-and-scatter does, so that both treat NaN alike.
     """
 
     def view(start):
@@ -144,10 +142,10 @@ def _first_maximum(pool: Pool, image, *, starts, points):
         return image[tuple(slice(at, at + far, pool.stride) for at, far in pairs)]
 
     best = view(starts[0])
-    chosen = jnp.zeros(best.shape, jnp.uint8)
+    argmax = jnp.zeros(best.shape, jnp.uint8)
     for number, start in enumerate(starts[1:], start=1):
-        seen = view(start)
-        stays = best >= seen
-        best = jnp.where(stays, best, seen)
-        chosen = jnp.where(stays, chosen, jnp.uint8(number))
-    return chosen
+        candidate = view(start)
+        stays = best >= candidate
+        best = jnp.where(stays, best, candidate)
+        argmax = jnp.where(stays, argmax, jnp.uint8(number))
+    return argmax

@@ -1,4 +1,4 @@
-"""A product of matrices with gradients that are fast on XLA:CPU."""
+"""Matrix product with gradients that are fast on XLA:CPU."""
 
 import jax
 from jax import lax
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 def matmul(
     x: Float[Array, "*n i"], kernel: Float[Array, "i o"]
 ) -> Float[Array, "*n o"]:
-    """The product over i, flat, as its gradients want it; reverse-mode ones only."""
+    """Product over i; reverse-mode derivatives only."""
     y = _flat(x.reshape(-1, x.shape[-1]), kernel)
     return y.reshape(*x.shape[:-1], -1)
 
@@ -23,11 +23,11 @@ def _forward(x, kernel):
 
 
 def _backward(operands, dy):
-    """The kernel's with the fewer channels as rows: up to 1.8 times as fast."""
+    """The kernel's gradient with the fewer channels as rows: up to 1.8 times faster."""
     x, kernel = operands
     if x.shape[-1] <= dy.shape[-1]:
         return dy @ kernel.T, x.T @ dy
-    # behind a barrier, or the compiler exchanges the operands again
+    # the barrier keeps the compiler from exchanging the operands again
     return dy @ kernel.T, lax.optimization_barrier(dy.T @ x).T
 
 

@@ -1,8 +1,8 @@
-"""Remat policy: values that the backward pass of a unit keeps.
+"""Rematerialisation policy: values that are saved for the backward pass of a unit.
 
-The results of convolutions and matrix products, and the moments of norms: all between
-them is element-wise. That is half of what JAX keeps by itself (a map ahead of a norm,
-one behind its activation), and on a CPU quicker than writing and reading it.
+Results of convolutions and matrix products, and moments of norms; everything between
+them is element-wise. That is half of what JAX saves by default (the maps before a norm
+and after its activation), and on a CPU recomputing is faster than writing and reading.
 """
 
 from typing import TypeVar
@@ -11,10 +11,10 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 
 T = TypeVar("T")
-NAME = "kept"
+NAME = "saveable"
 POLICY = jax.checkpoint_policies.save_only_these_names(NAME)
 
 
-def kept(x: T) -> T:
-    """x itself, an array or a tree of them, marked."""
+def saveable(x: T) -> T:
+    """Mark an array, or a tree of them, to be saved."""
     return checkpoint_name(x, NAME)

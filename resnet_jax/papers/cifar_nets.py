@@ -57,11 +57,9 @@ def _bottleneck(
     slots = {**BOTTLENECK, "shortcut": "B", "classes": classes, "order": order}
     # A projection ends with a norm where its branch does, in both released codes.
     norm = {"norm on projections": "yes" if order == "original" else "no"}
-    return (
-        _cifar(source, depth, slots)
-        | counted(source, params=params, macs=macs, printed=printed)
-        | said("the released code", norm, certainty="code")
-    )
+    counts = counted(source, params=params, macs=macs, printed=printed)
+    net = _cifar(source, depth, slots) | counts
+    return net | said("the released code", norm, certainty="code")
 
 
 _T6, _F6 = "He et al. 2016a, Table 6", "He et al. 2016a, Fig. 6"
@@ -119,17 +117,18 @@ _PRE_110 = (
 )
 
 
-def _pre(depth: int, params: int, macs: int, printed: str, classes: int = 10) -> Facts:
-    return _bottleneck(
+_PRE_164, _PRE_1001, _PRE_164_C100, _PRE_1001_C100 = (
+    _bottleneck(
         _B, depth, params=params, macs=macs, printed=printed, classes=classes,
         order="full_pre",
-    )  # fmt: skip
-
-
-_PRE_164 = _pre(164, 1_703_258, 244_500_992, _1M7)
-_PRE_1001 = _pre(1001, 10_327_706, 1_487_849_984, _10M2)
-_PRE_164_C100 = _pre(164, 1_726_388, 244_524_032, _1M7, classes=100)
-_PRE_1001_C100 = _pre(1001, 10_350_836, 1_487_873_024, _10M2, classes=100)
+    )
+    for depth, classes, params, macs, printed in (
+        (164, 10, 1_703_258, 244_500_992, _1M7),
+        (1001, 10, 10_327_706, 1_487_849_984, _10M2),
+        (164, 100, 1_726_388, 244_524_032, _1M7),
+        (1001, 100, 10_350_836, 1_487_873_024, _10M2),
+    )
+)  # fmt: skip
 
 _T2 = "He et al. 2016b, Table 2"
 BETWEEN = {  # orders between the original and full pre-activation, which Fig. 4 draws
@@ -192,11 +191,9 @@ def _huang(classes: int, survival: float) -> Facts:
     """ResNet-110 with 4,048 biases of convolutions, besides the offsets of norms."""
     slots = {"classes": classes, "shortcut": "avgpool-A"}
     more = classes - 10
+    params, macs = 1_732_010 + 65 * more, 252_887_680 + 64 * more
     return _cifar(_SD, 110, {**slots, "survival of the last unit": survival}) | counted(
-        _SD,
-        params=1_732_010 + 65 * more,
-        macs=252_887_680 + 64 * more,
-        certainty="code",
+        _SD, params=params, macs=macs, certainty="code"
     )
 
 

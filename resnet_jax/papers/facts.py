@@ -6,7 +6,7 @@ from typing import Literal
 
 from resnet_jax.papers.value import Certainty
 
-# Beyond the certainty of a table's numbers: the paper does not say, or sources differ.
+# silent: the paper does not say; unsure: sources differ, or the reading is uncertain.
 FactCertainty = Certainty | Literal["silent", "unsure"]
 SETTLED = ("text", "code", "derived")
 Unit = Literal["", "epochs", "G"]
@@ -19,8 +19,8 @@ NO_SLOTS: Quantities = {}
 class Fact:
     """Published value of one quantity, and its source.
 
-    `value` is None where the paper is silent, and a sentence where it states a rule
-    that no field holds. Schedules may be in epochs, multiply-adds in 10^9 (`unit`).
+    `value` is None if the paper is silent, and a sentence if it states a rule that no
+    field can hold. Schedules may be in epochs, multiply-adds in 10^9 (`unit`).
     """
 
     value: FactValue
@@ -30,7 +30,7 @@ class Fact:
 
     @property
     def settled(self) -> bool:
-        """True if a config that differs has to name its reason."""
+        """True if a config that differs must give a reason."""
         return self.value is not None and self.certainty in SETTLED
 
 
@@ -90,7 +90,7 @@ def counted(
     return facts
 
 
-# The original residual net, which other nets vary.
+# Slots of the original residual net.
 ORIGINAL = {
     "order": "original",
     "join": "add",
@@ -106,7 +106,7 @@ BOTTLENECK = {"branch": "bottleneck", "stride of a bottleneck": "1x1"}
 KERNELS = "kernels; not norms, biases, slopes"
 ALL_BUT_SLOPES = "all but slopes"
 
-# Common to nearly every recipe; the papers name the optimizer, rarely the rest.
+# Common to nearly all recipes; the papers name the optimizer, rarely the rest.
 PLAIN_SGD = {
     "optimizer": "sgd",
     "schedule": "steps",
@@ -116,7 +116,13 @@ PLAIN_SGD = {
     "divided by": 10,
     "warm-up": 0,
 }
-CIFAR_DATA = {"training images": 50_000, "test images": 10_000}
+CIFAR_DATA = {
+    "data set": "cifar10",
+    "training images": 50_000,
+    "test images": 10_000,
+    "evaluation": "one view of 32x32",
+}
+CIFAR100 = {"data set": "cifar100"}
 IMAGENET_DATA = {
     "data set": "imagenet2012",
     "training images": 1_281_167,
@@ -124,4 +130,15 @@ IMAGENET_DATA = {
 }
 CIFAR_SGD = PLAIN_SGD | CIFAR_DATA
 IMAGENET_SGD = PLAIN_SGD | IMAGENET_DATA
+# Torch's SGD, as the released codes for Torch use it.
+TORCH = {
+    "momentum dialect": "torch",
+    "dampening": 0.0,
+    "decayed parameters": ALL_BUT_SLOPES,
+    "running statistics": "torch",
+}
+PAD_FLIP = {"augmentation": "4-pixel zero pad, crop, flip"}
+PAD_FLIP_CHANNEL = PAD_FLIP | {"normalisation": "channel"}
+CENTRE_CROP = {"evaluation": "centre crop of 224, shorter side 256"}
+TEN_CROPS = {"evaluation": "10 crops of 224, shorter side 256"}
 WARMUP = {"warm-up": 400, "warm-up rate": 0.01, "warm-up kind": "constant"}

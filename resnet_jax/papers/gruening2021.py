@@ -1,4 +1,4 @@
-"""Min-Nets (Gruening & Barth 2021): the released code's results, nets and recipe.
+"""Min-Nets (Gruening & Barth 2021): released results, nets and recipe.
 
 Errors of the last epoch on CIFAR-10, mean and std over seeds; and errors on test images
 compressed as JPEG.
@@ -7,8 +7,9 @@ compressed as JPEG.
 from functools import partial
 
 from resnet_jax.papers.facts import (
-    ALL_BUT_SLOPES,
     CIFAR_SGD,
+    PAD_FLIP_CHANNEL,
+    TORCH,
     Facts,
     counted,
     epochs,
@@ -88,20 +89,14 @@ _CIFAR = (
     said(
         _CODE,
         CIFAR_SGD
+        | TORCH
+        | PAD_FLIP_CHANNEL
         | {
-            "data set": "cifar10",
             "batch": 128,
             "BatchNorm group": 128,
             "learning rate": 0.1,
             "Nesterov": "none",
-            "dampening": 0.0,
-            "momentum dialect": "torch",
             "weight decay": 1e-4,
-            "decayed parameters": ALL_BUT_SLOPES,
-            "running statistics": "torch",
-            "augmentation": "4-pixel zero pad, crop, flip",
-            "normalisation": "channel",
-            "evaluation": "one view of 32x32",
         },
         certainty="code",
     )

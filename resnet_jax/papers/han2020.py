@@ -1,10 +1,13 @@
-"""GhostNet (Han et al. 2020), and ghosts of whole stages (Han et al. 2022).
+"""GhostNet (Han et al. 2020) and G-Ghost stages (Han et al. 2022).
 
 The papers print accuracies; errors here are 100 % minus accuracy. One run per model.
 """
 
+from functools import partial
+
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
+    CENTRE_CROP,
     IMAGENET_DATA,
     IMAGENET_SGD,
     ORIGINAL,
@@ -15,15 +18,11 @@ from resnet_jax.papers.facts import (
     said,
     silent,
 )
-from resnet_jax.papers.value import Table
+from resnet_jax.papers.value import Table, error
 
 _H = "Han et al. 2020"
 _CIFAR = "CIFAR-10 test, one 32x32 view"
 _IMAGENET = "ImageNet val, single crop 224, shorter side 256"
-
-
-def _err(accuracy: float) -> float:
-    return round(100 - accuracy, 2)
 
 
 # Ghost-VGG-16: kernel d of the cheap operation at s = 2, and ratio s at d = 3
@@ -50,26 +49,25 @@ _README = "README of g_ghost_pytorch, released code"
 G_GHOST = {"3.2GF": 77.8, "4.0GF": 78.6, "8.0GF": 79.0, "16GF": 79.9}
 
 
-def _table(table: str, protocol: str = _CIFAR) -> Table:
-    return Table(paper="han2020", table=table, protocol=protocol)
-
-
+_cifar = partial(Table, paper="han2020", protocol=_CIFAR)
+_imagenet = partial(Table, paper="han2020", protocol=_IMAGENET)
+_ghost_stages = Table(
+    paper="han2022", table="README", protocol=_IMAGENET, certainty="code"
+)
 VALUES = (
-    *_table("T3").cells({f"d={d}": _err(accuracy) for d, accuracy in T3.items()}),
-    *_table("T4").cells({f"s={s}": _err(accuracy) for s, accuracy in T4.items()}),
+    *_cifar(table="T3").cells(*((f"d={d}", error(right)) for d, right in T3.items())),
+    *_cifar(table="T4").cells(*((f"s={s}", error(right)) for s, right in T4.items())),
     *(
-        _table("T5").cell(row, _err(accuracy), params_m=params)
-        for row, (accuracy, params) in T5.items()
+        _cifar(table="T5").cell(row, error(right), params_m=params)
+        for row, (right, params) in T5.items()
     ),
     *(
-        _table(table, _IMAGENET).cell(row, (_err(top1), _err(top5)), params_m=params)
+        _imagenet(table=table).cell(row, error(top1), error(top5), params_m=params)
         for table, rows in {"T6": T6, "T7": T7}.items()
         for row, (top1, top5, params) in rows.items()
     ),
     *(
-        Table(
-            paper="han2022", table="README", protocol=_IMAGENET, certainty="code"
-        ).cell(f"G-Ghost-RegNetX-{variant}", _err(top1), note=_README)
+        _ghost_stages.cell(f"G-Ghost-RegNetX-{variant}", error(top1), note=_README)
         for variant, top1 in G_GHOST.items()
     ),
 )
@@ -155,13 +153,13 @@ _GHOSTNET = (
     said(
         _TF,
         IMAGENET_DATA
+        | CENTRE_CROP
         | {
             "batch": 1024,
             "weight decay": 4e-5,
             "label smoothing": 0.1,
             "augmentation": "random area (from 0.08; from 0.49 below width 1) and "
             "aspect, crop 224, flip, brightness, contrast, saturation",
-            "evaluation": "centre crop of 224, shorter side 256",
         },
         certainty="code",
     )
@@ -174,6 +172,7 @@ _GGHOST = (
     said(
         _EXAMPLE,
         IMAGENET_SGD
+        | CENTRE_CROP
         | {
             "batch": 256,
             "learning rate": 0.1,
@@ -183,7 +182,6 @@ _GGHOST = (
             "momentum dialect": "torch",
             "augmentation": "random area and aspect, crop 224, flip",
             "normalisation": "channel",
-            "evaluation": "centre crop of 224, shorter side 256",
         },
         certainty="known",
     )

@@ -1,10 +1,10 @@
-"""3D ResNets (Hara et al. 2018): Kinetics, the nets and the recipe of the release."""
+"""3D ResNets (Hara et al. 2018): errors on Kinetics, nets and released recipe."""
 
 from resnet_jax.papers.facts import (
-    ALL_BUT_SLOPES,
     NO_SLOTS,
     ORIGINAL,
     PLAIN_SGD,
+    TORCH,
     Facts,
     Quantities,
     counted,
@@ -12,7 +12,7 @@ from resnet_jax.papers.facts import (
     said,
 )
 from resnet_jax.papers.imagenet_nets import UNITS
-from resnet_jax.papers.value import Table
+from resnet_jax.papers.value import Table, error
 
 _H = "Hara et al. 2018"
 _CODE = "kenshohara/3D-ResNets-PyTorch, branch CVPR2018"
@@ -41,7 +41,8 @@ KINETICS = {
 VALUES = tuple(
     _T2.cell(
         row,
-        (round(100 - top1, 1), round(100 - top5, 1)),
+        error(top1),
+        error(top5),
         note=f"accuracies; their mean, {mean} %, is in the released README",
     )
     for row, (top1, top5, mean) in KINETICS.items()
@@ -79,6 +80,7 @@ RECIPES: dict[str, Facts] = {
     "hara2018/kinetics": said(
         _CODE,
         PLAIN_SGD
+        | TORCH
         | {
             "data set": "kinetics400",
             "batch": 128,
@@ -86,10 +88,7 @@ RECIPES: dict[str, Facts] = {
             "drops at": "where the validation loss has not fallen for 10 epochs",
             "Nesterov": "none",
             "dampening": 0.9,
-            "momentum dialect": "torch",
             "weight decay": 1e-3,
-            "decayed parameters": ALL_BUT_SLOPES,
-            "running statistics": "torch",
             "initialisation": "he_fan_out",
             "augmentation": "16 frames in a row, crops of 5 scales at corners and "
             "centre, resized to 112, flip",

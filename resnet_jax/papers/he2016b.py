@@ -4,26 +4,18 @@ Every CIFAR number is the median of 5 runs; ImageNet is one run. "fail" in Table
 a test error above 20 %.
 """
 
-from resnet_jax.papers.value import Table, Value, Views
+from functools import partial
+
+from resnet_jax.papers.value import Table, Views
 
 CIFAR10 = "CIFAR-10 test, one 32x32 view"
 CIFAR100 = "CIFAR-100 test, one 32x32 view"
 
 
-def _medians(table: str, protocol: str, column: str = "") -> Table:
-    return Table(
-        paper="he2016b", table=table, column=column, protocol=protocol,
-        statistic="median", runs=5,
-    )  # fmt: skip
+_medians = partial(Table, paper="he2016b", statistic="median", runs=5)
 
-
-_T1 = _medians("T1", f"{CIFAR10}, ResNet-110")
-
-
-def _failed(row: str, *, column: str = "", note: str = "") -> Value:
-    return _T1.cell(row, above=20.0, column=column, note=note)
-
-
+_T1 = _medians(table="T1", protocol=f"{CIFAR10}, ResNet-110")
+_failed = partial(_T1.cell, above=20.0)
 T1 = (
     _T1.cell("original", 6.61),
     _failed("constant scaling 0, 1", note="a plain net"),
@@ -38,7 +30,7 @@ T1 = (
     _failed("dropout shortcut", note="rate 0.5 on the shortcut's output"),
 )
 
-T2 = _medians("T2", CIFAR10).grid(
+T2 = _medians(table="T2", protocol=CIFAR10).grid(
     ("ResNet-110", "ResNet-164"),
     {
         "original": (6.61, 5.93),
@@ -51,7 +43,7 @@ T2 = _medians("T2", CIFAR10).grid(
 
 _ORDERS = ("baseline", "pre-activation")
 T3 = (
-    *_medians("T3", CIFAR10).grid(
+    *_medians(table="T3", protocol=CIFAR10).grid(
         _ORDERS,
         {
             "ResNet-110 1-layer skip": (9.90, 8.91),
@@ -60,18 +52,18 @@ T3 = (
             "ResNet-1001": (7.61, 4.92),
         },
     ),
-    *_medians("T3", CIFAR100).grid(
+    *_medians(table="T3", protocol=CIFAR100).grid(
         _ORDERS,
         {"ResNet-164 C100": (25.16, 24.33), "ResNet-1001 C100": (27.82, 22.71)},
     ),
 )
 
 _C10 = Table(paper="he2016b", table="T4", column="CIFAR-10", protocol=CIFAR10).quoted
-_OURS_10 = _medians("T4", CIFAR10, "CIFAR-10")
+_OURS_10 = _medians(table="T4", column="CIFAR-10", protocol=CIFAR10)
 _C100 = Table(paper="he2016b", table="T4", column="CIFAR-100", protocol=CIFAR100).quoted
-_OURS_100 = _medians("T4", CIFAR100, "CIFAR-100")
+_OURS_100 = _medians(table="T4", column="CIFAR-100", protocol=CIFAR100)
 T4 = (
-    *_C10.cells({"NIN": 8.81, "DSN": 8.22, "FitNet": 8.39, "Highway": 7.72}),
+    *_C10.cells(("NIN", 8.81), ("DSN", 8.22), ("FitNet", 8.39), ("Highway", 7.72)),
     _C10.cell("All-CNN", 7.25),
     _C10.cell("ELU", 6.55, note="no augmentation"),
     _C10.cell("FitResNet LSUV", 5.84),
@@ -80,7 +72,7 @@ T4 = (
     _OURS_10.cell("ResNet-164", 5.46, params_m=1.7),
     _OURS_10.cell("ResNet-1001", 4.92, mean=4.89, std=0.14, params_m=10.2),
     _OURS_10.cell("ResNet-1001 batch 64", 4.62, mean=4.69, std=0.20, params_m=10.2),
-    *_C100.cells({"NIN": 35.68, "DSN": 34.57, "FitNet": 35.04, "Highway": 32.39}),
+    *_C100.cells(("NIN", 35.68), ("DSN", 34.57), ("FitNet", 35.04), ("Highway", 32.39)),
     _C100.cell("All-CNN", 33.71),
     _C100.cell("ELU", 24.28, note="no augmentation"),
     _C100.cell("FitNet LSUV", 27.66),
@@ -106,22 +98,20 @@ def _imagenet(crop: int, table: str = "T5", *, augmentation: str = "scale") -> T
 
 _ASPECT = "scale and aspect"
 T5 = (
-    _imagenet(224).cell("ResNet-152", (23.0, 6.7)),
+    _imagenet(224).cell("ResNet-152", 23.0, 6.7),
     *_imagenet(320).cells(
-        {
-            "ResNet-152": (21.3, 5.5),
-            "ResNet-152 pre-act": (21.1, 5.5),
-            "ResNet-200": (21.8, 6.0),
-            "ResNet-200 pre-act": (20.7, 5.3),
-        }
+        ("ResNet-152", 21.3, 5.5),
+        ("ResNet-152 pre-act", 21.1, 5.5),
+        ("ResNet-200", 21.8, 6.0),
+        ("ResNet-200 pre-act", 20.7, 5.3),
     ),
-    _imagenet(320, augmentation=_ASPECT).cell("ResNet-200 pre-act aspect", (20.1, 4.8)),
-    _imagenet(299, augmentation=_ASPECT).quoted.cell("Inception-v3", (21.2, 5.6)),
+    _imagenet(320, augmentation=_ASPECT).cell("ResNet-200 pre-act aspect", 20.1, 4.8),
+    _imagenet(299, augmentation=_ASPECT).quoted.cell("Inception-v3", 21.2, 5.6),
 )
 
 # Printed in the running text beside Table 2.
 ORDERS = _imagenet(224, "text").cells(
-    {"ResNet-101": (23.6, 7.1), "ResNet-101 BN after addition": (24.6, 7.5)}
+    ("ResNet-101", 23.6, 7.1), ("ResNet-101 BN after addition", 24.6, 7.5)
 )
 
 VALUES = (*T1, *T2, *T3, *T4, *T5, *ORDERS)

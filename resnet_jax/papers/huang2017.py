@@ -8,17 +8,20 @@ the memory report (Pleiss et al. 2017).
 from functools import partial
 
 from resnet_jax.papers.facts import (
-    ALL_BUT_SLOPES,
+    CENTRE_CROP,
+    CIFAR100,
     CIFAR_DATA,
     IMAGENET_DATA,
+    PAD_FLIP_CHANNEL,
     PLAIN_SGD,
+    TORCH,
     Facts,
     counted,
     epochs,
     said,
     silent,
 )
-from resnet_jax.papers.value import Certainty, Errors, Origin, Table, Value
+from resnet_jax.papers.value import Certainty, Origin, Table, Value
 
 _CIFAR = "CIFAR-{} test, one 32x32 view, at the end of training{}"
 PROTOCOLS = {  # of the columns; "+": with augmentation
@@ -77,14 +80,18 @@ WIDE = (
 
 
 def _imagenet(
-    depth: int, one_crop: Errors, ten_crop: Errors, *, certainty: Certainty = "text"
+    depth: int,
+    one_crop: tuple[float, float],
+    ten_crop: tuple[float, float],
+    *,
+    certainty: Certainty = "text",
 ) -> tuple[Value, ...]:
     """A row of Table 3: top-1 and top-5 error by one crop, and by ten."""
     table = partial(Table, paper="huang2017", table="T3", certainty=certainty)
     row = f"DenseNet-{depth}"
     return (
-        table(column="1-crop", protocol=ONE_CROP).cell(row, one_crop),
-        table(column="10-crop", protocol=TEN_CROP, views="10crop").cell(row, ten_crop),
+        table(column="1-crop", protocol=ONE_CROP).cell(row, *one_crop),
+        table(column="10-crop", protocol=TEN_CROP, views="10crop").cell(row, *ten_crop),
     )
 
 
@@ -98,18 +105,16 @@ T3 = (
 MEMORY = Table(
     paper="pleiss2017", table="README", protocol=ONE_CROP, certainty="code"
 ).cells(
-    {
-        "DenseNet-264": 22.1,
-        "DenseNet-264 cosine": 21.6,
-        "DenseNet-264 k=48 cosine": 20.4,
-    }
+    ("DenseNet-264", 22.1),
+    ("DenseNet-264 cosine", 21.6),
+    ("DenseNet-264 k=48 cosine", 20.4),
 )
 VALUES = (*T2, *WIDE, *T3, *MEMORY)
 
 # ---------------------------------------------------------------- nets
 
 _T = "Huang et al. 2017, Table {}"
-_DENSE = {"links": "dense", "order": "full_pre", "shortcut": "none"}
+_DENSE = {"connectivity": "dense", "order": "full_pre", "shortcut": "none"}
 _DENSE |= {"rectifier": "relu", "BatchNorm": "yes"}
 
 
@@ -117,19 +122,14 @@ def _cifar(
     row: str, column: str, growth: int, params: tuple[int, int], macs: int | float
 ) -> Facts:
     """Net of three equal blocks, with dropout if images are not augmented."""
-    *kind, depth, _ = row.split()
-    hundred = column.startswith("C100")
-    values = _DENSE | {
-        "form": "densenet",
-        "depth": int(depth),
-        "weighted layers": int(depth),
-        "classes": 100 if hundred else 10,
-        "growth rate": growth,
-        "compression": 0.5 if kind else 1.0,
-        "noise": "none" if column.endswith("+") else "dropout",
-    }  # fmt: skip
-    dropout = {} if column.endswith("+") else {"dropout": 0.2}
-    return said(_T.format(2), values | dropout) | counted(
+    *kind, label, _ = row.split()
+    depth, hundred = int(label), column.startswith("C100")
+    values = _DENSE | {"form": "densenet", "depth": depth, "weighted layers": depth}
+    values |= {"classes": 100 if hundred else 10, "growth rate": growth}
+    values |= {"compression": 0.5 if kind else 1.0, "noise": "none"}
+    if not column.endswith("+"):
+        values |= {"noise": "dropout", "dropout": 0.2}
+    return said(_T.format(2), values) | counted(
         _T.format(2), params=params[hundred], macs=None if hundred else macs
     )
 
@@ -143,37 +143,29 @@ NETS = {
     "BC 250 k=24": (24, (15_324_406, 15_480_556), 5.419),
     "BC 190 k=40": (40, (25_624_430, 25_821_620), 9.302),
 }
-# depth: growth rate, parameters, multiply-adds; "264" has 265 layers
-DEEP = {
-    121: (32, 7_978_856, 2.834),
-    169: (32, 14_149_480, 3.360),
-    201: (32, 20_013_928, 4.291),
-    264: (32, 33_337_704, 5.752),
-    161: (48, 28_681_000, 7.728),
-}
 
 
-def _deep(depth: int) -> Facts:
-    growth, params, macs = DEEP[depth]
-    values = _DENSE | {
-        "form": "densenet_imagenet",
-        "depth": depth,
-        "weighted layers": 265 if depth == 264 else depth,
-        "classes": 1000,
-        "growth rate": growth,
-        "compression": 0.5,
-        "noise": "none",
-    }  # fmt: skip
+def _deep(depth: int, growth: int, params: int, macs: float) -> Facts:
+    values = _DENSE | {"form": "densenet_imagenet", "depth": depth}
+    values |= {"weighted layers": 265 if depth == 264 else depth, "classes": 1000}
+    values |= {"growth rate": growth, "compression": 0.5, "noise": "none"}
     return said(_T.format(1), values) | counted(_T.format(1), params=params, macs=macs)
 
 
+DEEP = (  # "264" has 265 layers
+    _deep(121, 32, 7_978_856, 2.834),
+    _deep(169, 32, 14_149_480, 3.360),
+    _deep(201, 32, 20_013_928, 4.291),
+    _deep(264, 32, 33_337_704, 5.752),
+    _deep(161, 48, 28_681_000, 7.728),
+)
 NETWORKS: dict[str, Facts] = {
     cell.key: _cifar(cell.row, cell.column, *NETS[cell.row])
     for cell in T2
     if cell.row in NETS and cell.column != "SVHN"
 } | {
-    f"huang2017/T3/DenseNet-{depth}/{column}": net
-    for depth, net in {depth: _deep(depth) for depth in DEEP}.items()
+    f"huang2017/T3/DenseNet-{net['depth'].value}/{column}": net
+    for net in DEEP
     for column in ("1-crop", "10-crop")
 }
 
@@ -181,46 +173,29 @@ NETWORKS: dict[str, Facts] = {
 
 _S = "Huang et al. 2017, Sec. 4"
 _CODE = "liuzhuang13/DenseNet, with fb.resnet.torch"
-_SGD = PLAIN_SGD | {
-    "learning rate": 0.1,
-    "weight decay": 1e-4,
-    "Nesterov": "nesterov",
-    "dampening": 0.0,
-}  # fmt: skip
-_TORCH = {
-    "momentum dialect": "torch",
-    "decayed parameters": ALL_BUT_SLOPES,
-    "initialisation": "he_fan_out",
-    "running statistics": "torch",
-}
 _TRAINING = (
-    said(_S, _SGD)
-    | said(_CODE, _TORCH, certainty="code")
+    said(_CODE, TORCH | {"initialisation": "he_fan_out"}, certainty="code")
+    | said(
+        _S,
+        PLAIN_SGD
+        | {
+            "learning rate": 0.1,
+            "weight decay": 1e-4,
+            "Nesterov": "nesterov",
+            "dampening": 0.0,
+        },
+    )
     | said("Torch's default", {"arithmetic": "float32"}, certainty="known")
 )
 CIFAR = (
     _TRAINING
-    | said(
-        _S,
-        CIFAR_DATA
-        | {
-            "data set": "cifar10",
-            "batch": 64,
-            "augmentation": "4-pixel zero pad, crop, flip",
-            "normalisation": "channel",
-            "evaluation": "one view of 32x32",
-        },
-    )
+    | said(_S, CIFAR_DATA | PAD_FLIP_CHANNEL | {"batch": 64})
     | epochs(_S, 300, (150, 225))
     | said(_S + ", one GPU", {"BatchNorm group": 64}, certainty="derived")
 )
 IMAGENET = (
     _TRAINING
-    | said(
-        _S,
-        IMAGENET_DATA
-        | {"batch": 256, "evaluation": "centre crop of 224, shorter side 256"},
-    )
+    | said(_S, IMAGENET_DATA | CENTRE_CROP | {"batch": 256})
     | epochs(_S, 90, (30, 60))
     | said(
         _CODE,
@@ -234,7 +209,7 @@ IMAGENET = (
     | silent("BatchNorm group")
 )
 _PLAIN = said(_S, {"augmentation": "none"})
-_HUNDRED = said(_S, {"data set": "cifar100"})
+_HUNDRED = said(_S, CIFAR100)
 RECIPES: dict[str, Facts] = {
     "huang2017/C10": CIFAR | _PLAIN,
     "huang2017/C10+": CIFAR,

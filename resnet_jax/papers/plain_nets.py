@@ -29,12 +29,10 @@ _ONE_VIEW = "CIFAR-10 test, one view"
 _PLAIN_VIEW = "CIFAR-10 test, no augmentation, one view"
 _known = partial(Table, paper="springenberg2015", certainty="known")
 ALL_CNN = (
-    *_known(table="T3", protocol=_PLAIN_VIEW).cells(
-        {
-            f"{form}-{letter}".strip("-"): error
-            for letter, errors in _T3.items()
-            for form, error in zip(FORMS, errors, strict=True)
-        }
+    *(
+        _known(table="T3", protocol=_PLAIN_VIEW).cell(f"{form}-{letter}".strip("-"), e)
+        for letter, errors in _T3.items()
+        for form, e in zip(FORMS, errors, strict=True)
     ),
     _known(table="text", protocol=_ONE_VIEW).cell("All-CNN-C with augmentation", 7.25),
     _known(
@@ -74,18 +72,15 @@ SPP_NET = (
     *(
         _spp_net(
             table="T2", certainty="text" if (row, column) in _READ else "known"
-        ).cell(row, errors, column=column)
+        ).cell(row, *errors, column=column)
         for row, cells in _T2.items()
         for column, errors in zip(SIZES, cells, strict=True)
     ),
-    _spp_net(table="text").cell("ZF-5", (35.06, 14.04), column="30 bins"),
+    _spp_net(table="text").cell("ZF-5", 35.06, 14.04, column="30 bins"),
 )
 
-VGG = tuple(
-    Table(
-        paper="liu2017", table="T1", column=data, protocol=f"{data} test, one view"
-    ).cell("VGG-19", error)
-    for data, error in (("CIFAR-10", 6.34), ("CIFAR-100", 26.74))
+VGG = Table(paper="liu2017", table="T1", protocol="{column} test, one view").grid(
+    ("CIFAR-10", "CIFAR-100"), {"VGG-19": (6.34, 26.74)}
 )
 
 VALUES = (*ALL_CNN, *NIN, *SPP_NET, *VGG)
@@ -110,29 +105,26 @@ def _net(
     return net | counted(source, params=params, macs=macs)
 
 
-_PLAIN = {"A": 839_242, "B": 885_610, "C": 954_730}
-_LONGER = {"A": 1_254_250, "B": 1_300_618, "C": 1_369_738}  # by two convolutions
-_DEPTH = {"A": 5, "B": 7, "C": 7}
+# Layers and parameters; ConvPool and All-CNN forms have two more convolutions.
+_SHORT = {"A": (5, 839_242), "B": (7, 885_610), "C": (7, 954_730)}
+_LONG = {"A": (7, 1_254_250), "B": (9, 1_300_618), "C": (9, 1_369_738)}
 _S = "Springenberg et al. 2015, Tables 1 and 2, as reproductions have them"
 _L = "Lin et al. 2014, mavenlin/cuda-convnet"
 
+
+def _all_cnn(model: str) -> Facts:
+    layers, params = (_LONG if model.startswith(FORMS[2:]) else _SHORT)[model[-1]]
+    slots = {"variant": model}
+    return _net(_S, "all_cnn", layers, slots, params=params, certainty="known")
+
+
 NETWORKS: dict[str, Facts] = {
-    f"springenberg2015/T3/{cell.row}": _net(
-        _S,
-        "all_cnn",
-        _DEPTH[cell.row[-1]] + 2 * (table is _LONGER),
-        {"variant": cell.row},
-        params=table[cell.row[-1]],
-        certainty="known",
-    )
+    f"springenberg2015/T3/{cell.row}": _all_cnn(cell.row)
     for cell in ALL_CNN
     if cell.table == "T3"
-    for table in [_LONGER if cell.row.startswith(FORMS[2:]) else _PLAIN]
 }
 NETWORKS |= {
-    "springenberg2015/text/All-CNN-C with augmentation": NETWORKS[
-        "springenberg2015/T3/All-CNN-C"
-    ],
+    "springenberg2015/text/All-CNN-C with augmentation": _all_cnn("All-CNN-C"),
     "lin2014/T1/NIN": _net(_L, "nin", 9, params=966_986),
     "lin2014/T1/NIN with augmentation": _net(_L, "nin", 9, params=966_986),
     "lin2014/T2/NIN": _net(_L, "nin", 9, {"classes": 100}, params=984_356),
@@ -174,22 +166,21 @@ NETWORKS |= {
     "he2015/text/14 layers/Xavier": _small(74_993_896),
     "he2015/text/30 layers/He": _small(79_192_296, depth=30),
 }
-# Table 3: layers, parameters with ReLU, channel-wise slopes
-_LARGE = {
-    "A": (19, 178_017_384, 14_688),
-    "B": (22, 183_327_080, 15_968),
-    "C": (22, 330_603_368, 20_576),
-}
 NETWORKS |= {
     f"he2015/{table}/{model} {act}": _net(
         "He et al. 2015, Table 3",
         "prelu_large",
-        _LARGE[model][0],
+        layers,
         {"variant": model, "classes": 1000, "rectifier": act.lower()},
-        params=_LARGE[model][1] + (_LARGE[model][2] if act == "PReLU" else 0),
+        params=params,
     )
     for table in ("T5", "T6")
-    for model, act in (("A", "ReLU"), ("A", "PReLU"), ("B", "PReLU"), ("C", "PReLU"))
+    for model, act, layers, params in (
+        ("A", "ReLU", 19, 178_017_384),
+        ("A", "PReLU", 19, 178_017_384 + 14_688),  # one slope per channel
+        ("B", "PReLU", 22, 183_327_080 + 15_968),
+        ("C", "PReLU", 22, 330_603_368 + 20_576),
+    )
 }
 
 

@@ -2,20 +2,21 @@
 
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
+    CIFAR100,
     CIFAR_SGD,
     IMAGENET_DATA,
+    PAD_FLIP_CHANNEL,
+    TEN_CROPS,
     Facts,
     epochs,
     said,
     silent,
 )
 
-_CIFAR_SGD = CIFAR_SGD | {"evaluation": "one view of 32x32"}
 _SPRINGENBERG = said(
     "Springenberg et al. 2015, Sec. 3",
-    _CIFAR_SGD
+    CIFAR_SGD
     | {
-        "data set": "cifar10",
         "learning rate": "the best of 0.25, 0.1, 0.05, 0.01",
         "weight decay": 1e-3,
         "augmentation": "none",
@@ -29,9 +30,8 @@ _SPRINGENBERG |= epochs(
 _LIN = (
     said(
         "Lin et al. 2014, Sec. 4.1",
-        _CIFAR_SGD
+        CIFAR_SGD
         | {
-            "data set": "cifar10",
             "drops at": "twice, where the training error stalls",
             "augmentation": "none",
             "normalisation": "global contrast, ZCA",
@@ -48,10 +48,10 @@ _LIN = (
 _E_SMALL = said(
     "He et al. 2015, Sec. 4",
     IMAGENET_DATA
+    | TEN_CROPS
     | {
         "optimizer": "sgd",
         "augmentation": "shorter side 256, crop 224, flip",
-        "evaluation": "10 crops of 224, shorter side 256",
         "initialisation": "he_fan_out",
     },
 )
@@ -67,6 +67,7 @@ _HE2014 = (
     said(
         _P,
         IMAGENET_DATA
+        | TEN_CROPS
         | {
             "optimizer": "sgd",
             "learning rate": 0.01,
@@ -75,7 +76,6 @@ _HE2014 = (
             "augmentation": "shorter side 256, centre or corner crop 224, flip, "
             "AlexNet colours",
             "normalisation": "pixel_mean",
-            "evaluation": "10 crops of 224, shorter side 256",
         },
     )
     | epochs(_P, 70)
@@ -85,23 +85,20 @@ _HE2014 = (
 _U = "Liu et al. 2017, Sec. 4.2"
 _LIU = said(
     _U,
-    _CIFAR_SGD
+    CIFAR_SGD
+    | PAD_FLIP_CHANNEL
     | {
-        "data set": "cifar10",
         "batch": 64,
         "learning rate": 0.1,
         "weight decay": 1e-4,
         "Nesterov": "nesterov",
         "dampening": 0.0,
-        "augmentation": "4-pixel zero pad, crop, flip",
-        "normalisation": "channel",
     },
 ) | epochs(_U, 160, (80, 120))
 _LIU |= said(
     f"{_U}: He et al. 2015", {"initialisation": "he_fan_in"}, certainty="unsure"
 )
 
-_C100 = {"data set": "cifar100"}
 RECIPES: dict[str, Facts] = {
     "springenberg2015/cifar": _SPRINGENBERG,
     "springenberg2015/cifar/augmented": _SPRINGENBERG
@@ -114,10 +111,10 @@ RECIPES: dict[str, Facts] = {
     "lin2014/cifar/augmented": _LIN
     | said("Lin et al. 2014, Sec. 4.2", {"augmentation": "translation, flip"}),
     "lin2014/cifar100": _LIN
-    | said("Lin et al. 2014, Sec. 4.3", _C100)
+    | said("Lin et al. 2014, Sec. 4.3", CIFAR100)
     | said("mavenlin/cuda-convnet", {"weight decay": 1e-3}, certainty="code"),
     "he2014/imagenet": _HE2014,
     "he2015/imagenet/small": _E_SMALL,
     "liu2017/cifar": _LIU,
-    "liu2017/cifar100": _LIU | said(_U, _C100),
+    "liu2017/cifar100": _LIU | said(_U, CIFAR100),
 }

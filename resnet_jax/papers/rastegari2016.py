@@ -14,14 +14,9 @@ from resnet_jax.papers.facts import (
     said,
     silent,
 )
-from resnet_jax.papers.value import Errors, Table
+from resnet_jax.papers.value import Table, error
 
 _R = "Rastegari et al. 2016"
-_IMAGENET = "ImageNet val, centre crop 224"
-
-
-def _errors(top1: float, top5: float) -> Errors:
-    return round(100 - top1, 2), round(100 - top5, 2)
 
 
 # accuracies, top-1 and top-5
@@ -48,30 +43,29 @@ T3 = {  # AlexNet: how alpha is found (BWN), and the order of a block (XNOR-Net)
 }
 _OTHERS = ("BinaryConnect", "BNN")  # methods of others, as this paper ran them
 
-_table = partial(Table, paper="rastegari2016")
+_table = partial(Table, paper="rastegari2016", protocol="ImageNet val, centre crop 224")
+_CIFAR = "CIFAR-10 test, the net of BinaryConnect"
 VALUES = (
     *(
-        _table(table="T1", column="AlexNet", protocol=_IMAGENET).cell(
+        _table(table="T1", column="AlexNet").cell(
             row,
-            _errors(*accuracy),
+            *map(error, accuracy),
             note="another paper's method" if row in _OTHERS else "",
         )
         for row, accuracy in T1.items()
     ),
     *(
-        _table(table="T2", column=net, protocol=_IMAGENET).cell(row, _errors(*accuracy))
+        _table(table="T2", column=net).cell(row, *map(error, accuracy))
         for net, rows in T2.items()
         for row, accuracy in rows.items()
     ),
-    *_table(table="T3", column="AlexNet", protocol=_IMAGENET).cells(
-        {row: _errors(*accuracy) for row, accuracy in T3.items()}
+    *(
+        _table(table="T3", column="AlexNet").cell(row, *map(error, accuracy))
+        for row, accuracy in T3.items()
     ),
-    *_table(
-        table="text",
-        column="CIFAR-10",
-        protocol="CIFAR-10 test, the net of BinaryConnect",
-        views="other",
-    ).cells({"BWN": 9.88, "XNOR-Net": 10.17}),
+    *_table(table="text", column="CIFAR-10", protocol=_CIFAR, views="other").cells(
+        ("BWN", 9.88), ("XNOR-Net", 10.17)
+    ),
 )
 
 

@@ -1,34 +1,22 @@
-"""Training recipes of the papers, every fact with its source and certainty.
+"""Training recipes of He et al. 2015 to 2016b, Huang et al. 2016, Hu et al. 2018."""
 
-A recipe maps quantities to facts, in the words of a config; the command that compares
-configs with papers reads these quantities off a config.
-"""
-
-from resnet_jax.errors import ConfigError
-from resnet_jax.papers import (
-    gruening2021,
-    han2020,
-    hara2018,
-    huang2017,
-    plain_recipes,
-    rastegari2016,
-    shen2016,
-    steps_and_grids,
-    wide,
-)
 from resnet_jax.papers.facts import (
     ALL_BUT_SLOPES,
+    CENTRE_CROP,
+    CIFAR100,
     CIFAR_SGD,
     IMAGENET_SGD,
     KERNELS,
-    PLAIN_SGD,
+    PAD_FLIP,
+    PAD_FLIP_CHANNEL,
+    TEN_CROPS,
+    TORCH,
     WARMUP,
     Facts,
     epochs,
     said,
     silent,
 )
-from resnet_jax.paths import did_you_mean
 
 CAFFE = "README of KaimingHe/deep-residual-networks"
 RELEASED = "KaimingHe/resnet-1k-layers"
@@ -43,7 +31,6 @@ _UNSURE = (
     | said("Caffe's arithmetic", {"arithmetic": "float32"}, certainty="known")
     | silent("running statistics")
 )
-_PAD_FLIP = "4-pixel zero pad, crop, flip"
 
 _HE2016A = _CAFFE_SGD | _UNSURE
 _A42 = "He et al. 2016a, Sec. 4.2"
@@ -52,17 +39,15 @@ HE2016A_CIFAR = (
     | said(
         _A42,
         CIFAR_SGD
+        | PAD_FLIP
         | {
-            "data set": "cifar10",
             "batch": 128,
             "learning rate": 0.1,
             "drops at": (32_000, 48_000),
             "iterations": 64_000,
             "Nesterov": "none",
             "weight decay": 1e-4,
-            "augmentation": _PAD_FLIP,
             "normalisation": "pixel_mean",
-            "evaluation": "one view of 32x32",
         },
     )
     | said(_A42 + ", 2 GPUs", {"BatchNorm group": 64}, certainty="derived")
@@ -79,6 +64,7 @@ HE2016A_IMAGENET = (
     | said(
         _A34,
         IMAGENET_SGD
+        | TEN_CROPS
         | {
             "batch": 256,
             "learning rate": 0.1,
@@ -88,7 +74,6 @@ HE2016A_IMAGENET = (
             "weight decay": 1e-4,
             "augmentation": "shorter side 256 to 480, crop 224, flip, AlexNet colours",
             "normalisation": "pixel_mean",
-            "evaluation": "10 crops of 224, shorter side 256",
         },
     )
     | said(CAFFE + ", 8 GPUs", {"BatchNorm group": 32}, certainty="code")
@@ -102,6 +87,7 @@ HE2016B_CIFAR = (
     | said(
         _B,
         WARMUP
+        | PAD_FLIP
         | {
             "batch": 128,
             "learning rate": 0.1,
@@ -109,12 +95,11 @@ HE2016B_CIFAR = (
             "BatchNorm group": 64,
             "weight decay": 1e-4,
             "momentum": 0.9,
-            "augmentation": _PAD_FLIP,
         },
     )
     | said(_B + ", as in 2016a", {"normalisation": "pixel_mean"}, certainty="known")
 )
-HE2016B_CIFAR100 = HE2016B_CIFAR | said(_B, {"data set": "cifar100"})
+HE2016B_CIFAR100 = HE2016B_CIFAR | said(_B, CIFAR100)
 HE2016B_IMAGENET = (
     HE2016A_IMAGENET
     | said(_B, {"BatchNorm group": 32})
@@ -127,29 +112,19 @@ HE2016B_IMAGENET = (
 )
 
 _LUA = f"{RELEASED}, with fb.resnet.torch"
-_TORCH = {
-    "momentum dialect": "torch",
-    "dampening": 0.0,
-    "Nesterov": "nesterov",
-    "decayed parameters": ALL_BUT_SLOPES,
-    "weight decay": 1e-4,
-}
+_TORCH = TORCH | {"Nesterov": "nesterov", "weight decay": 1e-4}
 HE2016B_RELEASED = (
     _UNSURE
     | said(
         _LUA,
         CIFAR_SGD
         | _TORCH
+        | PAD_FLIP_CHANNEL
         | {
-            "data set": "cifar10",
             "batch": 64,
             "BatchNorm group": 32,
             "learning rate": 0.1,
-            "augmentation": _PAD_FLIP,
-            "normalisation": "channel",
             "initialisation": "he_fan_out",
-            "running statistics": "torch",
-            "evaluation": "one view of 32x32",
         },
         certainty="code",
     )
@@ -162,6 +137,7 @@ HE2015_IMAGENET = (
     | said(
         _L,
         IMAGENET_SGD
+        | TEN_CROPS
         | {
             "batch": 128,
             "learning rate": 0.01,
@@ -171,7 +147,6 @@ HE2015_IMAGENET = (
             "augmentation": "shorter side 256 to 512, crop 224, flip, AlexNet colours",
             "normalisation": "pixel_mean",
             "initialisation": "he_fan_out",
-            "evaluation": "10 crops of 224, shorter side 256",
         },
     )
     | said("Caffe's SGD", {"momentum dialect": "caffe"}, certainty="known")
@@ -189,31 +164,20 @@ HUANG2016_CIFAR = (
     _UNSURE
     | said(
         _S,
-        PLAIN_SGD
-        | {
-            "data set": "cifar10",
-            "training images": 45_000,
-            "test images": 10_000,
-            "batch": 128,
-            "learning rate": 0.1,
-            "augmentation": _PAD_FLIP,
-            "evaluation": "one view of 32x32",
-        },
+        CIFAR_SGD
+        | PAD_FLIP
+        | {"training images": 45_000, "batch": 128, "learning rate": 0.1},
     )
     | epochs(_S, 500, (250, 375))
     | said(
         _SD,
-        _TORCH
-        | {
-            "normalisation": "pixel_mean, then one std for all",
-            "running statistics": "torch",
-        },
+        _TORCH | {"normalisation": "pixel_mean, then one std for all"},
         certainty="code",
     )
     | said(_SD, {"initialisation": "he_fan_in"}, certainty="known")
     | silent("BatchNorm group")
 )
-HUANG2016_CIFAR100 = HUANG2016_CIFAR | said(_S, {"data set": "cifar100"})
+HUANG2016_CIFAR100 = HUANG2016_CIFAR | said(_S, CIFAR100)
 HUANG2016_CIFAR_1202 = (
     HUANG2016_CIFAR
     | said(_S, WARMUP)
@@ -227,12 +191,12 @@ HU2018_IMAGENET = (
     | said(
         _H,
         IMAGENET_SGD
+        | CENTRE_CROP
         | {
             "batch": 1024,
             "learning rate": 0.6,
             "Nesterov": "none",
             "augmentation": "random area and aspect, crop 224, flip",
-            "evaluation": "centre crop of 224, shorter side 256",
         },
     )
     | said(
@@ -258,23 +222,4 @@ RECIPES: dict[str, Facts] = {
     "huang2016/cifar100": HUANG2016_CIFAR100,
     "huang2016/cifar/1202": HUANG2016_CIFAR_1202,
     "hu2018/imagenet": HU2018_IMAGENET,
-    **wide.RECIPES,
-    **huang2017.RECIPES,
-    **plain_recipes.RECIPES,
-    **han2020.RECIPES,
-    **rastegari2016.RECIPES,
-    **gruening2021.RECIPES,
-    **steps_and_grids.RECIPES,
-    **hara2018.RECIPES,
-    **shen2016.RECIPES,
 }
-
-
-def recipe(key: str) -> Facts:
-    """Recipe of a key such as `he2016a/cifar`."""
-    if key in RECIPES:
-        return RECIPES[key]
-    raise ConfigError(
-        f"RECIPE={key!r}: no such published recipe; there are {', '.join(RECIPES)}"
-        f"{did_you_mean(str(key), list(RECIPES))}"
-    )

@@ -1,4 +1,4 @@
-"""Relay back-propagation (Shen et al. 2016): facts of the released net."""
+"""Relay back-propagation (Shen et al. 2016): the released net."""
 
 from resnet_jax.papers.facts import Facts, counted, said, silent
 from resnet_jax.papers.value import Table
@@ -11,7 +11,7 @@ VALUES = (
         table="README",
         protocol="Places2 val, 401 scenes, one crop",
         certainty="code",
-    ).cell("Model B", (49.74, 17.83)),
+    ).cell("Model B", 49.74, 17.83),
 )
 
 NETWORKS: dict[str, Facts] = {

@@ -4,8 +4,10 @@ No error of either is certain enough to be compared with.
 """
 
 from resnet_jax.papers.facts import (
-    ALL_BUT_SLOPES,
+    CIFAR100,
     CIFAR_SGD,
+    PAD_FLIP_CHANNEL,
+    TORCH,
     Facts,
     counted,
     epochs,
@@ -37,39 +39,23 @@ NETWORKS: dict[str, Facts] = {
     "eliasof2023/ResNet-34 MGIC": _mgic(4_414_154, 0.483),
 }
 
-_TORCH = {
-    "dampening": 0.0,
-    "momentum dialect": "torch",
-    "weight decay": 1e-4,
-    "decayed parameters": ALL_BUT_SLOPES,
-    "running statistics": "torch",
-    "augmentation": "4-pixel zero pad, crop, flip",
-    "normalisation": "channel",
-    "evaluation": "one view of 32x32",
-}
-_CIFAR = said(_Z, CIFAR_SGD | _TORCH, certainty="code")
-_RKCNN = (
-    _CIFAR
-    | said(
-        _Z,
-        {
-            "data set": "cifar10",
-            "batch": 32,
-            "BatchNorm group": 32,
-            "learning rate": 0.1,
-            "Nesterov": "nesterov",
-            "initialisation": "he_fan_in",
-        },
-        certainty="code",
-    )
-    | epochs(_Z, 300, (150, 225), certainty="code")
-)
+_TRAINING = CIFAR_SGD | TORCH | PAD_FLIP_CHANNEL | {"weight decay": 1e-4}
+_RKCNN = said(
+    _Z,
+    _TRAINING
+    | {
+        "batch": 32,
+        "BatchNorm group": 32,
+        "learning rate": 0.1,
+        "Nesterov": "nesterov",
+        "initialisation": "he_fan_in",
+    },
+    certainty="code",
+) | epochs(_Z, 300, (150, 225), certainty="code")
 _MGIC = said(
     _E,
-    CIFAR_SGD
-    | _TORCH
+    _TRAINING
     | {
-        "data set": "cifar10",
         "batch": 64,
         "BatchNorm group": 64,
         "learning rate": 0.3,
@@ -80,6 +66,6 @@ _MGIC = said(
 ) | epochs(_E, 200, (30, 60, 90, 120, 150, 180), certainty="code")
 RECIPES: dict[str, Facts] = {
     "zhu2022/cifar": _RKCNN,
-    "zhu2022/cifar100": _RKCNN | said(_Z, {"data set": "cifar100"}, certainty="code"),
+    "zhu2022/cifar100": _RKCNN | said(_Z, CIFAR100, certainty="code"),
     "eliasof2023/cifar": _MGIC,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 # Full references by short name, the first part of a value's key.
 PAPERS = {
@@ -52,8 +52,13 @@ Origin = Literal["own", "quoted"]
 Views = Literal[
     "1crop", "10crop", "dense", "320crop", "299crop", "clips", "ensemble", "other"
 ]
-# Top-1 error in percent, or top-1 and top-5; None where the paper prints none.
-Errors = float | tuple[float | None, float | None] | None
+Error = float | None  # in percent; None where the paper prints none
+
+
+def error(accuracy: float) -> float:
+    """Error of an accuracy that a paper prints, both in percent."""
+    return round(100 - accuracy, 2)
+
 
 CERTAINTY = {
     "code": "read in the authors' released code",
@@ -68,8 +73,8 @@ class Value:
     """One cell of a paper's table; errors in percent.
 
     `top1_err` is the statistic named by `statistic` over `runs` runs; `mean` and `std`
-    are printed beside it. `above` is the bound the paper calls a failure
-    ("fail" in He et al. 2016b, Table 1), and then there is no error. `selection` is the
+    are printed beside it. `above` is the error from which on the paper reports failure
+    instead of a number ("fail" in He et al. 2016b, Table 1). `selection` is the
     checkpoint that was tested; `origin` is "quoted" where the paper repeats the number
     of another one. `protocol` is for people, `views` for comparisons. `params_m` is in
     millions, as printed.
@@ -129,39 +134,36 @@ class Table:
         return replace(self, origin="quoted")
 
     def cell(
-        self,
-        row: str,
-        errors: Errors = None,
-        *,
-        column: str = "",
-        mean: float | None = None,
-        std: float | None = None,
-        above: float | None = None,
-        params_m: float | None = None,
-        note: str = "",
+        self, row: str, top1_err: Error = None, top5_err: Error = None, **fields: Any
     ) -> Value:
-        """Value of one row; a `column` given here replaces that of the table."""
-        top1_err, top5_err = errors if isinstance(errors, tuple) else (errors, None)
-        return Value(
-            paper=self.paper, table=self.table, row=row, column=column or self.column,
-            top1_err=top1_err, top5_err=top5_err, mean=mean, std=std, above=above,
-            statistic=self.statistic, runs=self.runs, selection=self.selection,
-            protocol=self.protocol, views=self.views, certainty=self.certainty,
-            origin=self.origin, params_m=params_m, note=note,
-        )  # fmt: skip
+        """Value of one row; `fields` add to those of the table, or replace them."""
+        own = {"row": row, "top1_err": top1_err, "top5_err": top5_err}
+        return Value(**vars(self) | own | fields)
 
-    def cells(self, rows: Mapping[str, Errors]) -> tuple[Value, ...]:
-        """Values of one column, from the errors by row."""
-        return tuple(self.cell(row, errors) for row, errors in rows.items())
+    def cells(
+        self, *rows: tuple[str, Error] | tuple[str, Error, Error]
+    ) -> tuple[Value, ...]:
+        """Values of one column, from (row, top-1 error[, top-5 error])."""
+        return tuple(self.cell(row, *errors) for row, *errors in rows)
 
     def grid(
-        self, columns: Sequence[str], rows: Mapping[str, Sequence[Errors]]
+        self,
+        columns: Sequence[str],
+        rows: Mapping[str, Sequence[Error]],
+        **fields: Any,
     ) -> tuple[Value, ...]:
-        """Values row by row, from the errors of each row in the order of `columns`."""
+        """Values row by row, from the errors of each row in the order of `columns`.
+
+        `{column}` in the protocol stands for the name of the column.
+        """
+        tables = [
+            replace(self, column=name, protocol=self.protocol.replace("{column}", name))
+            for name in columns
+        ]
         return tuple(
-            self.cell(row, errors, column=column)
-            for row, line in rows.items()
-            for column, errors in zip(columns, line, strict=True)
+            table.cell(row, error, **fields)
+            for row, errors in rows.items()
+            for table, error in zip(tables, errors, strict=True)
         )
 
 

@@ -1,12 +1,15 @@
-"""Wide nets (Zagoruyko & Komodakis 2016) and grouped ones (Xie et al. 2017)."""
+"""Wide ResNets (Zagoruyko & Komodakis 2016) and ResNeXt (Xie et al. 2017)."""
 
 from functools import partial
 
 from resnet_jax.papers.facts import (
-    ALL_BUT_SLOPES,
+    CENTRE_CROP,
+    CIFAR100,
     CIFAR_SGD,
     IMAGENET_SGD,
     ORIGINAL,
+    PAD_FLIP,
+    TORCH,
     Facts,
     counted,
     epochs,
@@ -15,76 +18,77 @@ from resnet_jax.papers.facts import (
 from resnet_jax.papers.value import Table
 
 _Z = "Zagoruyko & Komodakis 2016"
-_ONE_VIEW = "test, one 32x32 view"
-_wrn = partial(Table, paper="zagoruyko2016", statistic="median", runs=5)
-
-# Table 2: kernels of the branch at width 2; the label of the depth fixes the units.
-_T2 = {
-    "B(1,3,1)": 6.06,
-    "B(3,1)": 5.78,
-    "B(1,3)": 6.42,
-    "B(3,1,1)": 5.86,
-    "B(3,3)": 5.73,
-    "B(3,1,3)": 5.78,
-}
-# Table 3: convolutions per branch, WRN-40-2.
-_T3 = {1: 6.69, 2: 5.43, 3: 5.65, 4: 5.93}
-# Table 5: mean and std, no dropout: CIFAR-10, CIFAR-100.
-_T5 = {"40-4": (4.53, 21.18), "16-8": (4.27, 20.43), "28-10": (4.00, 19.25)}
-# Table 6: without and with dropout: CIFAR-10, CIFAR-100.
-_T6 = {
-    "16-4": ((5.02, 5.24), (24.03, 23.91)),
-    "28-10": ((4.00, 3.89), (19.25, 18.85)),
-    "52-1": ((6.43, 6.28), (29.89, 29.78)),
-}
-_ZCA = f"CIFAR-10 {_ONE_VIEW}, ZCA"
-
+_ONE_VIEW = "{column} test, one 32x32 view"
 _DATA = ("CIFAR-10", "CIFAR-100")
+_wrn = partial(Table, paper="zagoruyko2016", statistic="median", runs=5)
+_ZCA = "CIFAR-10 test, one 32x32 view, ZCA"
+_T6 = {
+    "WRN-16-4 without": (5.02, 24.03),
+    "WRN-16-4 with dropout": (5.24, 23.91),
+    "WRN-28-10 without": (4.00, 19.25),
+    "WRN-28-10 with dropout": (3.89, 18.85),
+    "WRN-52-1 without": (6.43, 29.89),
+    "WRN-52-1 with dropout": (6.28, 29.78),
+}
 WIDE = (
-    *_wrn(table="T2", protocol=_ZCA).cells(_T2),
-    *_wrn(table="T3", protocol=_ZCA).cells({f"l={n}": e for n, e in _T3.items()}),
-    *(
-        _wrn(table="T5", column=data, protocol=f"{data} {_ONE_VIEW}").cell(
-            f"WRN-{net}", error
-        )
-        for net, errors in _T5.items()
-        for data, error in zip(_DATA, errors, strict=True)
+    # Table 2: kernels of the branch at width 2; the label of the depth fixes the units
+    *_wrn(table="T2", protocol=_ZCA).cells(
+        ("B(1,3,1)", 6.06),
+        ("B(3,1)", 5.78),
+        ("B(1,3)", 6.42),
+        ("B(3,1,1)", 5.86),
+        ("B(3,3)", 5.73),
+        ("B(3,1,3)", 5.78),
     ),
-    *(
-        _wrn(table="T6", column=data, protocol=f"{data} {_ONE_VIEW}").cell(
-            f"WRN-{net} {dropout}", error
-        )
-        for net, table in _T6.items()
-        for data, errors in zip(_DATA, table, strict=True)
-        for dropout, error in zip(("without", "with dropout"), errors, strict=True)
+    # Table 3: convolutions per branch, WRN-40-2
+    *_wrn(table="T3", protocol=_ZCA).cells(
+        ("l=1", 6.69), ("l=2", 5.43), ("l=3", 5.65), ("l=4", 5.93)
     ),
+    # Table 5: images normalised by mean and std, no dropout
+    *_wrn(table="T5", protocol=_ONE_VIEW).grid(
+        _DATA,
+        {
+            "WRN-40-4": (4.53, 21.18),
+            "WRN-16-8": (4.27, 20.43),
+            "WRN-28-10": (4.00, 19.25),
+        },
+    ),
+    *_wrn(table="T6", protocol=_ONE_VIEW).grid(_DATA, _T6),
 )
 
 _X = "Xie et al. 2017"
 _VIEW_224 = "ImageNet val, single crop 224"
-# Table 3: template, single-crop top-1 error.
-_T3_50 = {"1x64d": 23.9, "2x40d": 23.0, "4x24d": 22.6, "8x14d": 22.3, "32x4d": 22.2}
-_T3_101 = {"1x64d": 22.0, "2x40d": 21.7, "4x24d": 21.4, "8x14d": 21.3, "32x4d": 21.2}
-# Table 7: mean of ten runs on CIFAR-10 and CIFAR-100.
-_T7 = {"8x64d": (3.65, 17.77), "16x64d": (3.58, 17.31)}
-
+# Table 3: top-1 error by template, and parameters
+_T3 = {
+    50: {
+        "1x64d": (23.9, 25_557_032),
+        "2x40d": (23.0, 25_425_000),
+        "4x24d": (22.6, 25_292_968),
+        "8x14d": (22.3, 25_603_016),
+        "32x4d": (22.2, 25_028_904),
+    },
+    101: {
+        "1x64d": (22.0, 44_549_160),
+        "2x40d": (21.7, 44_456_296),
+        "4x24d": (21.4, 44_363_432),
+        "8x14d": (21.3, 45_104_328),
+        "32x4d": (21.2, 44_177_704),
+    },
+}
 GROUPED = (
     *(
         Table(paper="xie2017", table="T3", protocol=_VIEW_224).cell(
             f"ResNeXt-{depth}-{template}", error
         )
-        for depth, errors in {50: _T3_50, 101: _T3_101}.items()
-        for template, error in errors.items()
+        for depth, nets in _T3.items()
+        for template, (error, _) in nets.items()
     ),
-    *(
-        Table(
-            paper="xie2017", table="T7", column=data, statistic="mean", runs=10,
-            protocol=f"{data} {_ONE_VIEW}",
-        ).cell(f"ResNeXt-29-{template}", error)
-        for template, errors in _T7.items()
-        for data, error in zip(_DATA, errors, strict=True)
+    *Table(
+        paper="xie2017", table="T7", statistic="mean", runs=10, protocol=_ONE_VIEW
+    ).grid(
+        _DATA, {"ResNeXt-29-8x64d": (3.65, 17.77), "ResNeXt-29-16x64d": (3.58, 17.31)}
     ),
-)  # fmt: skip
+)
 
 VALUES = (*WIDE, *GROUPED)
 
@@ -109,37 +113,29 @@ def _wide(
     return said(source, ORIGINAL | values) | counted(source, params=params)
 
 
+# key: depth, width, parameters, further arguments of `_wide`
+_WIDE = {
+    # 6, 4 or 3 units per stage, whatever depth the label has
+    "T2/B(1,3,1)": (58, 2, 1_429_082, {"kernels": (1, 3, 1)}),
+    "T2/B(3,1)": (40, 2, 1_211_354, {"kernels": (3, 1)}),
+    "T2/B(1,3)": (40, 2, 1_297_370, {"kernels": (1, 3)}),
+    "T2/B(3,1,1)": (58, 2, 1_343_066, {"kernels": (3, 1, 1)}),
+    "T2/B(3,3)": (28, 2, 1_467_610, {}),
+    "T2/B(3,1,3)": (31, 2, 1_145_498, {"kernels": (3, 1, 3)}),
+    **{f"T3/l={n}": (40, 2, 2_243_546, {"kernels": (3,) * n}) for n in (1, 2, 3, 4)},
+    "T5/WRN-40-4/CIFAR-10": (40, 4, 8_949_210, {}),
+    "T5/WRN-16-8/CIFAR-10": (16, 8, 10_961_370, {}),
+    "T5/WRN-28-10/CIFAR-10": (28, 10, 36_479_194, {}),
+    "T5/WRN-16-8/CIFAR-100": (16, 8, 11_007_540, {"classes": 100}),
+    "T5/WRN-28-10/CIFAR-100": (28, 10, 36_536_884, {"classes": 100}),
+    "T6/WRN-16-4 with dropout/CIFAR-10": (16, 4, 2_748_890, {"dropout": 0.3}),
+    "T6/WRN-28-10 with dropout/CIFAR-10": (28, 10, 36_479_194, {"dropout": 0.3}),
+    "T6/WRN-52-1 without/CIFAR-10": (52, 1, 758_362, {}),
+    "T6/WRN-52-1 with dropout/CIFAR-10": (52, 1, 758_362, {"dropout": 0.3}),
+}
 NETWORKS: dict[str, Facts] = {
-    # Table 2: 6, 4 or 3 units per stage, whatever depth the label has
-    "zagoruyko2016/T2/B(1,3,1)": _wide("Table 2", 58, 2, 1_429_082, kernels=(1, 3, 1)),
-    "zagoruyko2016/T2/B(3,1)": _wide("Table 2", 40, 2, 1_211_354, kernels=(3, 1)),
-    "zagoruyko2016/T2/B(1,3)": _wide("Table 2", 40, 2, 1_297_370, kernels=(1, 3)),
-    "zagoruyko2016/T2/B(3,1,1)": _wide("Table 2", 58, 2, 1_343_066, kernels=(3, 1, 1)),
-    "zagoruyko2016/T2/B(3,3)": _wide("Table 2", 28, 2, 1_467_610),
-    "zagoruyko2016/T2/B(3,1,3)": _wide("Table 2", 31, 2, 1_145_498, kernels=(3, 1, 3)),
-    **{
-        f"zagoruyko2016/T3/l={n}": _wide("Table 3", 40, 2, 2_243_546, kernels=(3,) * n)
-        for n in _T3
-    },
-    "zagoruyko2016/T5/WRN-40-4/CIFAR-10": _wide("Table 5", 40, 4, 8_949_210),
-    "zagoruyko2016/T5/WRN-16-8/CIFAR-10": _wide("Table 5", 16, 8, 10_961_370),
-    "zagoruyko2016/T5/WRN-28-10/CIFAR-10": _wide("Table 5", 28, 10, 36_479_194),
-    "zagoruyko2016/T5/WRN-16-8/CIFAR-100": _wide(
-        "Table 5", 16, 8, 11_007_540, classes=100
-    ),
-    "zagoruyko2016/T5/WRN-28-10/CIFAR-100": _wide(
-        "Table 5", 28, 10, 36_536_884, classes=100
-    ),
-    "zagoruyko2016/T6/WRN-16-4 with dropout/CIFAR-10": _wide(
-        "Table 6", 16, 4, 2_748_890, dropout=0.3
-    ),
-    "zagoruyko2016/T6/WRN-28-10 with dropout/CIFAR-10": _wide(
-        "Table 6", 28, 10, 36_479_194, dropout=0.3
-    ),
-    "zagoruyko2016/T6/WRN-52-1 without/CIFAR-10": _wide("Table 6", 52, 1, 758_362),
-    "zagoruyko2016/T6/WRN-52-1 with dropout/CIFAR-10": _wide(
-        "Table 6", 52, 1, 758_362, dropout=0.3
-    ),
+    f"zagoruyko2016/{key}": _wide(f"Table {key[1]}", depth, width, params, **more)
+    for key, (depth, width, params, more) in _WIDE.items()
 }
 
 
@@ -169,23 +165,8 @@ NETWORKS |= {
     f"xie2017/T3/ResNeXt-{depth}-{template}": _grouped(
         "Table 3", "imagenet_resnet", depth, template, params, classes=1000
     )
-    for depth, nets in {
-        50: {
-            "1x64d": 25_557_032,
-            "2x40d": 25_425_000,
-            "4x24d": 25_292_968,
-            "8x14d": 25_603_016,
-            "32x4d": 25_028_904,
-        },
-        101: {
-            "1x64d": 44_549_160,
-            "2x40d": 44_456_296,
-            "4x24d": 44_363_432,
-            "8x14d": 45_104_328,
-            "32x4d": 44_177_704,
-        },
-    }.items()
-    for template, params in nets.items()
+    for depth, nets in _T3.items()
+    for template, (_, params) in nets.items()
 }
 NETWORKS |= {
     f"xie2017/T7/ResNeXt-29-{template}/{data}": _grouped(
@@ -200,70 +181,59 @@ NETWORKS |= {
     )
 }  # fmt: skip
 
-_TORCH = {"momentum dialect": "torch", "dampening": 0.0, "Nesterov": "nesterov"}
-_ALL = {"decayed parameters": ALL_BUT_SLOPES}
+_TORCH = TORCH | {"Nesterov": "nesterov"}
 _CODE = "szagoruyko/wide-residual-networks"
 _WRN_CIFAR = (
     said(
         f"{_Z}, Sec. 3",
         CIFAR_SGD
         | {
-            "data set": "cifar10",
             "batch": 128,
             "learning rate": 0.1,
             "divided by": 5,
             "weight decay": 5e-4,
             "Nesterov": "nesterov",
-            "evaluation": "one view of 32x32",
         },
     )
     | epochs(f"{_Z}, Sec. 3", 200, (60, 120, 160))
     | said(
         _CODE,
         _TORCH
-        | _ALL
         | {
             "augmentation": "4-pixel reflect pad, crop, flip",
             "normalisation": "channel",
             "initialisation": "he_fan_in",
-            "running statistics": "torch",
             "BatchNorm group": 128,
         },
         certainty="code",
     )
 )
 _XIE = "facebookresearch/ResNeXt"
-_FB = _TORCH | _ALL | {"running statistics": "torch", "initialisation": "he_fan_out"}
+_FB = said(
+    _XIE,
+    _TORCH | {"initialisation": "he_fan_out", "normalisation": "channel"},
+    certainty="code",
+)
 _RESNEXT_CIFAR = (
     said(
         f"{_X}, Sec. 5.3",
         CIFAR_SGD
-        | {
-            "data set": "cifar10",
-            "batch": 128,
-            "learning rate": 0.1,
-            "weight decay": 5e-4,
-            "augmentation": "4-pixel zero pad, crop, flip",
-            "evaluation": "one view of 32x32",
-        },
+        | PAD_FLIP
+        | {"batch": 128, "learning rate": 0.1, "weight decay": 5e-4},
     )
     | epochs(f"{_X}, Sec. 5.3", 300, (150, 225))
-    | said(_XIE, _FB | {"normalisation": "channel"}, certainty="code")
+    | _FB
     | said(f"{_XIE}, 8 GPUs", {"BatchNorm group": 16}, certainty="code")
 )
 _RESNEXT_IMAGENET = (
     said(
         f"{_X}, Sec. 4",
         IMAGENET_SGD
-        | {
-            "batch": 256,
-            "learning rate": 0.1,
-            "weight decay": 1e-4,
-            "evaluation": "centre crop of 224, shorter side 256",
-        },
+        | CENTRE_CROP
+        | {"batch": 256, "learning rate": 0.1, "weight decay": 1e-4},
     )
     | epochs(f"{_X}, Sec. 4; 100 epochs in the code", 100, (30, 60, 90))
-    | said(_XIE, _FB | {"normalisation": "channel"}, certainty="code")
+    | _FB
     | said(f"{_XIE}, 8 GPUs", {"BatchNorm group": 32}, certainty="code")
     | said(
         "that of fb.resnet.torch",
@@ -276,10 +246,8 @@ _RESNEXT_IMAGENET = (
 )
 RECIPES: dict[str, Facts] = {
     "zagoruyko2016/cifar": _WRN_CIFAR,
-    "zagoruyko2016/cifar100": _WRN_CIFAR
-    | said(f"{_Z}, Sec. 3", {"data set": "cifar100"}),
+    "zagoruyko2016/cifar100": _WRN_CIFAR | said(f"{_Z}, Sec. 3", CIFAR100),
     "xie2017/cifar": _RESNEXT_CIFAR,
-    "xie2017/cifar100": _RESNEXT_CIFAR
-    | said(f"{_X}, Sec. 5.3", {"data set": "cifar100"}),
+    "xie2017/cifar100": _RESNEXT_CIFAR | said(f"{_X}, Sec. 5.3", CIFAR100),
     "xie2017/imagenet": _RESNEXT_IMAGENET,
 }

@@ -1,4 +1,4 @@
-"""Make the table of an experiment file from the logs of its runs; reads files only.
+"""Make the table of an experiment file from the logs of its runs.
 
   python -m resnet_jax.report experiments/digits_depth.py
   python -m resnet_jax.report experiments/digits_depth.py --format latex > depth.tex
@@ -12,15 +12,15 @@
   --against ROW     row to compare with (default: the first)
   --figure FILE     also draw error against an axis, as .png, .pdf or .svg
   --axis AXIS       iterations (default; train dashed, test bold) or depth
-  --slopes          learned slopes in place of errors, layer by layer: table and figure
+  --slopes          table and figure of learned slopes by layer instead of errors
   --check TABLE     compare a committed table instead of printing one
-  --skip_bad        go on past damaged files and log lines
+  --skip_bad        skip damaged files and log lines, and name them in the table
   --debug           show the traceback of an error
 
-The paper's numbers stand beside ours with their difference, and whether the seeds
-support an order of the rows. A run is RUNS/<name of FILE>/<row>/seed<k>/ with
-config.json, env.json, metrics.jsonl and, once it has finished, DONE. Its result is the
-test row at its last step. A net with learned slopes (PReLU) leaves them in slopes.json.
+The table has the paper's numbers beside ours, and says whether the seeds support an
+order of the rows. A run is RUNS/<name of FILE>/<row>/seed<k>/ with config.json,
+env.json, metrics.jsonl and, once it has finished, DONE. Its result is the test row at
+its last step. Learned slopes (PReLU) are in its slopes.json.
 
 Exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
 not what they give, 6 a figure cannot be written.
@@ -32,11 +32,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_jax import cli
-from resnet_jax.config.experiment_file import ExperimentFile, load
-from resnet_jax.report import committed, figure_path, records
+from resnet_jax.config.experiment_file import load
+from resnet_jax.report import committed, records
 from resnet_jax.report.render import FORMATS, render
-from resnet_jax.report.slopes_table import Slopes, slopes
-from resnet_jax.report.table import Report, report
+from resnet_jax.report.slopes_table import slopes
+from resnet_jax.report.table import report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +54,15 @@ def _report(arguments: Sequence[str]) -> None:
         print(f"warning: {run.path}/{run.torn}", file=sys.stderr)
     learned = slopes(made, bad=bad) if options.slopes else None
     text = render(records.slopes(learned) if learned else records.errors(made), form)
-    if options.figure:
-        _draw(made, learned, experiment, options)
+    if options.figure and learned:
+        from resnet_jax.report import slopes_figure  # imports matplotlib
+
+        slopes_figure.draw_slopes(learned, options.figure)
+    elif options.figure:
+        from resnet_jax.report import plots  # imports matplotlib
+
+        axis = options.axis or "iterations"
+        plots.draw(made, experiment, options.figure, axis=axis)
     if options.check:
         committed.check(options.check, text)
         print(f"{options.check}: is what the logs give")
@@ -63,25 +70,8 @@ def _report(arguments: Sequence[str]) -> None:
         sys.stdout.write(text)
 
 
-def _draw(
-    made: Report,
-    learned: Slopes | None,
-    experiment: ExperimentFile,
-    options: argparse.Namespace,
-) -> None:
-    if learned:
-        from resnet_jax.report import slopes_figure  # imports matplotlib
-
-        slopes_figure.draw_slopes(learned, options.figure)
-    else:
-        from resnet_jax.report import plots  # imports matplotlib
-
-        axis = options.axis or "iterations"
-        plots.draw(made, experiment, options.figure, axis=axis)
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options; ConfigError for those that do not go together."""
+    """The options; ConfigError for those that exclude each other."""
     parser = cli.Parser("resnet_jax.report")
     add = parser.add_argument
     add("file", type=Path, metavar="FILE")
@@ -97,7 +87,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if options.slopes and (options.against or options.axis):
         parser.error("--against, --axis: are of errors; leave them out, or --slopes")
     if options.figure:
-        figure_path.checked(options.figure)
+        cli.check_figure_path(options.figure)
     return options
 
 

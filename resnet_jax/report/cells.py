@@ -1,12 +1,12 @@
-"""A report as cells of text, before any markup."""
+"""Report as cells of text, before any markup."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_jax.papers import Value
-from resnet_jax.report.line import Line
+from resnet_jax.report.line import Line, published_error
 from resnet_jax.report.render import Grid
-from resnet_jax.report.slopes_table import Layer, Row
+from resnet_jax.report.slopes_table import LayerSlopes, RowSlopes
 from resnet_jax.report.statistics import AsPaper, Pair, Summary
 from resnet_jax.report.table import Report
 
@@ -14,7 +14,7 @@ NONE = "\N{EN DASH}"
 
 
 def table(report: Report) -> Grid:
-    """The paper's numbers beside ours; a column that no row fills is left out."""
+    """Grid of the paper's numbers beside ours; empty columns are left out."""
     columns = {
         "Row": lambda line: line.row,
         "Paper": lambda line: published(line.value),
@@ -39,7 +39,7 @@ def table(report: Report) -> Grid:
 
 
 def differences(report: Report) -> Grid:
-    """Paired differences between rows, and whether the seeds support an order."""
+    """Grid of paired differences between rows, with the verdict on their order."""
     columns = {
         "Row minus other": lambda pair: f"{pair.row} minus {pair.other}",
         "Mean difference": lambda pair: signed(pair.mean),
@@ -53,8 +53,8 @@ def differences(report: Report) -> Grid:
     return Grid(tuple(columns), rows)
 
 
-def slopes(row: Row) -> Grid:
-    """A row's learned slopes, a line a layer; what shared slopes lack is left out."""
+def slopes(row: RowSlopes) -> Grid:
+    """Grid of a row's learned slopes, one line per layer, without empty columns."""
     columns = {
         "Layer": lambda layer: layer.layer,
         "Slopes": lambda layer: str(layer.number),
@@ -72,25 +72,24 @@ def slope(number: float | None) -> str:
     return NONE if number is None else f"{number:.3f}"
 
 
-def _over_seeds(layer: Layer) -> str:
+def _over_seeds(layer: LayerSlopes) -> str:
     std = "" if layer.over_seeds is None else f" ± {slope(layer.over_seeds)}"
     return f"{slope(layer.mean)}{std} ({len(layer.means)})"
 
 
-def _of_channels(layer: Layer, number: float) -> str:
+def _of_channels(layer: LayerSlopes, number: float) -> str:
     return slope(number) if layer.number > 1 else NONE
 
 
 def published(value: Value | None) -> str:
-    """The paper's number with its statistic, e.g. `6.43 (best of 5; 6.61 ± 0.16)`."""
+    """The paper's number with its statistic: `6.43 (best of 5; 6.61 ± 0.16)`."""
     if value is None:
         return NONE
     if value.above is not None:
         return f"fail, > {value.above:g} ({_count(value)})"
-    number = value.top5_err if value.top1_err is None else value.top1_err
     what = "top-5, " if value.top1_err is None else ""
     spread = "" if value.mean is None else f"; {value.mean:.2f} ± {value.std:.2f}"
-    return f"{error(number)} ({what}{_count(value)}{spread})"
+    return f"{error(published_error(value))} ({what}{_count(value)}{spread})"
 
 
 def _count(value: Value) -> str:
@@ -99,12 +98,12 @@ def _count(value: Value) -> str:
 
 
 def counterpart(ours: AsPaper | None) -> str:
-    """Our value of the paper's statistic, e.g. `6.52 (best of 5)`."""
+    """Our value of the paper's statistic: `6.52 (best of 5)`."""
     return f"{ours.value:.2f} ({ours.statistic} of {ours.n})" if ours else NONE
 
 
 def difference(line: Line) -> str:
-    """Ours minus the paper's; for a failure of the paper, whether ours fails too."""
+    """Ours minus the paper's; beside a failure in the paper, `fails too` or not."""
     if line.comparable and line.value and line.value.above is not None and line.ours:
         fails = line.ours.value > line.value.above
         return "fails too" if fails else "does not fail"
@@ -112,7 +111,7 @@ def difference(line: Line) -> str:
 
 
 def spread(summary: Summary | None) -> str:
-    """Mean ± std (n), or the one number there is."""
+    """Mean ± std (n), without std for one seed."""
     if summary is None:
         return NONE
     std = "" if summary.std is None else f" ± {summary.std:.2f}"
@@ -124,7 +123,7 @@ def error(percent: float | None) -> str:
 
 
 def signed(percent: float) -> str:
-    """A difference with its sign; no sign where it rounds to zero."""
+    """Difference with its sign; no sign if it rounds to zero."""
     text = f"{percent:+.2f}"
     return text[1:] if text in ("+0.00", "-0.00") else text
 
@@ -136,7 +135,7 @@ def interval(pair: Pair) -> str:
 
 
 def iterations(line: Line) -> str:
-    """Iterations made, of those of the schedule: `200 of 449`."""
+    """Iterations made of those in the schedule: `200 of 449`."""
     if not line.steps:
         return NONE
     low, high = line.steps[0], line.steps[-1]
@@ -145,7 +144,7 @@ def iterations(line: Line) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Wall time in the unit in which it is read most easily."""
+    """Wall time in seconds, minutes or hours."""
     if seconds is None:
         return NONE
     if seconds < 60:
@@ -163,24 +162,19 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def _relative(report: Report) -> Callable[[Line], str]:
-    """The time of a step over that of the row that all are compared with."""
-    times = {line.row: line.step_s for line in report.lines}
-    usual = times[report.against]
-
-    def ratio(line: Line) -> str:
-        return f"{line.step_s / usual:.2f}" if usual and line.step_s else NONE
-
-    return ratio
+    """Step time as a multiple of that of the row `report.against`."""
+    usual = {line.row: line.step_s for line in report.lines}[report.against]
+    return lambda line: f"{line.step_s / usual:.2f}" if usual and line.step_s else NONE
 
 
 def _top5(report: Report) -> Callable[[Line], str]:
-    """Our top-5 errors, in a table whose paper prints them."""
+    """Our top-5 errors, if the paper prints any."""
     printed = any(line.value and line.value.top5_err for line in report.lines)
     return lambda line: spread(line.top5) if printed else NONE
 
 
 def _filled(columns: dict[str, Callable], lines: Sequence[Any]) -> Grid:
-    """A grid of columns, each a function of a line, without those that none fills."""
+    """Grid of columns, each a function of a line; columns of dashes are left out."""
     texts = {name: [cell(line) for line in lines] for name, cell in columns.items()}
     kept = [name for name, column in texts.items() if set(column) != {NONE}]
     rows = zip(*(texts[name] for name in kept), strict=True)

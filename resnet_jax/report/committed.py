@@ -1,4 +1,4 @@
-"""A committed table against what the logs give today."""
+"""Check of a committed table against the logs."""
 
 import itertools
 from pathlib import Path
@@ -8,7 +8,7 @@ from resnet_jax.report.render import SUFFIXES
 
 
 def form(path: Path | None) -> str:
-    """The format that the name of a table tells, `md` without a table."""
+    """Format of a table by its suffix; `md` without a table."""
     if path is None:
         return "md"
     if path.suffix not in SUFFIXES:
@@ -20,7 +20,7 @@ def form(path: Path | None) -> str:
 
 
 def check(path: Path, text: str) -> None:
-    """DataError naming the first line at which a committed table differs."""
+    """DataError naming the first line of a committed table that differs."""
     try:
         committed = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -28,10 +28,8 @@ def check(path: Path, text: str) -> None:
     given = text.splitlines()
     if committed == given:
         return
-    pairs = zip([*committed, None], [*given, None], strict=False)
-    number, (old, new) = next(
-        (n, (a, b)) for n, (a, b) in enumerate(pairs, 1) if a != b
-    )
+    pairs = enumerate(itertools.zip_longest(committed, given), 1)
+    number, (old, new) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
     raise DataError(
         f"{path}:{number}: the committed line is not what the logs give: "
         f"{_near(old, new)}; make the table again if the logs are right"
@@ -39,10 +37,9 @@ def check(path: Path, text: str) -> None:
 
 
 def _near(old: str | None, new: str | None) -> str:
-    """Both lines around the first character that differs."""
+    """Quote both lines from shortly before the first different character."""
     if old is None or new is None:
         return "the table ends here" if old is None else "the logs give no such line"
-    both = zip(old, new, strict=False)
-    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], both)))
-    start = max(0, same - 20)
+    pairs = enumerate(itertools.zip_longest(old, new))
+    start = max(0, next(i for i, (a, b) in pairs if a != b) - 20)
     return f"has {old[start : start + 60]!r}, should have {new[start : start + 60]!r}"

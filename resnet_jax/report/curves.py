@@ -10,10 +10,8 @@ from resnet_jax.report.runs import Run
 from resnet_jax.runs.reader import LogFile, LogRow, Split
 from resnet_jax.runs.result import USUAL
 
-# A curve has about this many points, each a mean over an equal stretch of iterations
-# and over the seeds; of each log this many rows are read.
-POINTS = 200
-READ = 1000
+POINTS = 200  # of a curve: means over equal stretches of iterations and the seeds
+READ = 1000  # rows per log, evenly thinned
 
 
 class Curve(NamedTuple):
@@ -23,8 +21,8 @@ class Curve(NamedTuple):
     errors: list[float]
 
 
-class Point(NamedTuple):
-    """One row of a log."""
+class Evaluation(NamedTuple):
+    """Error in percent over n examples in one row of a log."""
 
     step: int
     error: float
@@ -32,10 +30,10 @@ class Point(NamedTuple):
 
 
 def curve(line: Line, split: Split) -> Curve:
-    """Mean error against mean iteration over the seeds, stretch by stretch."""
+    """Average error and iteration over the seeds and over stretches of iterations."""
     points = [p for run in line.done or line.runs for p in _points(run, split)]
     last = max((point.step for point in points), default=0)
-    stretches: dict[int, list[Point]] = defaultdict(list)
+    stretches: dict[int, list[Evaluation]] = defaultdict(list)
     for point in sorted(points):
         stretches[point.step * POINTS // max(last, POINTS)].append(point)
     return Curve(
@@ -44,15 +42,15 @@ def curve(line: Line, split: Split) -> Curve:
     )
 
 
-def _points(run: Run, split: Split) -> list[Point]:
-    """The rows of a run that count; DataError names a bad line."""
+def _points(run: Run, split: Split) -> list[Evaluation]:
+    """Evaluations of a run with moving averages; DataError names a bad line."""
     path = run.path / "metrics.jsonl"
     if not path.exists():
         return []
     log = LogFile(path)
     protocol = run.final.protocol if run.final else USUAL
     points = [
-        Point(row["step"], float(error), row.get("n", 0))
+        Evaluation(row["step"], float(error), row.get("n", 0))
         for row in log.rows(split, at_most=READ)
         if (error := row.get("top1_err")) is not None and _counts(row, protocol)
     ]
@@ -60,7 +58,7 @@ def _points(run: Run, split: Split) -> list[Point]:
     unnamed = [p for p in log.problems if f"metrics.jsonl {p}" not in known]
     if unnamed:
         raise DataError(f"--figure: {path} {unnamed[0]}; repair the line")
-    return _joined(points, split)
+    return _merge_short_interval(points, split)
 
 
 def _counts(row: LogRow, protocol: str) -> bool:
@@ -68,10 +66,10 @@ def _counts(row: LogRow, protocol: str) -> bool:
     return moving and row.get("protocol", protocol) == protocol
 
 
-def _joined(points: list[Point], split: Split) -> list[Point]:
-    """The points with the last two as one where the last interval is a rest.
+def _merge_short_interval(points: list[Evaluation], split: Split) -> list[Evaluation]:
+    """Merge the last two points if they are less than half an interval apart.
 
-    Older runs logged a rest of less than half an interval by itself: a hook.
+    Older runs logged the rest of a run by itself, which bends the end of the curve.
     """
     if len(points) < 3:
         return points
@@ -81,5 +79,5 @@ def _joined(points: list[Point], split: Split) -> list[Point]:
     n = before.n + last.n
     if split == "train" and n:
         error = (before.error * before.n + last.error * last.n) / n
-        last = Point(last.step, error, n)
+        last = Evaluation(last.step, error, n)
     return [*first, last]

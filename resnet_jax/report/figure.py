@@ -1,4 +1,4 @@
-"""Figures: size, line styles, legend, axes, file by suffix; imports matplotlib."""
+"""Figures: size, line styles, legend, error axis and files; imports matplotlib."""
 
 import textwrap
 from collections.abc import Sequence
@@ -15,21 +15,20 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from resnet_jax.errors import StorageError
 from resnet_jax.report.render import plain
 
-# Counts without a common factor: the first 70 styles differ in colour or marker.
+# Coprime numbers of colours and markers: the first 70 styles differ in one of them.
 COLOURS = 10
 MARKERS = "os^DvPX"
 DASHES = ("-", "--", "-.", ":")
-MARKED = 8  # points of a curve that have a marker
+MARKED = 8  # points with a marker on a curve
 HOLLOW: dict[str, Any] = {"marker": "o", "linestyle": "none", "markerfacecolor": "none"}
 
-TITLE_LETTERS = 13.1  # in an inch
+TITLE_LETTERS = 13.1  # per inch
 LEGEND_FONT = 7
 LEGEND_LETTER, LEGEND_LINE, LEGEND_KEY = 0.062, 0.145, 0.7  # inches
-# Errors whose largest is so many times the smallest are drawn on a logarithmic axis.
-WIDE = 4.0
+LOG_RATIO = 4.0  # largest over smallest error from which the axis is logarithmic
 
-# What would make two files of the same numbers differ.
-STAMPS: dict[str, dict[str, None]] = {
+# Metadata to leave out, so that equal numbers give equal files.
+METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
     "svg": {"Creator": None, "Date": None},
@@ -37,7 +36,7 @@ STAMPS: dict[str, dict[str, None]] = {
 
 
 class Style(NamedTuple):
-    """Colour, marker and dashes of one row."""
+    """Line style of one row."""
 
     colour: str
     marker: str
@@ -45,16 +44,13 @@ class Style(NamedTuple):
 
 
 def style(number: int) -> Style:
-    """The style of a row by its number: solid lines first."""
-    return Style(
-        colour=f"C{number % COLOURS}",
-        marker=MARKERS[number % len(MARKERS)],
-        dashes=DASHES[number // COLOURS % len(DASHES)],
-    )
+    """Line style of a row by its number: solid lines first."""
+    dashes = DASHES[number // COLOURS % len(DASHES)]
+    return Style(f"C{number % COLOURS}", MARKERS[number % len(MARKERS)], dashes)
 
 
-def marked(count: int) -> tuple[int, int]:
-    """`markevery` of a curve of so many points: about MARKED, and the last one."""
+def markevery(count: int) -> tuple[int, int]:
+    """(start, stride) of about MARKED markers on `count` points, with the last one."""
     stride = max(1, count // MARKED)
     return ((count - 1) % stride, stride)
 
@@ -62,7 +58,7 @@ def marked(count: int) -> tuple[int, int]:
 def new_figure(
     *, width: float = 6.4, height: float = 4.4, legend: Sequence[str] = ()
 ) -> Figure:
-    """An empty figure, in inches, with room beside the axes for a legend."""
+    """Empty figure in inches, with room for a legend beside the axes."""
     if legend:
         width += LEGEND_KEY + LEGEND_LETTER * max(map(len, legend))
         height = max(height, LEGEND_LINE * len(legend) + 0.9)
@@ -72,23 +68,25 @@ def new_figure(
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """The legend beside the axes, in the order given."""
+    """Add a legend beside the axes, in the order of the handles."""
     figure.legend(
         handles=list(handles),
         loc="outside right upper",
         fontsize=LEGEND_FONT,
-        handlelength=3.5,  # tells the dashes apart
+        handlelength=3.5,  # long enough to tell dashes apart
     )
 
 
 def fit_errors(axes: Axes, errors: Sequence[float]) -> None:
-    """Limits of the error axis around some errors; logarithmic where they are wide,
-    and then up to all that is drawn."""
+    """Fit the error axis to errors.
+
+    A wide range makes it logarithmic, with an upper limit above all that is drawn.
+    """
     positive = [error for error in errors if error > 0]
     if not positive:
         return
     low, high = min(positive), max(positive)
-    if high > WIDE * low:
+    if high > LOG_RATIO * low:
         axes.set_yscale("log", nonpositive="clip")
         axes.set_ylim(low / 1.3, min(100, max(high, axes.dataLim.y1) * 1.1))
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -102,7 +100,7 @@ def fit_errors(axes: Axes, errors: Sequence[float]) -> None:
 def save(
     figure: Figure, path: Path, *, title: str = "", option: str = "--figure"
 ) -> None:
-    """Write a file that names no program and no date: same numbers, same file."""
+    """Save a figure without metadata: equal numbers give equal files."""
     if title:
         figure.draw_without_rendering()  # makes the layout
         width = figure.axes[0].get_position().width * figure.get_figwidth()
@@ -111,7 +109,7 @@ def save(
     form = path.suffix.lower().removeprefix(".")
     try:
         with matplotlib.rc_context({"svg.hashsalt": "resnet_jax", "pdf.fonttype": 42}):
-            figure.savefig(path, format=form, dpi=150, metadata=STAMPS[form])
+            figure.savefig(path, format=form, dpi=150, metadata=METADATA[form])
     except OSError as error:
         raise StorageError(
             f"{option} {path}: {error.strerror}; is it writable?"
@@ -119,6 +117,6 @@ def save(
 
 
 def label(text: str) -> str:
-    """Plain text for matplotlib: no maths, and not hidden by a leading underscore."""
+    """Escape text for matplotlib: no maths, no leading underscore (hides a label)."""
     safe = plain(text).replace("$", r"\$")
     return f" {safe}" if safe.startswith("_") else safe

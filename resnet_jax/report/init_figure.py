@@ -1,4 +1,4 @@
-"""Init statistics of a net against depth; imports matplotlib."""
+"""Figure of init statistics against depth; imports matplotlib."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,12 +9,10 @@ from matplotlib.axes import Axes
 from resnet_jax.report.figure import new_figure, save
 from resnet_jax.report.init_table import Layer
 
-HEIGHT = 6.4  # inches, of two panels
-
 
 def draw(layers: Sequence[Layer], path: Path, *, title: str) -> None:
-    """Var[y] and Var[dy] against depth: seeds thin, their mean bold, theory dashed."""
-    figure = new_figure(height=HEIGHT)
+    """Draw Var[y] and Var[dy]: seeds thin, their mean bold, theory dashed."""
+    figure = new_figure(height=6.4)
     upper, lower = figure.subplots(2, sharex=True)
     signals = [layer.variance for layer in layers]
     gradients = [layer.gradient_variance for layer in layers]
@@ -37,7 +35,7 @@ def _panel(
     means = [statistics.fmean(values) for values in measured]
     axes.plot(depth, means, color="C0", linewidth=2, label=f"mean of {len(seeds)}")
     if any(theory):
-        told = [float("nan") if value is None else value for value in theory]
-        axes.plot(depth, told, color="0.3", linestyle="--", label="He et al. 2015")
+        values = [float("nan") if value is None else value for value in theory]
+        axes.plot(depth, values, color="0.3", linestyle="--", label="He et al. 2015")
     axes.set_yscale("log")
     axes.grid(color="0.9")

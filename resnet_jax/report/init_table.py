@@ -1,40 +1,16 @@
-"""Init statistics of a net as a table, a line per layer, and as JSON."""
+"""Table of init statistics, one line per layer, as Markdown or JSON."""
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, TypeAlias
 
 from resnet_jax.report.render import Grid, as_json, padded_table
 
 NONE = "\N{EN DASH}"
 
 
-@runtime_checkable
-class Layer(Protocol):
-    """Statistics of one layer, as `analysis.init_statistics` has them."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def fan_in(self) -> int: ...
-    @property
-    def fan_out(self) -> float: ...
-    @property
-    def forward_factor(self) -> float | None: ...
-    @property
-    def backward_factor(self) -> float | None: ...
-    @property
-    def variance(self) -> Sequence[float]: ...
-    @property
-    def mean_square(self) -> Sequence[float]: ...
-    @property
-    def gradient_variance(self) -> Sequence[float]: ...
-    @property
-    def theory(self) -> float | None: ...
-    @property
-    def gradient_theory(self) -> float | None: ...
-
+Layer: TypeAlias = Any  # analysis.init_statistics.Layer, in a room above this one
 
 COLUMNS: dict[str, Callable[[Layer], str]] = {
     "Layer": lambda layer: layer.name,
@@ -54,22 +30,17 @@ def render(layers: Sequence[Layer], form: str) -> str:
     """The layers in forward order as `md` or `json`."""
     if form == "json":
         return as_json([vars(layer) for layer in layers])
-    return padded_table(grid(layers))
-
-
-def grid(layers: Sequence[Layer]) -> Grid:
-    """The cells of every layer, in forward order."""
     rows = (tuple(cell(layer) for cell in COLUMNS.values()) for layer in layers)
-    return Grid(tuple(COLUMNS), tuple(rows))
+    return padded_table(Grid(tuple(COLUMNS), tuple(rows)))
 
 
 def number(value: float | None) -> str:
-    """Three digits; a dash for None."""
+    """Three significant digits; a dash for None."""
     return NONE if value is None else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean ± std over the seeds; `inf` or `nan` where a value is not finite."""
+    """Mean ± std over the seeds; `inf` or `nan` if a value is not finite."""
     mean = statistics.fmean(values)
     if len(values) == 1 or not math.isfinite(mean):
         return number(mean)

@@ -1,4 +1,4 @@
-"""A row of the table: statistics over its finished runs, and what limits them."""
+"""Row of a table: statistics over its finished runs, and marks of their limits."""
 
 import statistics
 from collections.abc import Iterable, Iterator
@@ -10,12 +10,12 @@ from resnet_jax.report.runs import Run
 from resnet_jax.report.statistics import AsPaper, Summary, as_paper, summarise
 from resnet_jax.runs.result import Score
 
-MANY = 6  # classes, from which on a top-5 error tells something
+TOP5_CLASSES = 6  # least number of classes for which a top-5 error can be above 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One row of the table; errors in percent, over the runs that are done."""
+    """One row of the table; errors in percent, over the finished runs."""
 
     row: str
     value: Value | None
@@ -33,13 +33,13 @@ class Line:
 
     @property
     def comparable(self) -> bool:
-        """Are ours and the paper's errors of one evaluation protocol?"""
+        """True if our errors and the paper's are of one evaluation protocol."""
         return self.value is not None and self.protocols == {self.value.views}
 
     @property
     def protocols(self) -> set[str]:
         """Evaluation protocols of the finished runs."""
-        return {run.final.protocol for run in self.done if run.final}
+        return {run.final.protocol for run in self.runs if run.final}
 
     @property
     def difference(self) -> float | None:
@@ -51,12 +51,12 @@ class Line:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Numbers of iterations that the finished runs have made."""
-        return tuple(sorted({run.final.step for run in self.done if run.final}))
+        """Numbers of iterations of the finished runs, each once."""
+        return tuple(sorted({run.final.step for run in self.runs if run.final}))
 
     @property
     def total_steps(self) -> int | None:
-        """Iterations of the schedule, where the finished runs agree."""
+        """Iterations of the schedule; None unless the finished runs agree."""
         return _agreed(run.total_steps for run in self.done)
 
     @property
@@ -67,18 +67,18 @@ class Line:
 
     @property
     def step_s(self) -> float | None:
-        """Median over the finished runs of their time of a step."""
+        """Median time per step over the finished runs."""
         times = [run.step_s for run in self.done if run.step_s is not None]
         return statistics.median(times) if times else None
 
     @property
     def parameters(self) -> int | None:
-        """The parameters of the runs, where they agree."""
+        """Number of parameters; None unless the runs agree."""
         return _agreed(run.parameters for run in self.runs)
 
     @property
     def multiply_adds(self) -> int | None:
-        """Of one image, where the runs agree."""
+        """Multiply-adds per image; None unless the runs agree."""
         return _agreed(run.multiply_adds for run in self.runs)
 
 
@@ -88,37 +88,34 @@ def _agreed(counts: Iterable[int | None]) -> int | None:
 
 
 def published_error(value: Value) -> float | None:
-    """The error a paper's cell is about: top-1, or top-5 where it has only that."""
+    """The paper's error: top-1, or top-5 if that is all it prints."""
     return value.top5_err if value.top1_err is None else value.top1_err
 
 
 def line_of(
     experiment: ExperimentFile, row: str, runs: tuple[Run, ...], *, usual: int | None
 ) -> Line:
+    """Summarise the runs of a row; `usual`: number of test examples of most runs."""
     value = experiment.published.get(row)
-    done = [run for run in runs if run.done]
-    finals = [run.final for run in done if run.final]
-    # Of five classes or fewer every error is zero.
-    fives = [r.final for r in done if r.final and (r.num_classes or MANY) >= MANY]
-    selected = [run.outcome.selected for run in done if run.outcome.selected]
-    precise = [run.outcome.precise for run in done if run.outcome.precise]
+    finals = [run.final for run in runs if run.final]
+    selected = [run.outcome.selected for run in runs if run.outcome.selected]
+    precise = [run.outcome.precise for run in runs if run.outcome.precise]
+    many = [run for run in runs if (run.num_classes or TOP5_CLASSES) >= TOP5_CLASSES]
+    with_top5 = [run.final for run in many if run.final]
+    only_top5 = value and value.top1_err is None and value.top5_err is not None
+    metric = "top5_err" if only_top5 else "top1_err"
     counted = selected if value and value.selection == "best_val" else finals
     return Line(
         row=row,
         value=value,
         runs=runs,
         top1=summarise(_errors(finals, "top1_err")),
-        top5=summarise(_errors(fives, "top5_err")),
+        top5=summarise(_errors(with_top5, "top5_err")),
         selected=summarise(_errors(selected, "top1_err")),
         precise=summarise(_errors(precise, "top1_err")),
-        ours=as_paper(value, _errors(counted, _metric(value))) if value else None,
+        ours=as_paper(value, _errors(counted, metric)) if value else None,
         marks=tuple(_marks(experiment, value, runs, counted=len(counted), usual=usual)),
     )
-
-
-def _metric(value: Value) -> str:
-    only5 = value.top1_err is None and value.top5_err is not None
-    return "top5_err" if only5 else "top1_err"
 
 
 def _errors(scores: list[Score], metric: str) -> list[float]:
@@ -134,7 +131,7 @@ def _marks(
     counted: int,
     usual: int | None,
 ) -> Iterator[str]:
-    """Limits of a row, each in a few words: unfinished, missing, changed runs ..."""
+    """Limits of a row in a few words: unfinished, missing, changed runs ..."""
     if not runs:
         yield "no runs"
         return

@@ -1,4 +1,4 @@
-"""Notes below a table: how its numbers came to be, their sources, marked runs."""
+"""Notes below a table: definitions, sources, and details of marked runs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from resnet_jax.report.statistics import LEVEL, MIN_PAIRS, RESAMPLES
 
 
 def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
-    """Definitions of the columns, and the logs, data and devices they are from."""
+    """Definitions of the columns, then logs, data and devices."""
     if usual:
         yield (
             f"Test error in percent at the last step, n = {usual:,} examples, "
@@ -56,7 +56,7 @@ def sources(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def details(run: Run) -> Iterator[str]:
-    """Why a run is marked."""
+    """Reasons for the marks of a run."""
     if not run.done:
         yield f"{run.name}: {run.outcome.status}: {run.outcome.reason}."
     if run.changed:
@@ -64,5 +64,6 @@ def details(run: Run) -> Iterator[str]:
         yield f"{run.name}: run under a config that is not today's: {fields}."
     for complaint in run.unread:
         yield f"{run.name}: config.json: {complaint}."
-    for problem in (*run.problems, *filter(None, [run.torn])):
-        yield f"{run.name}: {problem}"
+    for problem in (*run.problems, run.torn):
+        if problem:
+            yield f"{run.name}: {problem}"

@@ -1,4 +1,4 @@
-"""Errors against iterations or depth, in the papers' axes; imports matplotlib."""
+"""Figures of error against iterations or depth; imports matplotlib."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from resnet_jax.report.figure import (
     add_legend,
     fit_errors,
     label,
-    marked,
+    markevery,
     new_figure,
     save,
     style,
@@ -28,8 +28,8 @@ from resnet_jax.report.statistics import Summary
 from resnet_jax.report.table import Report
 
 
-class Row(NamedTuple):
-    """A row of the table and its curves."""
+class RowCurves(NamedTuple):
+    """A row of the table with its curves."""
 
     line: Line
     train: Curve
@@ -38,21 +38,24 @@ class Row(NamedTuple):
     @property
     def name(self) -> str:
         seeds, failed = len(self.line.done), all(run.failed for run in self.line.runs)
-        told = f"{seeds}" if seeds else "failed" if failed else "unfinished"
-        return label(f"{self.line.row} ({told})")
+        status = "failed" if failed else "unfinished"
+        return label(f"{self.line.row} ({seeds or status})")
 
     @property
-    def end(self) -> float:
-        """The last test error, by which the legend is ordered."""
+    def last_error(self) -> float:
         return self.test.errors[-1] if self.test.errors else 0.0
 
 
-class Point(NamedTuple):
-    """Final errors of a row at its depth, and the paper's value."""
+class DepthPoint(NamedTuple):
+    """Final errors of a row at its depth, with the paper's value."""
 
     depth: int
     top1: Summary
     value: Value | None
+
+    @property
+    def published(self) -> float | None:
+        return self.value and self.value.top1_err
 
 
 def draw(
@@ -62,7 +65,7 @@ def draw(
     *,
     axis: Literal["iterations", "depth"],
 ) -> None:
-    """Write the figure; the same logs give the same file."""
+    """Draw a report; equal logs give equal files."""
     if axis == "iterations":
         against_iterations(report, path)
     else:
@@ -70,13 +73,13 @@ def draw(
 
 
 def against_iterations(report: Report, path: Path) -> None:
-    """Error against iterations: train dashed, test bold (He et al. 2016a, Fig. 6).
+    """Draw error against iterations: train dashed, test bold (He et al. 2016a, Fig. 6).
 
-    Of more rows than there are colours, the test errors alone. The legend is in the
-    order in which the curves end.
+    Train curves are left out where rows outnumber the colours. The legend is in the
+    order of the last errors.
     """
     rows = [
-        Row(line, curve(line, "train"), curve(line, "test"))
+        RowCurves(line, curve(line, "train"), curve(line, "test"))
         for line in report.lines
         if line.runs
     ]
@@ -91,19 +94,17 @@ def against_iterations(report: Report, path: Path) -> None:
         if with_train:
             axes.plot(*row.train, color=style(number).colour, ls="--", lw=0.8)
         handles[number] = _test_curve(axes, row, number)
-    ranked = sorted(handles, key=lambda number: -rows[number].end)
+    ranked = sorted(handles, key=lambda number: -rows[number].last_error)
     grey = {"train": ("--", 0.8), "test": ("-", 1.8)}
-    add_legend(
-        figure,
-        [handles[number] for number in ranked]
-        + [
-            Line2D([], [], color="0.3", ls=grey[kind][0], lw=grey[kind][1], label=kind)
-            for kind in kinds
-        ],
-    )
-    tests = _late([row.test for row in rows])
-    least = min(filter(None, tests), default=0) / 4  # memorised images are off the axis
-    trains = _late([row.train for row in rows if with_train])
+    shown = [handles[number] for number in ranked]
+    for kind in kinds:
+        dashes, width = grey[kind]
+        shown.append(Line2D([], [], color="0.3", ls=dashes, lw=width, label=kind))
+    add_legend(figure, shown)
+    tests = _late_errors([row.test for row in rows])
+    trains = _late_errors([row.train for row in rows if with_train])
+    # Train errors near zero, of memorised images, do not stretch the axis.
+    least = min(filter(None, tests), default=0) / 4
     fit_errors(axes, [*tests, *(error for error in trains if error > least)])
     axes.set_xlabel("iterations")
     axes.set_xlim(left=0)
@@ -112,17 +113,17 @@ def against_iterations(report: Report, path: Path) -> None:
     save(figure, path, title=report.title)
 
 
-def _test_curve(axes: Axes, row: Row, number: int) -> Line2D:
+def _test_curve(axes: Axes, row: RowCurves, number: int) -> Line2D:
     colour, marker, dashes = style(number)
     (drawn,) = axes.plot(
         *row.test, color=colour, linestyle=dashes, linewidth=1.8, marker=marker,
-        markersize=4, markevery=marked(len(row.test.steps)), label=row.name,
+        markersize=4, markevery=markevery(len(row.test.steps)), label=row.name,
     )  # fmt: skip
     return drawn
 
 
-def _late(curves: Sequence[Curve]) -> list[float]:
-    """The errors but for the first third of the iterations: the axis shows them."""
+def _late_errors(curves: Sequence[Curve]) -> list[float]:
+    """Errors after the first third of the iterations, to which the axis is fitted."""
     third = max((step for curve in curves for step in curve.steps), default=0) / 3
     return [
         error
@@ -133,12 +134,12 @@ def _late(curves: Sequence[Curve]) -> list[float]:
 
 
 def against_depth(report: Report, experiment: ExperimentFile, path: Path) -> None:
-    """Final test error against depth, one line for rows that differ in depth only."""
-    families: dict[str, list[Point]] = defaultdict(list)
+    """Draw final test error against depth, one line per family of rows."""
+    families: dict[str, list[DepthPoint]] = defaultdict(list)
     for line in report.lines:
         depths = {run.depth for run in line.done if run.depth is not None}
         if line.top1 and len(depths) == 1:
-            point = Point(depths.pop(), line.top1, line.value)
+            point = DepthPoint(depths.pop(), line.top1, line.value)
             families[_family(experiment, line.row)].append(point)
     if not families:
         raise DataError(f"--figure: no finished run of {report.name} has model.depth")
@@ -160,8 +161,10 @@ def against_depth(report: Report, experiment: ExperimentFile, path: Path) -> Non
     save(figure, path, title=report.title)
 
 
-def _family_line(axes: Axes, family: str, points: list[Point], number: int) -> Line2D:
-    """Means over depth with their standard deviations; the paper's points hollow."""
+def _family_line(
+    axes: Axes, family: str, points: list[DepthPoint], number: int
+) -> Line2D:
+    """Draw means over depth with standard deviations; the paper's values are hollow."""
     points = sorted(points, key=lambda point: point.depth)
     depths = [point.depth for point in points]
     means = [point.top1.mean for point in points]
@@ -171,26 +174,20 @@ def _family_line(axes: Axes, family: str, points: list[Point], number: int) -> L
     (drawn,) = axes.plot(
         depths, means, color=colour, marker=marker, ls=dashes, label=label(family)
     )
-    printed = [
-        (point.depth, point.value.top1_err)
-        for point in points
-        if point.value and point.value.top1_err is not None
-    ]
-    if printed:
-        axes.plot(*zip(*printed, strict=True), color=colour, **HOLLOW)
+    paper = [(p.depth, p.published) for p in points if p.published is not None]
+    if paper:
+        axes.plot(*zip(*paper, strict=True), color=colour, **HOLLOW)
     return drawn
 
 
-def _errors(point: Point) -> list[float]:
-    """Errors of a point that the axis must show."""
-    std = point.top1.std or 0.0
-    found = [point.top1.mean, point.top1.mean + std, point.top1.mean - std]
-    if point.value and point.value.top1_err is not None:
-        found.append(point.value.top1_err)
-    return found
+def _errors(point: DepthPoint) -> list[float]:
+    """Errors of a point to which the axis is fitted."""
+    mean, std = point.top1.mean, point.top1.std or 0.0
+    paper = [] if point.published is None else [point.published]
+    return [mean, mean + std, mean - std, *paper]
 
 
 def _family(experiment: ExperimentFile, row: str) -> str:
-    """The changes of a row besides its depth."""
+    """Name of a line: the changes of a row other than its depth."""
     changes = {k: v for k, v in experiment.rows[row].items() if k != "model.depth"}
     return ", ".join(f"{k}={v}" for k, v in changes.items()) or experiment.name

@@ -1,4 +1,4 @@
-"""Reports as sheets: their tables as text, their rows as numbers."""
+"""Sheets of a report: its tables as text, its rows as numbers."""
 
 import dataclasses
 from typing import Any
@@ -8,7 +8,7 @@ from resnet_jax.report import cells
 from resnet_jax.report.line import Line
 from resnet_jax.report.render import Sheet, plain, rounded
 from resnet_jax.report.runs import digest
-from resnet_jax.report.slopes_table import Layer, Row, Slopes
+from resnet_jax.report.slopes_table import LayerSlopes, RowSlopes, Slopes
 from resnet_jax.report.statistics import AsPaper, Pair, Summary
 from resnet_jax.report.table import Report
 
@@ -16,7 +16,7 @@ PAIRS = "Paired differences over common seeds"
 
 
 def errors(report: Report) -> Sheet:
-    """The paper's table with ours beside it, and the paired differences of its rows."""
+    """Sheet of a report: the table of errors, and the paired differences."""
     grids = [("", cells.table(report))]
     if report.pairs:
         grids.append((PAIRS, cells.differences(report)))
@@ -37,8 +37,9 @@ def errors(report: Report) -> Sheet:
 
 
 def _record(report: Report, line: Line) -> dict[str, Any]:
-    """A row of the table as numbers, with the same fields whatever is known of it."""
+    """A row of the table as numbers; unknown ones are None."""
     pairs = [p for p in report.pairs if (p.row, p.other) == (line.row, report.against)]
+    floats = {key: getattr(line, key) for key in ("difference", "wall_s", "step_s")}
     return {
         "row": line.row,
         "paper": _fields(Value, line.value),
@@ -47,13 +48,7 @@ def _record(report: Report, line: Line) -> dict[str, Any]:
         "at_lowest_val": _fields(Summary, line.selected),
         "precise_batchnorm": _fields(Summary, line.precise),
         "as_paper": _fields(AsPaper, line.ours),
-        **rounded(
-            {
-                "difference": line.difference,
-                "wall_s": line.wall_s,
-                "step_s": line.step_s,
-            }
-        ),
+        **rounded(floats),
         "paired": _fields(Pair, pairs[0] if pairs else None),
         "parameters": line.parameters,
         "multiply_adds": line.multiply_adds,
@@ -66,14 +61,14 @@ def _record(report: Report, line: Line) -> dict[str, Any]:
 
 
 def _fields(kind: type, record: Any) -> dict[str, Any]:
-    """A dataclass as a dict; every field is None where there is no record."""
+    """A dataclass as a dict; all fields None if the record is None."""
     if record is None:
         return {field.name: None for field in dataclasses.fields(kind)}
     return rounded(dataclasses.asdict(record))
 
 
 def slopes(made: Slopes) -> Sheet:
-    """A table a row, a line a layer."""
+    """Sheet of learned slopes: one table per row, one line per layer."""
     records = tuple(
         _layer(row, place, layer)
         for row in made.rows
@@ -93,7 +88,8 @@ def slopes(made: Slopes) -> Sheet:
     )
 
 
-def _layer(row: Row, place: int, layer: Layer) -> dict[str, Any]:
+def _layer(row: RowSlopes, place: int, layer: LayerSlopes) -> dict[str, Any]:
+    """A layer of a row as numbers; `place` is its position in the net from 1."""
     numbers = {
         "paper": layer.published,
         "mean": layer.mean,

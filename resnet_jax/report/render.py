@@ -1,6 +1,6 @@
-"""Tables as Markdown, LaTeX, CSV, JSON or text: the one renderer of all commands.
+"""Tables as Markdown, LaTeX, CSV, JSON or text, for all commands.
 
-Text that comes from files is data in each of them: it is never markup.
+Text from files is escaped in every format: it is never markup.
 """
 
 import csv
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_jax.paths import flat
+from resnet_jax.runs.reader import printable
 
 DIGITS = 6
 
@@ -22,7 +23,7 @@ DIGITS = 6
 class Grid:
     """A header and rows of plain text.
 
-    `align` has an `l` or `r` per column; without it the first column is left-aligned
+    `align` has an `l` or `r` per column; by default the first column is left-aligned
     and the others are right-aligned.
     """
 
@@ -38,8 +39,9 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A report: grids, each below its heading, and notes for people; for programs
-    `records`, a line of CSV each, and `content`, the object of JSON.
+    """Document of grids with headings and notes, for people and programs.
+
+    `records` are the lines of CSV, `content` is the object of JSON.
     """
 
     title: str
@@ -50,28 +52,43 @@ class Sheet:
 
 
 def render(sheet: Sheet, form: str) -> str:
-    """The sheet in one of the formats, ending in one newline."""
+    """Render a sheet in one of FORMATS, ending in one newline."""
     return FORMATS[form](sheet)
 
 
 def plain(text: str) -> str:
-    """One line of printable text: no control characters, no marks of direction."""
-    printable = "".join(c if c.isprintable() else " " for c in str(text))
-    return " ".join(printable.split())
+    """One line of printable text, without control characters and direction marks."""
+    return " ".join(printable(text).split())
 
 
 def markdown(sheet: Sheet) -> str:
     """GitHub's Markdown: the tables, then the notes."""
-    parts = [f"**{md(sheet.title)}**"]
-    for heading, grid in sheet.grids:
-        parts += [f"{md(heading)}:"] if heading else []
-        parts.append(markdown_table(grid))
-    parts.append("\n".join(f"- {md(note)}" for note in sheet.notes))
-    return "\n\n".join(parts) + "\n"
+    notes = [f"- {md(note)}" for note in sheet.notes]
+    return _document(f"**{md(sheet.title)}**", sheet.grids, notes, md, markdown_table)
+
+
+def text(sheet: Sheet) -> str:
+    """Plain text for a terminal: the tables, then the notes."""
+    notes = list(map(plain, sheet.notes))
+    return _document(plain(sheet.title), sheet.grids, notes, plain, text_table)
+
+
+def _document(
+    title: str,
+    grids: Sequence[tuple[str, Grid]],
+    notes: Sequence[str],
+    escape: Callable[[str], str],
+    table: Callable[[Grid], str],
+) -> str:
+    parts = [title]
+    for heading, grid in grids:
+        parts += [f"{escape(heading)}:"] if heading else []
+        parts.append(table(grid))
+    return "\n\n".join([*parts, "\n".join(notes)]) + "\n"
 
 
 def md(text: str) -> str:
-    """Plain text for Markdown: no markup, HTML, maths or automatic links."""
+    """Escape text for Markdown: no markup, HTML, maths or automatic links."""
     text = html.escape(plain(text), quote=False)
     text = re.sub(r"[\\`*_\[\]|~$#]", r"\\\g<0>", text)
     text = text.replace("://", ":\\//").replace("@", "\\@")
@@ -79,7 +96,7 @@ def md(text: str) -> str:
 
 
 def markdown_table(grid: Grid) -> str:
-    """A table of GitHub's Markdown to be rendered: no padding, all text escaped."""
+    """Markdown table to be rendered: no padding, all text escaped."""
     rule = ["---" if side == "l" else "---:" for side in grid.sides]
     rows = [grid.header, *grid.rows]
     lines = ["| " + " | ".join(md(cell) for cell in row) + " |" for row in rows]
@@ -87,53 +104,33 @@ def markdown_table(grid: Grid) -> str:
 
 
 def padded_table(grid: Grid) -> str:
-    """A table of Markdown to be read as it is: padded, nothing but bars escaped."""
-    rows = [[cell.replace("|", r"\|") for cell in row] for row in _all(grid)]
-    widths = _widths(rows)
+    """Markdown table to be read as it is: padded, only bars escaped."""
+    header, *rows = _padded(grid, lambda cell: cell.replace("|", r"\|"))
     rule = [
-        "-" * width if side == "l" else "-" * (width - 1) + ":"
-        for side, width in zip(grid.sides, widths, strict=True)
+        "-" * len(cell) if side == "l" else "-" * (len(cell) - 1) + ":"
+        for side, cell in zip(grid.sides, header, strict=True)
     ]
-    rows.insert(1, rule)
-    lines = (_justified(row, grid.sides, widths) for row in rows)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))
 
 
 def text_table(grid: Grid) -> str:
     """Columns of plain text, two blanks apart."""
-    rows = [[plain(cell) for cell in row] for row in _all(grid)]
-    widths = _widths(rows)
-    lines = (_justified(row, grid.sides, widths) for row in rows)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    return "\n".join("  ".join(row).rstrip() for row in _padded(grid, plain))
 
 
-def _all(grid: Grid) -> list[tuple[str, ...]]:
-    return [grid.header, *grid.rows]
-
-
-def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-
-def _justified(row: Sequence[str], sides: str, widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if side == "l" else cell.rjust(width)
-        for cell, side, width in zip(row, sides, widths, strict=True)
-    ]
-
-
-def text(sheet: Sheet) -> str:
-    """Plain text for a terminal: the tables, then the notes."""
-    parts = [plain(sheet.title)]
-    for heading, grid in sheet.grids:
-        parts += [f"{plain(heading)}:"] if heading else []
-        parts.append(text_table(grid))
-    parts.append("\n".join(plain(note) for note in sheet.notes))
-    return "\n\n".join(parts) + "\n"
+def _padded(grid: Grid, escape: Callable[[str], str]) -> list[tuple[str, ...]]:
+    """Header and rows with the cells of each column padded to one width."""
+    rows = [[escape(cell) for cell in row] for row in (grid.header, *grid.rows)]
+    columns = []
+    for side, cells in zip(grid.sides, zip(*rows, strict=True), strict=True):
+        width = max(map(len, cells))
+        pad = str.ljust if side == "l" else str.rjust
+        columns.append([pad(cell, width) for cell in cells])
+    return list(zip(*columns, strict=True))
 
 
 def latex(sheet: Sheet) -> str:
-    """A table environment for booktabs, the notes below it in small type."""
+    """LaTeX table environment for booktabs, with the notes in small type."""
     parts = [r"\begin{table}", r"\centering", rf"\caption{{{tex(sheet.title)}}}"]
     for heading, grid in sheet.grids:
         if heading:
@@ -154,7 +151,7 @@ TEX = {
     '"': r"\textquotedbl{}",
     "±": r"$\pm$",
     "\N{EN DASH}": "--",
-    # A bracket or star after the end of a row would be its optional argument.
+    # After the end of a row they would start an optional argument.
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",
@@ -163,7 +160,7 @@ TEX = {
 
 
 def tex(text: str) -> str:
-    """Plain text for LaTeX; the minus of a number is set as one."""
+    """Escape text for LaTeX; the minus of a number is set in maths."""
     escaped = "".join(TEX.get(character, character) for character in plain(text))
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
 
@@ -182,8 +179,8 @@ def _tex_table(grid: Grid) -> list[str]:
 
 
 def comma_separated(sheet: Sheet) -> str:
-    """One line a record; no text that a spreadsheet would run."""
-    records = [_flat(record) for record in sheet.records]
+    """CSV, one line per record; no text that a spreadsheet would run."""
+    records = [flat(record) for record in sheet.records]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -194,7 +191,9 @@ def comma_separated(sheet: Sheet) -> str:
 
 
 def spreadsheet(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
+    """Cell that is no formula; the members of a list are joined."""
+    if isinstance(value, list | tuple):
+        value = "; ".join(map(str, value))
     if not isinstance(value, str):
         return value
     text = plain(value)
@@ -202,12 +201,12 @@ def spreadsheet(value: Any) -> Any:
 
 
 def structured(sheet: Sheet) -> str:
-    """JSON that is safe inside a script element too."""
+    """JSON, safe inside a script element."""
     return as_json(sheet.content).replace("<", "\\u003c").replace(">", "\\u003e") + "\n"
 
 
 def as_json(content: Any) -> str:
-    """Strict JSON: a number that is not finite is null."""
+    """Strict JSON; a non-finite number is null."""
     return json.dumps(_finite(content), indent=1, allow_nan=False)
 
 
@@ -222,17 +221,9 @@ def _finite(content: Any) -> Any:
 
 
 def rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Floats to DIGITS decimals: the last bits are no part of a result."""
+    """Round floats to DIGITS decimals, since their last bits vary."""
     return {
         k: round(v, DIGITS) if isinstance(v, float) else v for k, v in fields.items()
-    }
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """Dotted columns; the members of a list in one cell."""
-    return {
-        name: "; ".join(map(str, leaf)) if isinstance(leaf, list | tuple) else leaf
-        for name, leaf in flat(record).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The runs of an experiment: folders with a config, a log and, once finished, DONE."""
+"""Runs of an experiment, read from their folders."""
 
 import hashlib
 import json
@@ -13,28 +13,29 @@ from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.config.merge import Tree
 from resnet_jax.config.migrate import migrated
 from resnet_jax.errors import ConfigError, DataError
+from resnet_jax.paths import flat
 from resnet_jax.runs.compatibility import differences
-from resnet_jax.runs.reader import LogFile, gaps
+from resnet_jax.runs.reader import LogFile, as_int, as_number, gaps
 from resnet_jax.runs.result import USUAL, Outcome, Score, contradictions, outcome
 
-WINDOWS = 50  # rows of training read for the time of a step
+WINDOWS = 50  # train rows read for the time per step
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row and seed: its outcome, what is wrong with its files, and its facts."""
+    """One row and seed: its outcome, problems with its files, and its facts."""
 
     row: str
     seed: int
     path: Path
     outcome: Outcome
     changed: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()  # fields of its config that nothing reads today
+    unread: tuple[str, ...] = ()  # complaints about fields of an older version
     torn: str = ""
     problems: tuple[str, ...] = ()
     wall_s: float | None = None
-    step_s: float | None = None  # median over the log of training
+    step_s: float | None = None  # median over train rows
     parameters: int | None = None
     multiply_adds: int | None = None
     total_steps: int | None = None  # of the schedule
@@ -59,29 +60,24 @@ class Run:
 
     @property
     def ended_early(self) -> bool:
-        """Is it done with fewer iterations than its schedule has?"""
+        """True if it is done with fewer iterations than its schedule has."""
         return bool(self.final and self.final.step < (self.total_steps or 0))
 
     @property
     def final(self) -> Score | None:
-        """The test that counts."""
+        """The test at the last step."""
         return self.outcome.final
 
 
 def read_runs(experiment: ExperimentFile, runs: Path) -> dict[str, tuple[Run, ...]]:
-    """Every run found of every row, ordered as SEEDS, further seeds after those."""
+    """Read the runs of every row in the order of SEEDS, then those of other seeds."""
     if not runs.is_dir():
         raise DataError(f"--runs {runs}: no such folder; name the one the runs are in")
-    return {
-        row: _read_row(
-            experiment, experiment.tree(row), runs / experiment.name / row, row
-        )
-        for row in experiment.rows
-    }
+    return {row: _read_row(experiment, runs, row) for row in experiment.rows}
 
 
-def strangers(experiment: ExperimentFile, runs: Path) -> tuple[str, ...]:
-    """Folders of the experiment that belong to no row of its file."""
+def unknown_folders(experiment: ExperimentFile, runs: Path) -> tuple[str, ...]:
+    """Names of the experiment's folders that are no rows of its file."""
     folder = runs / experiment.name
     found = folder.iterdir() if folder.is_dir() else ()
     return tuple(
@@ -90,38 +86,36 @@ def strangers(experiment: ExperimentFile, runs: Path) -> tuple[str, ...]:
 
 
 def digest(runs: Sequence[Run]) -> str:
-    """SHA-256 over some runs' names and files, whatever their order."""
+    """SHA-256 over the names and files of runs in any order."""
     named = sorted(f"{run.name} {run.digest}\n" for run in runs)
     return hashlib.sha256("".join(named).encode()).hexdigest()
 
 
-def _read_row(
-    experiment: ExperimentFile, today: Tree, folder: Path, row: str
-) -> tuple[Run, ...]:
+def _read_row(experiment: ExperimentFile, runs: Path, row: str) -> tuple[Run, ...]:
+    today, folder = experiment.tree(row), runs / experiment.name / row
     names = folder.glob("seed*") if folder.is_dir() else ()
     found = {p.name.removeprefix("seed"): p for p in names if p.is_dir()}
     seeds = {int(k) for k in found if k.isascii() and k.isdigit() and k == str(int(k))}
-    order = [s for s in experiment.seeds if s in seeds] + sorted(
-        seeds - set(experiment.seeds)
-    )
+    order = [s for s in experiment.seeds if s in seeds]
+    order += sorted(seeds - set(experiment.seeds))
     return tuple(_read_run(today, found[str(s)], row, s) for s in order)
 
 
 def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
-    """A run's outcome, its facts, and what is wrong with its files."""
+    """Read a run's folder, with `today`, the config of its row."""
     problems: list[str] = []
     config = _json(path / "config.json", problems) or {}
-    derived = _section(config, "derived")
+    fields = flat(config)
     tree, unread = _migrated(config, problems)
     env = _json(path / "env.json", problems) or {}
     end = _json(path / "DONE", problems)
     log = _log(path / "metrics.jsonl", problems)
     if end is not None and not config:
         problems.append("config.json: missing, so what was run is not known")
-    protocol = _section(_section(config, "data"), "protocol").get("name", USUAL)
+    protocol = fields.get("data.protocol.name", USUAL)
     found = outcome(path, end, log, protocol=protocol)
-    step_s = _step_s(log, _whole(_section(config, "data").get("batch_size")))
-    problems += _faults(path, found, log, every=_whole(derived.get("eval_every")))
+    every = as_int(fields.get("derived.eval_every"))
+    problems += _faults(path, found, log, every=every)
     return Run(
         row=row,
         seed=seed,
@@ -131,15 +125,15 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
         unread=tuple(unread),
         torn=f"metrics.jsonl {log.torn}" if log and log.torn else "",
         problems=tuple(problems),
-        wall_s=_number((end or {}).get("wall_s")),
-        step_s=step_s,
-        parameters=_whole(derived.get("num_params")),
-        multiply_adds=_whole(derived.get("multiply_adds")),
-        total_steps=_whole(derived.get("total_steps")),
+        wall_s=as_number((end or {}).get("wall_s")),
+        step_s=_step_s(log, as_int(fields.get("data.batch_size"))),
+        parameters=as_int(fields.get("derived.num_params")),
+        multiply_adds=as_int(fields.get("derived.multiply_adds")),
+        total_steps=as_int(fields.get("derived.total_steps")),
         devices=_devices(env),
-        data=" ".join(str(derived.get("description") or "").split()),
-        depth=_whole(_section(config, "model").get("depth")),
-        num_classes=_whole(derived.get("num_classes")),
+        data=" ".join(str(fields.get("derived.description") or "").split()),
+        depth=as_int(fields.get("model.depth")),
+        num_classes=as_int(fields.get("derived.num_classes")),
         lines=log.count if log else 0,
         digest=_digest(path, log),
     )
@@ -148,7 +142,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
 def _faults(
     path: Path, found: Outcome, log: LogFile | None, *, every: int | None
 ) -> list[str]:
-    """Faults of the log of a run, and of its result.json."""
+    """Faults of a run's log and of its result.json; `every`: steps per evaluation."""
     if log is None:
         return []
     faults = [f"metrics.jsonl {p}" for p in log.problems if p.kind != "torn"]
@@ -162,11 +156,11 @@ def _faults(
 
 
 def _step_s(log: LogFile | None, batch: int | None) -> float | None:
-    """Seconds of a step: the median over windows of training, some of a long log."""
+    """Seconds per step: median over up to WINDOWS train rows."""
     if log is None or not batch:
         return None
     windows = [
-        (_number(row.get("step_s")), _whole(row.get("n")))
+        (as_number(row.get("step_s")), as_int(row.get("n")))
         for row in log.rows("train", at_most=WINDOWS)
     ]
     each = [seconds / n * batch for seconds, n in windows if seconds and n]
@@ -174,7 +168,7 @@ def _step_s(log: LogFile | None, batch: int | None) -> float | None:
 
 
 def _migrated(config: Mapping[str, Any], problems: list[str]) -> tuple[Tree, list[str]]:
-    """The config of a run as a tree of today, and what nothing read of it."""
+    """A run's config in today's schema, and complaints about unread fields."""
     try:
         return migrated({k: v for k, v in config.items() if k != "derived"})
     except ConfigError as error:
@@ -183,7 +177,7 @@ def _migrated(config: Mapping[str, Any], problems: list[str]) -> tuple[Tree, lis
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
-    """A JSON object from a file; None where there is no file, or a named problem."""
+    """The JSON object in a file; None without one, or with a problem added."""
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -210,7 +204,7 @@ def _log(path: Path, problems: list[str]) -> LogFile | None:
 
 
 def _digest(path: Path, log: LogFile | None) -> str:
-    """SHA-256 over the run's files, so that a table names the logs it was made from."""
+    """SHA-256 over a run's FILES, by which a table names its logs."""
     total = hashlib.sha256()
     for name in FILES:
         if name == "metrics.jsonl":
@@ -227,19 +221,3 @@ def _devices(env: dict[str, Any]) -> str:
         counts = Counter(map(str, devices))
         return ", ".join(f"{n} x {device}" for device, n in counts.items())
     return devices if isinstance(devices, str) else json.dumps(devices, sort_keys=True)
-
-
-def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A section of a config; empty where it is missing."""
-    section = tree.get(name)
-    return section if isinstance(section, dict) else {}
-
-
-def _whole(number: Any) -> int | None:
-    whole = isinstance(number, int) and not isinstance(number, bool)
-    return number if whole else None
-
-
-def _number(number: Any) -> float | None:
-    fits = isinstance(number, int | float) and not isinstance(number, bool)
-    return float(number) if fits else None

@@ -1,4 +1,4 @@
-"""Images, and saliency on each below it, with its scale; imports matplotlib."""
+"""Figure of images above their saliency, with its scale; imports matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,7 @@ from matplotlib.colors import Normalize
 from resnet_jax.report.figure import new_figure, save
 
 COLUMNS = 8
-SIDE, MARGIN = 1.5, 1.0  # inches of an image, and of the scale
-SHARE = "share of the image's largest"
-LOGIT = "logit of the predicted class"
+SIDE, MARGIN = 1.5, 1.0  # inches of an image and of the scale
 
 
 def draw(
@@ -25,10 +23,10 @@ def draw(
     labels: Sequence[int],
     predicted: Sequence[int],
 ) -> None:
-    """Images [b h w c] above; saliency below, [b h w c], or class maps [b h w].
+    """Draw images [b h w c] above their gradients [b h w c] or class maps [b h w].
 
-    Signed pictures share the scale -1..1 of the largest value of their image; class
-    maps of all images share one scale.
+    Gradients are divided by the largest magnitude of their image; class maps of all
+    images share one scale.
     """
     columns = min(COLUMNS, len(images))
     blocks = -(-len(images) // columns)
@@ -37,35 +35,31 @@ def draw(
     for axes in grid.flat:
         axes.set_axis_off()
     if maps.ndim == 3:
-        draw_map, told = _class_map, LOGIT
+        draw_map, unit = _class_map, "logit of the predicted class"
         limits = {"vmin": maps.min(), "vmax": maps.max()}
     else:
-        draw_map, told = _signed, SHARE
+        draw_map, unit = _signed, "share of the image's largest"
         limits = {"vmin": -1, "vmax": 1}
     scale = None
-    for number, (image, found) in enumerate(zip(images, maps, strict=True)):
+    for number, (image, saliency) in enumerate(zip(images, maps, strict=True)):
         block, column = divmod(number, columns)
         upper, lower = grid[2 * block][column], grid[2 * block + 1][column]
-        upper.imshow(image, cmap="gray")  # of a colour image the map is not used
-        upper.set_title(title(labels[number], predicted[number]), fontsize=8)
-        scale = draw_map(lower, image, found, limits)
+        upper.imshow(image, cmap="gray")  # ignored for colour images
+        title = f"label {labels[number]}, predicted {predicted[number]}"
+        upper.set_title(title, fontsize=8)
+        scale = draw_map(lower, image, saliency, limits)
     if scale is not None:
         bar = figure.colorbar(scale, ax=grid, shrink=0.6, aspect=25)
-        bar.set_label(told, fontsize=8)
+        bar.set_label(unit, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     save(figure, path, option="--out")
 
 
-def title(label: int, predicted: int) -> str:
-    """`label 4, predicted 9`."""
-    return f"label {label}, predicted {predicted}"
-
-
 def _signed(
-    axes: Axes, image: np.ndarray, found: np.ndarray, limits: dict[str, Any]
+    axes: Axes, image: np.ndarray, saliency: np.ndarray, limits: dict[str, Any]
 ) -> ScalarMappable:
-    """A picture of signed values, grey where they are zero; its scale."""
-    scaled = signed_share(found)
+    """Draw signed values, zero in grey; returns their scale."""
+    scaled = signed_share(saliency)
     if image.shape[-1] == 1:
         return axes.imshow(scaled, cmap="gray", **limits)
     axes.imshow(0.5 + 0.5 * scaled)
@@ -73,14 +67,14 @@ def _signed(
 
 
 def _class_map(
-    axes: Axes, image: np.ndarray, found: np.ndarray, limits: dict[str, Any]
+    axes: Axes, image: np.ndarray, saliency: np.ndarray, limits: dict[str, Any]
 ) -> ScalarMappable:
-    """A class map over its image in grey; its scale."""
+    """Draw a class map over its image in grey; returns its scale."""
     height, width, _ = image.shape
     place = (0, width, height, 0)
     axes.imshow(image.mean(-1), cmap="gray", extent=place)
     return axes.imshow(
-        found, alpha=0.6, interpolation="bilinear", extent=place, **limits
+        saliency, alpha=0.6, interpolation="bilinear", extent=place, **limits
     )
 
 

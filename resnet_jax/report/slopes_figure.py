@@ -1,4 +1,4 @@
-"""Learned slopes layer by layer; imports matplotlib."""
+"""Figure of learned slopes by layer; imports matplotlib."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -6,25 +6,18 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from resnet_jax.report.figure import (
-    HOLLOW,
-    add_legend,
-    label,
-    new_figure,
-    save,
-    style,
-)
-from resnet_jax.report.slopes_table import Row, Slopes
+from resnet_jax.report.figure import HOLLOW, add_legend, label, new_figure, save, style
+from resnet_jax.report.slopes_table import RowSlopes, Slopes
 
-LAYER = 0.15  # inches
-LETTER = 0.06
+LAYER = 0.15  # inches of a layer
+LETTER = 0.06  # inches of a letter
 
 
 def draw_slopes(made: Slopes, path: Path) -> None:
-    """Mean slope of every layer by its name, from the input down to the output.
+    """Draw the mean slope of every layer, from the input at the top to the output.
 
-    A panel per net; a line per row with a band from its lowest seed to its highest;
-    the paper's slopes hollow where the net is its net.
+    One panel per net, one line per row, with a band from its lowest to its highest
+    seed; the paper's slopes are hollow.
     """
     panels: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for number, row in enumerate(made.rows):
@@ -55,7 +48,7 @@ def draw_slopes(made: Slopes, path: Path) -> None:
     save(figure, path, title=made.title)
 
 
-def _slope_line(axes: Axes, row: Row, number: int, names: list[str]) -> Line2D:
+def _slope_line(axes: Axes, row: RowSlopes, number: int, names: list[str]) -> Line2D:
     colour, marker, dashes = style(number)
     places = range(len(row.layers))
     means = [layer.mean for layer in row.layers]

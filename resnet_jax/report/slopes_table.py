@@ -1,4 +1,4 @@
-"""Learned slopes of rectifiers over seeds, by layer (as He et al. 2015, Table 1)."""
+"""Learned slopes of rectifiers by layer, over seeds (as He et al. 2015, Table 1)."""
 
 import hashlib
 import statistics
@@ -10,19 +10,20 @@ from resnet_jax.errors import DataError
 from resnet_jax.report.line import Line
 from resnet_jax.report.render import plain
 from resnet_jax.report.runs import Run
-from resnet_jax.report.table import Bad, Report, some
+from resnet_jax.report.table import Bad, Report, shortened
 from resnet_jax.runs.slopes import FILE, FiniteSlopes, read
 
-# The layers of each run that has a file.
+# Layers of each run that has a slopes.json.
 Found = dict[Run, tuple[FiniteSlopes, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """A layer's slopes; `means` has the mean over its channels, an entry a seed.
+class LayerSlopes:
+    """Slopes of one layer; `means` are means over its channels, one per seed.
 
-    `std` over the channels is a mean over the seeds; `low` and `high` are of any
-    channel of any seed. `published` is the paper's mean, where the net is its net.
+    `std`: mean over the seeds of the standard deviation over the channels; `low`,
+    `high`: extremes over channels and seeds; `published`: mean in the paper, if the
+    net is the paper's.
     """
 
     layer: str
@@ -44,34 +45,36 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class RowSlopes:
     """One row of an experiment: its layers in the order of the net."""
 
     row: str
     seeds: tuple[int, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSlopes, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """The rows of a report that have learned slopes, and notes for their reader."""
+    """Rows of a report that have learned slopes, with notes."""
 
     name: str
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[RowSlopes, ...]
     notes: tuple[str, ...]
 
 
 def slopes(report: Report, *, bad: Bad = "refuse") -> Slopes:
-    """The slopes of a report's finished runs; DataError where there are none.
+    """Slopes of a report's finished runs; DataError without any.
 
-    `bad="skip"` goes on past files that are not what they should be, and names them.
+    `bad="skip"` names invalid files in the notes instead of refusing them.
     """
     faults: list[tuple[Run, str]] = []
     found = {line.row: _of_runs(line, faults) for line in report.lines}
     if faults and bad == "refuse":
         complaints = [f"{run.path}/{fault}" for run, fault in faults]
-        raise DataError(f"{some(complaints)}; repair it, or pass --skip_bad to go on")
+        raise DataError(
+            f"{shortened(complaints)}; repair it, or pass --skip_bad to go on"
+        )
     lines = [line for line in report.lines if found[line.row]]
     if not lines:
         raise DataError(
@@ -96,7 +99,7 @@ def slopes(report: Report, *, bad: Bad = "refuse") -> Slopes:
 
 
 def _of_runs(line: Line, faults: list[tuple[Run, str]]) -> Found:
-    """The layers of each finished run that has a file; wrong ones go to `faults`."""
+    """Layers of each finished run with a slopes.json; invalid files go to `faults`."""
     found: Found = {}
     for run in line.done:
         try:
@@ -118,13 +121,13 @@ def _names(layers: Sequence[FiniteSlopes]) -> list[str]:
     return [layer["layer"] for layer in layers]
 
 
-def _row(line: Line, found: Found) -> Row:
+def _row(line: Line, found: Found) -> RowSlopes:
     stacked = list(zip(*found.values(), strict=True))
     published = paper.slopes(line.value.key) if line.value else ()
     if len(published) != len(stacked):
         published = [None] * len(stacked)
     layers = tuple(
-        Layer(
+        LayerSlopes(
             layer=seeds[0]["layer"],
             number=seeds[0]["number"],
             means=tuple(float(seed["mean"]) for seed in seeds),
@@ -135,16 +138,18 @@ def _row(line: Line, found: Found) -> Row:
         )
         for seeds, theirs in zip(stacked, published, strict=True)
     )
-    return Row(row=line.row, seeds=tuple(run.seed for run in found), layers=layers)
+    return RowSlopes(
+        row=line.row, seeds=tuple(run.seed for run in found), layers=layers
+    )
 
 
 def _without(line: Line, found: Mapping[str, Found]) -> list[str]:
-    """The finished runs of a row that have no slopes; the row, where none has."""
+    """Names of a row's finished runs without slopes; the row's own if none has any."""
     names = [run.name for run in line.done if run not in found[line.row]]
     return names if found[line.row] else [line.row] * bool(names)
 
 
-def _rules(rows: Sequence[Row]) -> Iterator[str]:
+def _rules(rows: Sequence[RowSlopes]) -> Iterator[str]:
     """Definitions of the columns, and the source of the published slopes."""
     yield (
         "Slope below zero of every rectifier at the last step, in the order of the "
@@ -160,7 +165,7 @@ def _rules(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _digest(runs: Sequence[Run]) -> str:
-    """SHA-256 over the runs' other files and their slopes."""
+    """SHA-256 over the digests of the runs and of their slopes.json."""
     total = hashlib.sha256()
     for run in sorted(runs, key=lambda run: run.name):
         text = hashlib.sha256((run.path / FILE).read_bytes()).hexdigest()

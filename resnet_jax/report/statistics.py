@@ -1,4 +1,4 @@
-"""Statistics over seeds: spread, the paper's own statistic, paired differences."""
+"""Statistics over seeds: summary, the paper's statistic, paired differences."""
 
 import functools
 import math
@@ -12,13 +12,13 @@ from resnet_jax.papers import Value
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-# With fewer pairs the percentile interval is far too short: with 3 it is their range.
+# With fewer pairs the percentile interval is too short: of 3 it is just their range.
 MIN_PAIRS = 5
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Errors over n seeds; std is the sample's (n - 1), None for one seed."""
+    """Statistics of errors over n seeds; std has n - 1 degrees of freedom."""
 
     n: int
     mean: float
@@ -29,7 +29,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class AsPaper:
-    """Our counterpart of the paper's statistic: its value and the n it is over."""
+    """The paper's statistic of our errors over n seeds."""
 
     value: float
     statistic: Literal["mean", "median", "best"]
@@ -38,9 +38,9 @@ class AsPaper:
 
 @dataclass(frozen=True)
 class Pair:
-    """Mean of row minus other over the seeds both have, with a bootstrap interval.
+    """Mean of row minus other over common seeds, with a bootstrap interval.
 
-    `verdict` says whether the interval excludes 0: "yes", "no", or "too few seeds".
+    `verdict`: does the interval exclude 0?
     """
 
     row: str
@@ -53,7 +53,7 @@ class Pair:
 
 
 def summarise(errors: Sequence[float]) -> Summary | None:
-    """Mean, standard deviation, median and best of some errors; None for none."""
+    """Summarise errors; None if there are none."""
     if not errors:
         return None
     return Summary(
@@ -68,9 +68,8 @@ def summarise(errors: Sequence[float]) -> Summary | None:
 def as_paper(value: Value, errors: Sequence[float]) -> AsPaper | None:
     """The paper's statistic of our errors, in the order of the seeds.
 
-    Best and median are over the paper's number of runs, the first of ours: the best of
-    ten is not the best of five. A single run is compared with our mean, which is what
-    one run is expected to give.
+    Best and median are over as many of our first runs as the paper has: the best of ten
+    is not the best of five. A single run is compared with our mean, its expectation.
     """
     if not errors:
         return None
@@ -85,7 +84,7 @@ def as_paper(value: Value, errors: Sequence[float]) -> AsPaper | None:
 def pair(
     row: str, other: str, *, errors: Mapping[str, Mapping[int, float]]
 ) -> Pair | None:
-    """Row against other, seed by seed; `errors` maps row and seed to an error."""
+    """Paired difference of two rows; `errors` is {row: {seed: error}}."""
     seeds = tuple(sorted(errors[row].keys() & errors[other].keys()))
     if not seeds:
         return None
@@ -95,13 +94,12 @@ def pair(
         return Pair(row, other, seeds, mean, None, None, "too few seeds")
     low, high = bootstrap(gaps)
     verdict = "yes" if low > 0 or high < 0 else "no"
-    if len(gaps) < MIN_PAIRS:
-        verdict = "too few seeds"
+    verdict = verdict if len(gaps) >= MIN_PAIRS else "too few seeds"
     return Pair(row, other, seeds, mean, low, high, verdict)
 
 
 def bootstrap(gaps: Sequence[float]) -> tuple[float, float]:
-    """Percentile interval of the mean (Efron 1979); the same draws every time."""
+    """Percentile bootstrap interval of the mean (Efron 1979), with fixed draws."""
     n = len(gaps)
     means = sorted(math.fsum([gaps[i] for i in draw]) / n for draw in _draws(n))
     cut = round(RESAMPLES * (1 - LEVEL) / 2)
@@ -110,6 +108,6 @@ def bootstrap(gaps: Sequence[float]) -> tuple[float, float]:
 
 @functools.cache
 def _draws(n: int) -> tuple[tuple[int, ...], ...]:
-    """Resampled indices; only `random()` is promised to be the same in every Python."""
+    """Resampled indices, by `random()`, which is stable over Python versions."""
     uniform = random.Random(0).random
     return tuple(tuple(int(uniform() * n) for _ in range(n)) for _ in range(RESAMPLES))

@@ -1,8 +1,8 @@
-"""The report of an experiment: a table, and the paired differences of its rows."""
+"""Report of an experiment: rows, paired differences and notes."""
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,19 +12,17 @@ from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.paths import did_you_mean
 from resnet_jax.report import notes
 from resnet_jax.report.line import Line, line_of
-from resnet_jax.report.runs import Run, read_runs, strangers
+from resnet_jax.report.runs import Run, read_runs, unknown_folders
 from resnet_jax.report.statistics import Pair, pair
-from resnet_jax.runs.result import Score
 
 Bad = Literal["refuse", "skip"]
 
-# Complaints named in one error message; the rest are counted.
-SHOWN = 3
+SHOWN = 3  # complaints quoted in one error message; the rest are counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A table, the paired differences between its rows, and notes for its reader."""
+    """Rows of a table, paired differences between them, and notes."""
 
     name: str
     title: str
@@ -41,8 +39,10 @@ def report(
     against: str | None = None,
     bad: Bad = "refuse",
 ) -> Report:
-    """The report of an experiment; `bad="skip"` goes on past lines that are not log
-    lines, and names them in the notes."""
+    """Report an experiment from its runs.
+
+    `bad="skip"` names damaged files and lines in the notes instead of refusing them.
+    """
     against = against or next(iter(experiment.rows))
     if against not in experiment.rows:
         hint = did_you_mean(against, list(experiment.rows))
@@ -50,16 +50,17 @@ def report(
             f"--against {against}: no such row of {experiment.name}{hint}"
         )
     found = read_runs(experiment, runs)
+    every = [run for row in found.values() for run in row]
     if bad == "refuse":
-        _refuse_bad(found)
-    counts = Counter(s.n for s in _finals(found).values())
+        _refuse_bad(every)
+    counts = Counter(run.final.n for run in every if run.final)
     usual = counts.most_common(1)[0][0] if counts else None
     lines = tuple(
         line_of(experiment, row, found[row], usual=usual) for row in experiment.rows
     )
     extra = [
         f"{name}: a folder that is no row of the file"
-        for name in strangers(experiment, runs)
+        for name in unknown_folders(experiment, runs)
     ]
     return Report(
         name=experiment.name,
@@ -70,16 +71,14 @@ def report(
         notes=(
             *notes.rules(lines, usual),
             *notes.sources(lines),
-            *itertools.chain.from_iterable(
-                notes.details(run) for line in lines for run in line.runs
-            ),
+            *(detail for run in every for detail in notes.details(run)),
             *extra,
         ),
     )
 
 
 def _pairs(lines: tuple[Line, ...], against: str) -> tuple[Pair, ...]:
-    """Each row against one, and neighbours in the order of the means."""
+    """Pair each row with `against`, and neighbours in the order of the means."""
     errors = {
         line.row: {run.seed: run.final.top1_err for run in line.done if run.final}
         for line in lines
@@ -93,23 +92,17 @@ def _pairs(lines: tuple[Line, ...], against: str) -> tuple[Pair, ...]:
     return tuple(p for p in pairs if p)
 
 
-def _finals(found: Mapping[str, tuple[Run, ...]]) -> dict[str, Score]:
-    runs = itertools.chain.from_iterable(found.values())
-    return {run.name: run.final for run in runs if run.final}
-
-
-def _refuse_bad(found: Mapping[str, tuple[Run, ...]]) -> None:
-    """DataError where a file or a line inside a log is not what it should be."""
-    runs = itertools.chain.from_iterable(found.values())
+def _refuse_bad(runs: Sequence[Run]) -> None:
+    """DataError for damaged files and lines."""
     faults = [f"{run.path}/{problem}" for run in runs for problem in run.problems]
     if faults:
         raise DataError(
-            f"{some(faults)}; repair the logs, or pass --skip_bad "
+            f"{shortened(faults)}; repair the logs, or pass --skip_bad "
             "to go on without these lines and name them in the table"
         )
 
 
-def some(faults: Sequence[str]) -> str:
-    """The first few of many complaints."""
+def shortened(faults: Sequence[str]) -> str:
+    """Join the first SHOWN complaints, and count the rest."""
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     return f"{'; '.join(faults[:SHOWN])}{more}"

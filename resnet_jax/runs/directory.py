@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds, and whether a config may go on there."""
+"""Run directory: config.json, env.json, and a check that it can be written."""
 
 import datetime
 import importlib.metadata
@@ -22,9 +22,9 @@ PACKAGES = (
 
 
 def check_writable(folder: pathlib.Path) -> None:
-    """ConfigError where a run could not be kept; creates nothing."""
+    """ConfigError where a run could not be saved; creates nothing."""
     existing = folder
-    while not os.path.exists(existing):  # False as well where it may not be asked
+    while not os.path.exists(existing):  # False without permission, too
         existing = existing.parent
     if not existing.is_dir():
         raise ConfigError(f"workdir={folder}: {existing} is a file; name a folder")
@@ -33,6 +33,7 @@ def check_writable(folder: pathlib.Path) -> None:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any] | None:
+    """The object in a file; None without the file, else CheckpointError."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -44,7 +45,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
 
 
 def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
-    """All of it or nothing."""
+    """Write a file atomically; StorageError where it cannot be written."""
     new = path.with_name(f"{path.name}.tmp")
     try:
         new.write_text(json.dumps(tree, indent=1, allow_nan=False) + "\n")
@@ -53,10 +54,10 @@ def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-class Stored(NamedTuple):
-    """What config.json says: the config as a tree of today, and what followed of it.
+class StoredConfig(NamedTuple):
+    """Content of config.json in today's schema, and what was derived from it.
 
-    unread: complaints about fields of an older version that nothing read.
+    `unread`: complaints about fields of an older version that nothing read.
     """
 
     tree: dict[str, Any]
@@ -64,8 +65,8 @@ class Stored(NamedTuple):
     unread: list[str]
 
 
-def read_config(folder: pathlib.Path) -> Stored | None:
-    """The config of the run in a folder, of any version; None without one."""
+def read_config(folder: pathlib.Path) -> StoredConfig | None:
+    """The config of the run in a folder, of any schema version; None without one."""
     found = read_json(folder / "config.json")
     if found is None:
         return None
@@ -74,7 +75,7 @@ def read_config(folder: pathlib.Path) -> Stored | None:
         tree, unread = migrated(found)
     except ConfigError as error:
         raise CheckpointError(f"{folder}/config.json: {error}") from error
-    return Stored(tree, derived, unread)
+    return StoredConfig(tree, derived, unread)
 
 
 def write_config(
@@ -85,21 +86,19 @@ def write_config(
     write_json(folder / "config.json", tree)
 
 
-def keep_environment(folder: pathlib.Path, devices: Mapping[str, Any]) -> None:
-    """env.json: the environment of the first start, and of each that resumed it.
+def record_environment(folder: pathlib.Path, devices: Mapping[str, Any]) -> None:
+    """Write the environment to env.json, under `resumed` for a resumed run.
 
-    `devices`: what jax says of platform, devices and processes.
+    `devices`: platform, devices and processes as jax reports them.
     """
     now, path = environment(devices), folder / "env.json"
-    kept = read_json(path)
-    if kept is None:
-        write_json(path, now | {"resumed": []})
-    else:
-        write_json(path, kept | {"resumed": [*kept["resumed"], now]})
+    first = read_json(path)
+    resumed = [] if first is None else [*first["resumed"], now]
+    write_json(path, (first or now) | {"resumed": resumed})
 
 
 def environment(devices: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, devices, command: all that one needs to run the same thing again."""
+    """Command, commit, versions and devices, from which a run can be repeated."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
         "command": ["python", "-m", "resnet_jax.main", *sys.argv[1:]],
@@ -121,7 +120,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the code, marked where files differ from it."""
+    """The commit of the code, marked dirty where files differ; None without git."""
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     folder = pathlib.Path(__file__).parent
     try:

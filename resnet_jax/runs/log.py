@@ -1,7 +1,8 @@
-"""The writer of metrics.jsonl: a strict JSON object per line, whole or plainly torn."""
+"""Writer of metrics.jsonl: one strict JSON object per line; lock of a run directory."""
 
 import contextlib
 import fcntl
+import functools
 import json
 import math
 import os
@@ -13,23 +14,23 @@ from typing import Any
 from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.runs.reader import LogRow, Path, parse, read
 
-Row = Mapping[str, object]  # numbers of Python, NumPy or JAX
+Row = Mapping[str, object]  # Python, NumPy or JAX numbers, and text
 
 
 class Log:
-    """Appends rows to a file that survives a kill at any instant; one writer at a time.
+    """Append-only log that survives a kill at any instant; one writer at a time.
 
     A torn last line is moved to `<name>.torn-<ns>` before anything is added.
-    `tensorboard` names a folder for event files of the same numbers.
+    `tensorboard` is a folder for event files with these numbers.
     """
 
     def __init__(self, path: Path, *, tensorboard: Path | None = None):
         self.path = pathlib.Path(path)
-        self._events = None if tensorboard is None else _Events(tensorboard)
+        self._events = None if tensorboard is None else _TensorBoard(tensorboard)
         with _storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _open(self.path)
-            self._keep(math.inf)
+            self._truncate(math.inf)
 
     def __enter__(self) -> "Log":
         return self
@@ -38,7 +39,7 @@ class Log:
         self.close()
 
     def write(self, row: Row) -> None:
-        """Add one line by one os.write; a non-finite value is null, and named.
+        """Append one line by one os.write; a non-finite value is null, and named.
 
         {"loss": nan} -> {"loss": null, "nonfinite": {"loss": "nan"}}
         """
@@ -51,13 +52,13 @@ class Log:
             self._events.write(row)
 
     def rows(self) -> list[LogRow]:
-        """All rows so far."""
+        """Read all rows written so far."""
         return read(self.path)[0]
 
     def cut(self, step: int) -> None:
-        """Drop the rows after `step`, which a run resumed there will write again."""
+        """Drop the rows after `step`; a run resumed there writes them again."""
         with _storage_errors(self.path):
-            self._keep(step)
+            self._truncate(step)
         if self._events is not None:
             self._events.cut(step)
 
@@ -66,8 +67,8 @@ class Log:
         if self._events is not None:
             self._events.close()
 
-    def _keep(self, step: int | float) -> None:
-        """Leave the rows up to a step, and the foreign lines, which `read` names."""
+    def _truncate(self, step: int | float) -> None:
+        """Keep the rows up to a step, and foreign lines, which `read` complains of."""
         old = self.path.read_bytes()
         *lines, tail = old.split(b"\n")
         if tail and _step(tail) is None:
@@ -75,16 +76,16 @@ class Log:
             self.path.with_name(aside).write_bytes(tail)
         elif tail:
             lines.append(tail)
-        kept = [line + b"\n" for line in lines if (_step(line) or 0) <= step]
-        if (new := b"".join(kept)) != old:
+        rest = [line + b"\n" for line in lines if (_step(line) or 0) <= step]
+        if (new := b"".join(rest)) != old:
             _replace(self.path, new)
-            os.close(self._file)  # that of the replaced file
+            os.close(self._file)
             self._file = _open(self.path)
 
 
 @contextlib.contextmanager
 def lock(workdir: Path) -> Iterator[None]:
-    """Hold a folder for one run; the kernel lets go of it however the run ends."""
+    """Exclusive lock on a run directory; the kernel frees it when the process ends."""
     folder = pathlib.Path(workdir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,51 +96,42 @@ def lock(workdir: Path) -> Iterator[None]:
             "name a folder that can"
         ) from error
     try:
-        _hold(file, folder)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(file, 32).decode(errors="replace").strip()
+            raise ConfigError(
+                f"workdir={folder}: another run is writing here (process {owner}); "
+                "wait for it, or name another workdir"
+            ) from None
+        os.ftruncate(file, 0)
+        os.write(file, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(file)
 
 
-def _hold(file: int, folder: pathlib.Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(file, 32).decode(errors="replace").strip()
-        raise ConfigError(
-            f"workdir={folder}: another run is writing here (process {owner}); "
-            "wait for it, or name another workdir"
-        ) from None
-    os.ftruncate(file, 0)
-    os.write(file, f"{os.getpid()}\n".encode())
-
-
-class _Events:
-    """TensorBoard event files without TensorFlow; words of a row name the curve."""
+class _TensorBoard:
+    """TensorBoard event files without TensorFlow; the text in a row names the curve."""
 
     def __init__(self, folder: Path):
-        try:
-            import tensorboardX  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise ConfigError(
-                f"tensorboard={folder}: tensorboardX is not installed; "
-                'pip install "resnet_jax[tensorboard]"'
-            ) from error
-        self._make = tensorboardX.SummaryWriter
-        self._folder = str(folder)
+        # Checked by `train.experiment` before a run starts.
+        import tensorboardX  # pyright: ignore[reportMissingImports]
+
+        self._make = functools.partial(tensorboardX.SummaryWriter, str(folder))
         self._purge_step: int | None = None
         self._writer = None
 
     def write(self, row: Row) -> None:
         if self._writer is None:
-            self._writer = self._make(self._folder, purge_step=self._purge_step)
+            self._writer = self._make(purge_step=self._purge_step)
         curve = "/".join(word for word in row.values() if isinstance(word, str))
         for name, value in json.loads(_dumps(row)).items():
             if type(value) in (int, float) and name != "step":
                 self._writer.add_scalar(f"{curve}/{name}", value, row["step"])
 
     def cut(self, step: int) -> None:
-        """Ask TensorBoard to forget what it was told after `step`."""
+        """Make TensorBoard drop the points after `step`."""
         self.close()
         self._writer, self._purge_step = None, step + 1
 
@@ -149,22 +141,22 @@ class _Events:
 
 
 def _dumps(row: Row) -> str:
-    """Strict JSON of Python, NumPy and JAX numbers, one line."""
+    """Strict JSON of a row in one line."""
     nonfinite: dict[str, str] = {}
-    finite = {name: _plain(name, value, nonfinite) for name, value in row.items()}
+    finite = {k: _json_value(k, value, nonfinite) for k, value in row.items()}
     return json.dumps(
         {**finite, "nonfinite": nonfinite} if nonfinite else finite, allow_nan=False
     )
 
 
-def _plain(name: str, value: Any, nonfinite: dict[str, str]) -> Any:
-    """A value as JSON has it; what is not finite is None, and added to `nonfinite`."""
+def _json_value(name: str, value: Any, nonfinite: dict[str, str]) -> Any:
+    """A value for JSON; a non-finite number is None, and added to `nonfinite`."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
-        return {k: _plain(f"{name}.{k}", item, nonfinite) for k, item in value.items()}
+        return {k: _json_value(f"{name}.{k}", v, nonfinite) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(f"{name}.{i}", v, nonfinite) for i, v in enumerate(value)]
+        return [_json_value(f"{name}.{i}", v, nonfinite) for i, v in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         nonfinite[name] = str(value)
         return None
@@ -172,7 +164,7 @@ def _plain(name: str, value: Any, nonfinite: dict[str, str]) -> Any:
 
 
 def _step(line: bytes) -> int | None:
-    """The step of a line; None where it is no row."""
+    """The step of a line; None if it is not a row."""
     try:
         return parse(line)["step"]
     except ValueError:
@@ -184,7 +176,7 @@ def _open(path: pathlib.Path) -> int:
 
 
 def _replace(path: pathlib.Path, data: bytes) -> None:
-    """All or nothing, and on the disk when it returns."""
+    """Replace a file atomically, and sync it to the disk."""
     new = path.with_name(f"{path.name}.tmp")
     with open(new, "wb") as file:
         file.write(data)

@@ -1,8 +1,8 @@
-"""metrics.jsonl: its rows, the rules that they keep, and the one reader of them.
+"""Reader of metrics.jsonl, and the rules for its rows.
 
 A run writes thousands of rows and a table needs a few of them. One pattern checks the
 frame of every line and finds its split and step, six times as fast as parsing; a row is
-parsed when it is asked for.
+parsed when it is requested.
 """
 
 import bisect
@@ -19,15 +19,15 @@ from typing import Literal, NamedTuple, NoReturn, Required, TypedDict, cast, get
 Path = str | os.PathLike[str]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-EXCERPT = 40  # characters of a line that a complaint quotes
+EXCERPT = 40  # characters of a line quoted in a complaint
 
-# A line as the writer writes it: one object, in which only `nonfinite` holds another.
+# A line as `runs.log` writes it: one object, with a nested one under `nonfinite` only.
 FRAME = re.compile(
     rb'^\{"split": ?"(train|val|test)", ?"step": ?(0|[1-9]\d*)(?=[,}])'
     rb'[^\n{}\0]*(?:"nonfinite": ?\{[^\n{}\0]*\}[^\n{}\0]*)?\}$',
     re.MULTILINE,
 )
-# What tells apart the rows of one split and step, and what it is where a row is silent.
+# Fields that distinguish rows of one split and step, with their defaults.
 IDENTITY = {"stats": "moving", "params": "last", "protocol": "1crop", "event": ""}
 
 
@@ -68,10 +68,10 @@ Kind = Literal["torn", "foreign", "repeated"]
 
 
 class Problem(NamedTuple):
-    """A line that is no row of the log.
+    """A line that is not a valid row.
 
-    torn: the last line, cut off by a kill; foreign: not a row; repeated: a row that an
-    earlier line has already.
+    torn: the last line, cut off by a kill; foreign: not a row; repeated: the
+    row of an earlier line.
     """
 
     line: int
@@ -84,7 +84,7 @@ class Problem(NamedTuple):
 
 
 class LogFile:
-    """The rows of one log, parsed when asked for; `problems` grows as they are.
+    """One log, parsed lazily; `problems` grows as rows are parsed.
 
     `digest` is the SHA-256 of the file. OSError where it cannot be read.
     """
@@ -97,105 +97,103 @@ class LogFile:
         self._lines = data.split(b"\n")
         if not self._lines[-1]:
             self._lines.pop()
-        # Split and step of every line; None where it is no row.
-        self._places: list[tuple[bytes, bytes] | None] = FRAME.findall(data)
+        # Split and step of every line; None for a line that is not a row.
+        self._keys: list[tuple[bytes, bytes] | None] = FRAME.findall(data)
         self._ended = data.count(b"\n")
-        if len(self._places) != self._ended or len(self._lines) != self._ended:
-            self._places = [self._place(number) for number in range(len(self._lines))]
+        if len(self._keys) != self._ended or len(self._lines) != self._ended:
+            self._keys = [self._key(number) for number in range(len(self._lines))]
         self._drop_repeated()
 
     @property
     def count(self) -> int:
-        """Number of rows, as far as they have been looked at."""
-        return sum(place is not None for place in self._places)
+        """Number of rows, as far as lines have been parsed."""
+        return sum(key is not None for key in self._keys)
 
     @property
     def torn(self) -> Problem | None:
-        """The last line, where a kill has cut it off."""
+        """The problem of a last line that a kill has cut off."""
         return next((p for p in self.problems if p.kind == "torn"), None)
 
     def rows(
         self, split: Split | None = None, *, at_most: int | None = None
     ) -> Iterator[LogRow]:
-        """The rows of a split (or all) in their order, evenly thinned to `at_most`."""
+        """Iterate over the rows of a split (or all), evenly thinned to `at_most`."""
         found = self._numbers(split)
         stride = max(1, -(-len(found) // at_most)) if at_most else 1
-        # Counted from the end, so that the last row is one of them.
+        # Counted from the end, so that the last row is kept.
         return self._parsed(found[::-1][::stride][::-1])
 
     def at(self, split: Split, step: int) -> list[LogRow]:
-        """The rows of a split at one step, in their order."""
-        place = (split.encode(), str(step).encode())
-        found = [i for i, other in enumerate(self._places) if other == place]
+        """List the rows of a split at one step."""
+        key = (split.encode(), str(step).encode())
+        found = [i for i, other in enumerate(self._keys) if other == key]
         return list(self._parsed(found))
 
     def steps(self, split: Split | None = None) -> list[int]:
-        """The steps of the rows of a split (or all), in their order."""
-        places = (self._places[number] for number in self._numbers(split))
-        return [int(place[1]) for place in places if place]
+        """List the steps of the rows of a split (or all)."""
+        keys = (self._keys[number] for number in self._numbers(split))
+        return [int(key[1]) for key in keys if key]
 
     def last(self) -> LogRow | None:
-        """The last row, whatever its split."""
+        """The last row of any split."""
         return next(self._parsed(self._numbers(None)[::-1]), None)
 
     def _numbers(self, split: Split | None) -> list[int]:
         wanted = split and split.encode()
         return [
             number
-            for number, place in enumerate(self._places)
-            if place is not None and wanted in (None, place[0])
+            for number, key in enumerate(self._keys)
+            if key is not None and wanted in (None, key[0])
         ]
 
     def _parsed(self, numbers: Iterable[int]) -> Iterator[LogRow]:
-        for number in numbers:
-            row = self._row(number)
-            if row is not None:
-                yield row
+        rows = map(self._row, numbers)
+        return (row for row in rows if row is not None)
 
-    def _place(self, number: int) -> tuple[bytes, bytes] | None:
+    def _key(self, number: int) -> tuple[bytes, bytes] | None:
         row = self._row(number)
         return row and (row["split"].encode(), str(row["step"]).encode())
 
     def _row(self, number: int) -> LogRow | None:
-        """The row of a line; None, and a problem, where it is none."""
+        """Parse a line; None, and a problem, if it is not a row."""
         try:
             return parse(self._lines[number])
         except ValueError as error:
-            cut = number == self._ended  # the one line without its end
-            kind, told = ("torn", "torn") if cut else ("foreign", str(error))
-            self._complain(number, kind, told)
+            torn = number == self._ended  # the only line without a newline
+            kind, complaint = ("torn", "torn") if torn else ("foreign", str(error))
+            self._complain(number, kind, complaint)
             return None
 
     def _complain(self, number: int, kind: Kind, complaint: str) -> None:
-        if number < len(self._places):
-            self._places[number] = None
-        excerpt = printable(self._lines[number][:EXCERPT])
+        if number < len(self._keys):
+            self._keys[number] = None
+        excerpt = printable(self._lines[number][:EXCERPT].decode(errors="replace"))
         self.problems.append(Problem(number + 1, kind, complaint, excerpt))
 
     def _drop_repeated(self) -> None:
-        """Complain of every row that an earlier line has, whatever its numbers."""
-        counts = collections.Counter(self._places)
+        """Complain of every row whose key and IDENTITY fields an earlier row has."""
+        counts = collections.Counter(self._keys)
         seen = set()
-        for number, place in enumerate(self._places):
-            row = self._row(number) if place and counts[place] > 1 else None
+        for number, key in enumerate(self._keys):
+            row = self._row(number) if key and counts[key] > 1 else None
             if row is None:
                 continue
-            known = (place, *(row.get(k, usual) for k, usual in IDENTITY.items()))
-            if known in seen:
-                told = f"repeats the {row['split']} row of step {row['step']}"
-                self._complain(number, "repeated", told)
-            seen.add(known)
+            identity = (key, *(row.get(k, usual) for k, usual in IDENTITY.items()))
+            if identity in seen:
+                complaint = f"repeats the {row['split']} row of step {row['step']}"
+                self._complain(number, "repeated", complaint)
+            seen.add(identity)
 
 
 def read(path: Path) -> tuple[list[LogRow], list[Problem]]:
-    """All rows of a log, and the lines that are none."""
+    """All rows of a log, and its invalid lines."""
     log = LogFile(path)
     rows = list(log.rows())
     return rows, sorted(log.problems)
 
 
 def parse(line: bytes) -> LogRow:
-    """The row in a line; ValueError says why it is none."""
+    """Parse a line; ValueError says why it is not a row."""
     try:
         row = json.loads(line.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -204,11 +202,13 @@ def parse(line: bytes) -> LogRow:
         raise ValueError("not a JSON object")
     if row.get("split") not in SPLITS:
         raise ValueError(f"split is not one of {', '.join(SPLITS)}")
-    step = row.get("step")
-    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+    step = as_int(row.get("step"))
+    if step is None or step < 0:
         raise ValueError("step is not a whole number")
     for name in ("top1_err", "top5_err"):
-        if not _percent(row.get(name)):
+        error = row.get(name)  # None where absent or not finite
+        percent = as_number(error)
+        if error is not None and (percent is None or not 0 <= percent <= 100):
             raise ValueError(f"{name} is not a percentage")
     if any(isinstance(x, float) and not math.isfinite(x) for x in row.values()):
         raise ValueError("a number is out of range")
@@ -216,9 +216,9 @@ def parse(line: bytes) -> LogRow:
 
 
 def gaps(log: LogFile, *, every: int, end: int) -> list[str]:
-    """Complaints about evaluations that a log of `end` steps lacks, or has beyond it.
+    """Complaints about missing evaluations of a run of `end` steps, or rows beyond it.
 
-    One that falls due less than half an interval ahead of an end may be made there.
+    An evaluation due less than half an interval before the end may be made there.
     """
     found = []
     for split in ("train", "test"):
@@ -232,23 +232,28 @@ def gaps(log: LogFile, *, every: int, end: int) -> list[str]:
             found.append(f"has no {split} row of step {missing[0]}{more}")
     beyond = sum(step > end for step in log.steps())
     if beyond:
-        found.append(f"has {beyond} rows behind step {end}, the last")
+        found.append(f"has {beyond} rows after step {end}, the last")
     return found
 
 
-def printable(line: bytes) -> str:
-    """The text of a line without control characters and marks of direction."""
-    text = line.decode(errors="replace")
+def printable(text: str) -> str:
+    """Replace control characters and direction marks by blanks."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _percent(error: object) -> bool:
-    """True for a number in 0..100, and for null: absent or not finite."""
-    if error is None:
-        return True
-    if isinstance(error, bool) or not isinstance(error, int | float):
-        return False
-    return 0 <= error <= 100
+def as_int(value: object) -> int | None:
+    """The value if it is a JSON integer, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def as_number(value: object) -> float | None:
+    """The value as a float if it is a JSON number in a float's range, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -1,19 +1,19 @@
-"""The result of a run: its status, its scores, and result.json."""
+"""Result of a run: its status, its scores, and result.json."""
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, cast
 
 from resnet_jax.runs.directory import read_json
-from resnet_jax.runs.reader import LogFile, LogRow
+from resnet_jax.runs.reader import LogFile, LogRow, as_int
 
 Status = Literal["done", "incomplete", "failed"]
-USUAL = "1crop"  # protocol of rows that name none
+USUAL = "1crop"  # protocol of rows without this field
 
 
 class Best(TypedDict):
-    """The evaluation of the lowest validation error; errors in percent."""
+    """Evaluation with the lowest validation error; errors in percent."""
 
     step: int
     val_top1_err: float
@@ -21,7 +21,7 @@ class Best(TypedDict):
 
 
 class Result(TypedDict):
-    """result.json: errors in percent at the last step, over `n` test examples."""
+    """Content of result.json: errors in percent at the last step, n test examples."""
 
     step: int
     n: int
@@ -33,7 +33,7 @@ class Result(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Errors in percent over n examples, as one evaluation logged them."""
+    """Errors in percent over n examples in one logged evaluation."""
 
     step: int
     n: int
@@ -44,11 +44,10 @@ class Score:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The end of a run, or why it has none.
+    """Status of a run, and the scores of one that is done.
 
-    `final` is the test at the last step with moving averages, `precise` the same with
-    precise BatchNorm statistics, `selected` the test at the step of the lowest
-    validation error. Only a run that is done has them.
+    `final`: test at the last step with moving averages; `precise`: with precise
+    BatchNorm statistics; `selected`: at the step of the lowest validation error.
     """
 
     status: Status
@@ -65,18 +64,16 @@ def outcome(
     *,
     protocol: str = USUAL,
 ) -> Outcome:
-    """The outcome of a run from DONE and its log, None where there is no such file.
+    """Judge a run by DONE and its log, each None if the file is missing.
 
-    Only a finished run with a finite test error counts; of several protocols that of
-    the config does.
+    A run is done if it has a finite test error under `protocol` at its last step.
     """
     if end is None or log is None:
         return _unfinished(folder, log)
-    step = end.get("step")
-    if not isinstance(step, int) or isinstance(step, bool):
+    step = as_int(end.get("step"))
+    if step is None:
         return Outcome(status="incomplete", reason="DONE names no step")
-    tests = [row for row in log.at("test", step) if _protocol(row) == protocol]
-    final = _only(tests, "moving")
+    final = _test(log, step, protocol)
     if final is None:
         reason = f"no test row at step {step}, the last"
         return Outcome(status="incomplete", reason=reason)
@@ -87,13 +84,13 @@ def outcome(
     return Outcome(
         status="done",
         final=score,
-        precise=_score(_only(tests, "precise")),
+        precise=_score(_test(log, step, protocol, stats="precise")),
         selected=_selected(log, protocol),
     )
 
 
 def failure(folder: pathlib.Path) -> str | None:
-    """The first line of FAILED; None for a run that has not failed."""
+    """The first line of FAILED; None without the file."""
     try:
         text = (folder / "FAILED").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -102,13 +99,13 @@ def failure(folder: pathlib.Path) -> str | None:
 
 
 def diverged(folder: pathlib.Path) -> str | None:
-    """Why a run ended, where its loss was not finite."""
+    """The reason in FAILED of a run that diverged; None for other runs."""
     kind, _, reason = (failure(folder) or "").partition(": ")
     return reason.partition(";")[0] if kind == "diverged" else None
 
 
 def done(folder: pathlib.Path, *, steps: int) -> Result | None:
-    """The result of a run that has made so many steps."""
+    """The result of a run that is done with at least `steps`; None for other runs."""
     end = read_json(folder / "DONE")
     result = read_json(folder / "result.json")
     return cast(Result, result) if end and result and end["step"] >= steps else None
@@ -120,8 +117,8 @@ def summary(
     """The result of a run that has made its last step, from its log."""
     log = LogFile(path)
     step = log.steps("test")[-1]
-    tests = [row for row in log.at("test", step) if _protocol(row) == protocol]
-    final, precise = (_score(_only(tests, stats)) for stats in ("moving", "precise"))
+    final = _score(_test(log, step, protocol))
+    precise = _score(_test(log, step, protocol, stats="precise"))
     if final is None:
         raise ValueError(f"{path}: no finite test error at step {step}")
     return {
@@ -135,20 +132,20 @@ def summary(
 
 
 def contradictions(result: Mapping[str, Any], outcome: Outcome) -> list[str]:
-    """Errors that result.json and the log of a finished run do not share."""
-    told = {
+    """Complaints about errors in result.json that are not those of the log."""
+    logged = {
         "test_top1_err": outcome.final,
         "test_top1_err_precise": outcome.precise,
     }
     return [
         f"{name} is {result[name]!r}, the log has {score.top1_err!r}"
-        for name, score in told.items()
+        for name, score in logged.items()
         if score and result.get(name) not in (None, score.top1_err)
     ]
 
 
 def _unfinished(folder: pathlib.Path, log: LogFile | None) -> Outcome:
-    """Why there is no DONE: FAILED, a number that is not finite, or time."""
+    """The outcome of a run without DONE: failed, not finite, or incomplete."""
     if reason := failure(folder):
         return Outcome(status="failed", reason=reason)
     last = log and log.last()
@@ -160,7 +157,7 @@ def _unfinished(folder: pathlib.Path, log: LogFile | None) -> Outcome:
 
 
 def _selected(log: LogFile, protocol: str) -> Score | None:
-    """The test at the lowest validation error; the earliest where two are equal."""
+    """The test at the (earliest) lowest validation error."""
     errors = [
         (error, row["step"])
         for row in log.rows("val")
@@ -171,28 +168,32 @@ def _selected(log: LogFile, protocol: str) -> Score | None:
     if not errors:
         return None
     _, step = min(errors)
-    tests = [row for row in log.at("test", step) if _protocol(row) == protocol]
-    return _score(_only(tests, "moving"))
+    return _score(_test(log, step, protocol))
 
 
 def _protocol(row: LogRow) -> str:
     return row.get("protocol", USUAL)
 
 
-def _only(rows: Iterable[LogRow], stats: str) -> LogRow | None:
-    """The first of some rows under one kind of BatchNorm statistics."""
-    return next((row for row in rows if row.get("stats", "moving") == stats), None)
+def _test(
+    log: LogFile, step: int, protocol: str, *, stats: str = "moving"
+) -> LogRow | None:
+    """The first test row at a step of a protocol and kind of BatchNorm statistics."""
+    for row in log.at("test", step):
+        if _protocol(row) == protocol and row.get("stats", "moving") == stats:
+            return row
+    return None
 
 
 def _score(row: LogRow | None) -> Score | None:
-    """The score in a row; None where its error is not finite."""
+    """The score in a row; None if the row is missing or its error is not finite."""
     top1 = row and row.get("top1_err")
     if row is None or top1 is None:
         return None
-    top5, n = row.get("top5_err"), row.get("n", 0)
+    top5 = row.get("top5_err")
     return Score(
         step=row["step"],
-        n=n if isinstance(n, int) else 0,
+        n=as_int(row.get("n")) or 0,
         top1_err=float(top1),
         top5_err=None if top5 is None else float(top5),
         protocol=_protocol(row),

@@ -1,10 +1,10 @@
-"""slopes.json: learned slopes of a net's rectifiers, layer by layer.
+"""slopes.json: statistics of the learned slopes of every rectifier.
 
 {"step": 448, "layers": [{"layer": "act_stem", "number": 16,
                           "mean": 0.2, "std": 0.1, "min": -0.1, "max": 0.4}, ...]}
 
-Layers stand in the order of the net. Statistics are over the `number` slopes of a
-layer, one per channel, or 1 that all channels share.
+Layers are in the order of the net. Statistics are over the `number` slopes of a layer:
+one per channel, or 1 that all channels share.
 """
 
 import json
@@ -12,27 +12,17 @@ import math
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from resnet_jax.runs.directory import write_json
+from resnet_jax.runs.reader import as_number
 
 FILE = "slopes.json"
 NUMBERS = ("mean", "std", "min", "max")
 
 
-class LayerSlopes(TypedDict):
-    """Slopes of one layer; null where one of them is not finite."""
-
-    layer: str
-    number: int
-    mean: float | None
-    std: float | None
-    min: float | None
-    max: float | None
-
-
 class FiniteSlopes(TypedDict):
-    """Slopes of one layer whose numbers are all finite."""
+    """Slopes of one layer, all of them finite."""
 
     layer: str
     number: int
@@ -45,25 +35,24 @@ class FiniteSlopes(TypedDict):
 def write(
     folder: pathlib.Path, learned: Mapping[str, Sequence[float]], *, step: int
 ) -> None:
-    """Write slopes.json from the slopes of every layer; nothing where none are."""
+    """Write slopes.json from the slopes of every layer; no file without any layer."""
     layers = [summary(layer, slopes) for layer, slopes in learned.items()]
     if layers:
         write_json(folder / FILE, {"step": step, "layers": layers})
 
 
-def summary(layer: str, slopes: Sequence[float]) -> LayerSlopes:
-    """Statistics of one layer's slopes; None where one of them is not finite."""
+def summary(layer: str, slopes: Sequence[float]) -> dict[str, Any]:
+    """Statistics of one layer's slopes; None unless all slopes are finite."""
     numbers: dict[str, float | None] = dict.fromkeys(NUMBERS)
     if all(map(math.isfinite, slopes)):
         numbers["mean"] = statistics.fmean(slopes)
         numbers["std"] = statistics.pstdev(slopes)
         numbers["min"], numbers["max"] = min(slopes), max(slopes)
-    return cast(LayerSlopes, {"layer": layer, "number": len(slopes)} | numbers)
+    return {"layer": layer, "number": len(slopes), **numbers}
 
 
 def read(text: bytes, *, step: int | None) -> tuple[FiniteSlopes, ...]:
-    """The layers in a file of a run that ended at `step`; ValueError says what is
-    wrong with it."""
+    """Parse slopes.json of a run that ended at `step`; ValueError for a bad file."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -77,12 +66,7 @@ def read(text: bytes, *, step: int | None) -> tuple[FiniteSlopes, ...]:
         if not isinstance(layer, dict) or not isinstance(layer.get("layer"), str):
             raise ValueError("has a layer without a name")
         for name in ("number", *NUMBERS):
-            if not _finite(layer.get(name)):
+            number = as_number(layer.get(name))
+            if number is None or not math.isfinite(number):
                 raise ValueError(f"{layer['layer']}: {name} is not a finite number")
     return cast(tuple[FiniteSlopes, ...], tuple(layers))
-
-
-def _finite(number: object) -> bool:
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        return False
-    return math.isfinite(number)

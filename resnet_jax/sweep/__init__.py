@@ -1,1 +1,1 @@
-"""All runs of an experiment: planned, estimated, and carried out a few at a time."""
+"""All runs of an experiment: plan, estimate of costs, and execution."""

@@ -1,4 +1,4 @@
-"""Train every row and seed of an experiment, or go on where it stopped.
+"""Train every row and seed of an experiment, or resume it.
 
   python -m resnet_jax.sweep --config experiments/cifar_preact.py
   python -m resnet_jax.sweep --config FILE --rows PreAct-110,ResNet-110 --seeds 0,1,2
@@ -9,21 +9,21 @@
   --rows A,B            default: all of its ROWS
   --seeds 0,1,2         default: its SEEDS, or 0
   --config.FIELD=VALUE  changes a field of every row, as in resnet_jax.main
-  --runs DIR            default runs; a run is kept in DIR/<experiment>/<row>/seed<k>
+  --runs DIR            default runs; saves a run in DIR/<experiment>/<row>/seed<k>
   --jobs N              runs at a time, each on all devices; default 1
 
-  --dry_run             trains and writes nothing; prints, per row, the fields that it
-                        changes, parameters, multiply-adds, memory, compile time, steps
+  --dry_run             train and write nothing; print, per row, changed fields,
+                        parameters, multiply-adds, memory, compile time and steps
     --shapes            counts only, without compiling: no memory, no compile time
     --time              also hours, from a few steps of each row on black images
-  --commands            prints the command of every run instead, one per line
-  --slurm               prints a script for `sbatch`: a job array, one task per run
+  --commands            print the command of every run instead, one per line
+  --slurm               print a script for `sbatch`: a job array, one task per run
   --debug               show tracebacks of errors that a user can cause
 
 All rows of the first seed come first, so that a table fills evenly. Runs that are DONE
-are not started. A run whose folder holds another config is refused, and the rest goes
-on. The output of a run is in its folder, in sweep.log; the reason of a failure, in
-FAILED. SIGTERM or Ctrl-C lets the runs save; the same command resumes them.
+are not started. A run whose folder holds another config is refused, and the sweep goes
+on. The output of a run is in its sweep.log, the reason of a failure in its FAILED. On
+SIGTERM or Ctrl-C the runs save; the same command resumes them.
 Exit codes: 0 all done, 143 or 130 stopped, else that of the worst run (1, then 6 to 2,
 then 143; see resnet_jax.main).
 """
@@ -71,7 +71,7 @@ def _sweep(arguments: Sequence[str]) -> int:
 
 
 def carry_out(jobs: Sequence[Job], *, name: str, at_once: int) -> int:
-    """Carry out the jobs and print a summary; the exit code."""
+    """Run the jobs and print a summary; the exit code."""
     start = scheduler.processes(at_once=at_once)
     runs = scheduler.Scheduler(jobs, at_once=at_once, start=start)
     with scheduler.SweepBar(name, total=len(jobs)) as bar:

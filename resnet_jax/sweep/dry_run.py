@@ -1,4 +1,4 @@
-"""Cost of a sweep ahead of its start: a table with one line per row."""
+"""Table of a sweep's estimated costs, one line per row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ HEADER = (
     "hours", "changes",
 )  # fmt: skip
 ALIGN = f"l{'r' * (len(HEADER) - 2)}l"
-ABSENT = object()  # value of a field that a config does not have
+ABSENT = object()  # value of a missing field
 
 
 class DryRun(NamedTuple):
-    """A heading, the cells of every row below HEADER, and a note on the columns."""
+    """Title, cells of every row below HEADER, and a note on the columns."""
 
     title: str
     rows: tuple[tuple[str, ...], ...]
@@ -45,7 +45,7 @@ def dry_run(jobs: Sequence[Job], *, name: str, level: Level) -> DryRun:
 
 
 def note(first: str, *, level: Level) -> str:
-    """Meaning of the columns, and the devices they were measured on."""
+    """Definition of the columns, with the devices they were measured on."""
     text = f"changes: against {first}"
     if level == "shapes":
         return text
@@ -58,7 +58,7 @@ def note(first: str, *, level: Level) -> str:
 
 
 def cells(found: Estimate) -> list[str]:
-    """The numbers of a row, in the order of the header."""
+    """Numbers of a row, in the order of HEADER."""
     if found.temporary_bytes is None:
         memory = "-"
     else:
@@ -77,7 +77,7 @@ def cells(found: Estimate) -> list[str]:
 
 
 def changes(base: Config, config: Config) -> str:
-    """Fields in which a config differs from another, as --config would set them.
+    """Changes from one config to another, as --config would set them.
 
     `model.unit.join=scaled, model.unit.join.branch=1.0; without model.levels`
     """
@@ -97,7 +97,7 @@ def changes(base: Config, config: Config) -> str:
 def _differences(
     before: object, after: object, path: str = ""
 ) -> Iterator[tuple[str, object]]:
-    """(path, value after) of what differs; ABSENT once for a part that is gone."""
+    """(path, value after) of each difference; ABSENT once for a part that is gone."""
     if isinstance(after, Mapping):
         old: Mapping[str, Any] = before if isinstance(before, Mapping) else {}
         for name in sorted({**after, **old}, key=lambda name: name != "name"):

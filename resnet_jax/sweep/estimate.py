@@ -1,7 +1,6 @@
-"""Cost of one run: counted from its config, measured by compiling its train step.
+"""Cost of one run: counts from its config, measurements of its compiled train step.
 
-No image is read: sizes are those of the data set, and the train step is compiled for
-shapes.
+No image is read: the train step is compiled for the shapes of the data set.
 """
 
 import dataclasses
@@ -29,15 +28,16 @@ from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, updates
 
 Level = Literal["shapes", "compile", "time"]
-TIMED = 5  # steps, after one that is not counted
+Shape = jax.ShapeDtypeStruct
+TIMED = 5  # steps, after one to warm up
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """Cost of one run; None: not measured.
 
-    multiply_adds per image; bytes of parameters with optimizer, of resident data, and
-    of temporaries on one device.
+    `multiply_adds` per image; bytes per device: parameters with optimizer, resident
+    data, temporaries.
     """
 
     parts: Parts
@@ -51,21 +51,21 @@ class Estimate:
 
     @property
     def hours(self) -> float | None:
-        """Of all training steps; evaluation and checkpoints come on top."""
+        """Hours of all training steps, without evaluation and checkpoints."""
         return None if self.step_s is None else self.steps * self.step_s / 3600
 
 
 class Arguments(NamedTuple):
-    """Arguments of `Program.steps`: shapes, and the number of updates of a call."""
+    """Shapes of the arguments of `Program.steps`, and the updates per call."""
 
     state: TrainState
-    data: dict[str, jax.ShapeDtypeStruct] | None  # resident arrays
-    batches: dict[str, jax.ShapeDtypeStruct]
+    data: dict[str, Shape] | None  # resident arrays
+    batches: dict[str, Shape]
     num_updates: int
 
 
 def estimate(config: Config, *, level: Level) -> Estimate:
-    """Count a run; unless level is "shapes", compile its train step; "time": run it."""
+    """Count; from level "compile" on, compile the train step; with "time", run it."""
     experiment = prepared(config)
     parts, multiply_adds = experiment.counts
     program = make_program(experiment)
@@ -100,12 +100,12 @@ def estimate(config: Config, *, level: Level) -> Estimate:
 
 
 def prepared(config: Config) -> Experiment:
-    """Prepare an experiment whose data have the right shapes and hold no images."""
+    """Prepare an experiment with data of the right shapes, but without images."""
     return prepare(config, open_data=imageless_pipeline)
 
 
 def imageless_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeline:
-    """Pipeline of a config, resident or streamed as in a run, with one black image."""
+    """Pipeline of a config, resident or streamed as in a run, of one black image."""
     data, splits = config.data, sized_splits(config.data)
     shape = image_shape(data, splits["train"])
     image = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
@@ -117,7 +117,7 @@ def imageless_pipeline(config: Config, *, progress: Progress | None = None) -> P
 
 @dataclasses.dataclass(frozen=True)
 class SizedSource:
-    """A split of known sizes, without its examples."""
+    """A split with its sizes, but without examples."""
 
     name: str
     num_classes: int
@@ -137,7 +137,7 @@ class SizedSource:
 
 
 def sized_splits(data: DataConfig) -> dict[str, Source]:
-    """Sizes of a data set's splits; where not known here, those of its folder."""
+    """Splits of a data set by its known sizes, else by those in its folder."""
     name = data.name.partition(":")[0]
     if name not in DATASETS:
         return dict(open_splits(data.name, directory=data.dir, split=data.split))
@@ -150,45 +150,37 @@ def sized_splits(data: DataConfig) -> dict[str, Source]:
 
 
 def arguments(experiment: Experiment, program: Program) -> Arguments:
-    """Shapes and placement of the arguments of a call of the train step."""
+    """Shapes and shardings of the arguments of the train step."""
     pipeline, seeds = experiment.pipeline, experiment.seeds
     whole = jax.eval_shape(program.init, seeds)
     own = program.seeds.sharding
-    state = jax.tree.map(lambda x: _shape(x.shape, x.dtype, own), whole)
+    state = jax.tree.map(lambda x: Shape(x.shape, x.dtype, sharding=own), whole)
     count, shape = experiment.loop.steps_per_call, pipeline.image_shape
     batch = (*seeds.shape, count, experiment.config.data.batch_size)
     batches: dict[str, tuple[tuple[int, ...], Any]] = {"row": (batch, np.int32)}
     data = None
     if pipeline.resident:
         batches["index"] = (batch, np.int32)
-        length, everywhere = (
-            len(pipeline.splits["train"]),
-            experiment.devices.replicated,
-        )
+        length = len(pipeline.splits["train"])
+        everywhere = experiment.devices.replicated
         data = {
-            "image": _shape((length, *shape), np.uint8, everywhere),
-            "label": _shape((length,), np.int32, everywhere),
+            "image": Shape((length, *shape), np.uint8, sharding=everywhere),
+            "label": Shape((length,), np.int32, sharding=everywhere),
         }
     else:
         batches["image"] = ((*batch, *shape), np.uint8)
         batches["label"] = (batch, np.int32)
         batches["mask"] = (batch, np.float32)
     placed = program.place({name: np.zeros(*each) for name, each in batches.items()})
-    # Where pmap takes them, batches are host arrays.
+    # Batches for pmap are host arrays, without sharding.
     placed = jax.tree.map(
-        lambda x: _shape(x.shape, x.dtype, getattr(x, "sharding", None)), placed
+        lambda x: Shape(x.shape, x.dtype, sharding=getattr(x, "sharding", None)), placed
     )
     return Arguments(state, data, placed, count)
 
 
-def _shape(
-    shape: tuple[int, ...], dtype: Any, sharding: jax.sharding.Sharding | None
-) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
-
 def seconds_per_step(update: Update, given: Arguments) -> float:
-    """Time a compiled step from a state, on images that are all black."""
+    """Time per compiled step, on black images."""
     state, most = given.state, given.num_updates
     data, batches = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.config.schema import Config
@@ -12,7 +12,7 @@ from resnet_jax.paths import did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run: its row and seed, its config, and the options of resnet_jax.main."""
+    """One run with its folder, config, and options of resnet_jax.main."""
 
     row: str
     seed: int
@@ -33,9 +33,9 @@ def plan(
     seeds: str | None,
     runs: pathlib.Path,
 ) -> list[Job]:
-    """Combine rows and seeds, all rows of a seed first; ConfigError with all problems.
+    """List the jobs, all rows of a seed first; ConfigError with all problems.
 
-    `rows` and `seeds` are comma-separated, None for all of the file; `fields` are the
+    `rows` and `seeds` are comma-separated, None for those of the file; `fields` are the
     --config.x.y=v of every run.
     """
     names, wrong_rows = chosen_rows(experiment, rows)
@@ -43,13 +43,19 @@ def plan(
     if problems := wrong_rows + wrong_seeds:
         raise ConfigError("\n".join(problems))
     jobs: list[Job] = []
-    affected: dict[str, list[str]] = {}  # problem -> rows that have it
+    affected: dict[str, list[str]] = {}  # rows by problem
     for seed in numbers:
         for row in names:
             folder = runs.expanduser() / experiment.name / row / f"seed{seed}"
             changes = [f"--config.seed={seed}", *fields]
             try:
-                config = _single_run(experiment.config(row, changes))
+                config = experiment.config(row, changes)
+                if config.train.seeds:
+                    raise ConfigError(
+                        f"train.seeds={config.train.seeds}: a sweep starts a run for "
+                        "each seed, --seeds 0,1,2; resnet_jax.main trains several in "
+                        "one program"
+                    )
             except ConfigError as error:
                 for problem in str(error).splitlines():
                     affected.setdefault(problem, []).append(row)
@@ -58,14 +64,14 @@ def plan(
             options = ("--config", reference, *changes, "--workdir", str(folder))
             jobs.append(Job(row, seed, folder, config, options))
     if affected:
-        raise ConfigError("\n".join(_described(affected, names)))
+        raise ConfigError("\n".join(_with_rows(affected, total=len(names))))
     return jobs
 
 
 def chosen_rows(
     experiment: ExperimentFile, listed: str | None
 ) -> tuple[list[str], list[str]]:
-    """(rows of the experiment, problems with those that are listed)."""
+    """(chosen rows, problems with the list)."""
     known = list(experiment.rows)
     if not known:
         return [], [f"{experiment.path}: has no ROWS, or an empty one"]
@@ -88,7 +94,7 @@ def chosen_rows(
 def chosen_seeds(
     experiment: ExperimentFile, listed: str | None
 ) -> tuple[list[int], list[str]]:
-    """(seeds, problems with those that are listed)."""
+    """(chosen seeds, problems with the list)."""
     if listed is None:
         return list(experiment.seeds or (0,)), []
     try:
@@ -101,26 +107,13 @@ def chosen_seeds(
 
 
 def _words(listed: str) -> list[str]:
-    """Split at commas; each word once."""
+    """Split at commas, without repetitions."""
     words = (word.strip() for word in listed.split(","))
     return list(dict.fromkeys(word for word in words if word))
 
 
-def _single_run(config: Config) -> Config:
-    """Return the config; ConfigError where it trains several seeds in one program."""
-    if config.train.seeds:
-        raise ConfigError(
-            f"train.seeds={config.train.seeds}: a sweep starts a run for each "
-            "seed, --seeds 0,1,2; resnet_jax.main trains several in one program"
-        )
-    return config
-
-
-def _described(affected: Mapping[str, Sequence[str]], rows: Sequence[str]) -> list[str]:
-    """Name the rows that have a problem, where not all of them do."""
-    lines = []
-    for problem, found in affected.items():
-        named = dict.fromkeys(found)
-        only = f" (rows: {', '.join(named)})" if len(named) < len(rows) else ""
-        lines.append(f"{problem}{only}")
-    return lines
+def _with_rows(affected: Mapping[str, Sequence[str]], *, total: int) -> Iterator[str]:
+    """Problems, each with its rows unless all rows have it."""
+    for problem, rows in affected.items():
+        names = dict.fromkeys(rows)
+        yield problem + (f" (rows: {', '.join(names)})" if len(names) < total else "")

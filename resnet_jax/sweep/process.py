@@ -1,7 +1,7 @@
-"""One run of a sweep as a child process: its command, progress, and outcome.
+"""Child process of one run: its command, progress and outcome.
 
-Its output is appended to sweep.log in the run's folder. The reason of a failure is the
-one line of FAILED there, where the report finds it.
+The output is appended to sweep.log in the run's folder. The reason of a failure is
+written to FAILED, which the report reads.
 """
 
 import dataclasses
@@ -17,28 +17,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from resnet_jax.errors import CheckpointError, ConfigError, Preempted
-from resnet_jax.runs.compatibility import changed_fields, told
+from resnet_jax.runs.compatibility import changed_fields, described
 from resnet_jax.runs.directory import read_config, read_json
 from resnet_jax.runs.log import lock
 from resnet_jax.sweep.plan import Job
 
 PROGRAM = (sys.executable, "-m", "resnet_jax.main")
-TAIL = 4096  # bytes at the end of a log that hold the newest progress bar
+TAIL = 4096  # bytes at the end of a log, enough for the newest progress bar
 STEPS = re.compile(rb"(\d+)/(\d+) \[")  # `1200/64000 [` of a progress bar
 ERROR = re.compile(r"error\[(\w+)\] (.*)")
-# A run answers SIGTERM by saving; before or after its loop the signal ends it.
+# A run saves on SIGTERM; before and after its loop the signal just ends it.
 STOPPED = (Preempted.exit_code, -signal.SIGTERM)
-MEASURABLE = 0.02  # fraction of a run that tells its pace
+MEASURABLE = 0.02  # least fraction of a run from which its duration is estimated
 # Exit codes of a sweep's runs, worst first.
 WORST = (1, 6, 5, 4, 3, 2, 143)
 
 
 @dataclasses.dataclass(frozen=True)
 class JobOutcome:
-    """End of a job: kind, exit code, and the message of its run.
+    """Outcome of a job: kind, exit code, and message.
 
-    already_done: DONE before the sweep; refused: another config or process has its
-    folder; stopped: can go on from its last checkpoint.
+    already_done: DONE before the sweep; refused: the folder is in use or holds another
+    config; stopped: can be resumed from its last checkpoint.
     """
 
     job: Job
@@ -48,16 +48,16 @@ class JobOutcome:
 
 
 def finished_in(job: Job) -> float | None:
-    """Wall-clock seconds of a finished run of the job; None: it has to be run.
+    """Wall-clock seconds of a finished run of the job, else None.
 
-    CheckpointError where the folder holds a run of another config.
+    CheckpointError if the folder holds a run of another config.
     """
     old = read_config(job.folder)
     if old is None:
         return None
     if changes := changed_fields(old.tree, job.config.to_dict()):
         raise CheckpointError(
-            f"{job.folder}: holds a run of another config ({told(changes)}); name "
+            f"{job.folder}: holds a run of another config ({described(changes)}); name "
             "other --runs, or move this one away"
         )
     done = read_json(job.folder / "DONE")
@@ -67,7 +67,7 @@ def finished_in(job: Job) -> float | None:
 
 
 class ChildProcess:
-    """A run in a process and session that Ctrl-C does not reach."""
+    """Process of a run, in a separate session that Ctrl-C does not reach."""
 
     def __init__(
         self, job: Job, *, program: Sequence[str], environment: Mapping[str, str]
@@ -82,7 +82,7 @@ class ChildProcess:
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             file.write(f"== {now} {shlex.join(command)}\n".encode())
             file.flush()
-            self._output = file.tell()  # where that of this process begins
+            self._output = file.tell()  # start of this process's output
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -93,11 +93,11 @@ class ChildProcess:
             )
 
     def terminate(self) -> None:
-        """Ask the run to save and end; asked twice, it ends at once."""
+        """Send SIGTERM: the run saves and ends; the second time it ends at once."""
         self._process.terminate()
 
     def steps(self) -> tuple[int, int] | None:
-        """(step, last step) of its progress bar; None before there is one."""
+        """(step, last step) of the progress bar; None before its first line."""
         with open(self._log, "rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(self._output, end - TAIL))
@@ -110,7 +110,7 @@ class ChildProcess:
         return step, max(total, 1)
 
     def fraction(self) -> float:
-        """Fraction of the steps that is done."""
+        """Fraction of the steps done."""
         step, total = self.steps() or (0, 1)
         return min(step / total, 1.0)
 
@@ -119,19 +119,19 @@ class ChildProcess:
         return time.monotonic() - self._start
 
     def whole_run(self) -> float | None:
-        """Estimated seconds of a whole run; None before 2 % of it are measured."""
+        """Estimated seconds of a whole run; None before MEASURABLE of it is done."""
         step, total = self.steps() or (0, 1)
         measured = (step - (self._first_step or 0)) / total
         return self.elapsed() / measured if measured >= MEASURABLE else None
 
     def outcome(self) -> JobOutcome | None:
-        """End of the process, by its exit code and log; None while it runs."""
+        """Outcome by exit code and log; None while the process runs."""
         code = self._process.poll()
         if code is None:
             return None
         message = self._message()
         if code == 0:
-            return JobOutcome(self.job, "done", message=message)
+            return JobOutcome(self.job, "done", code, message)
         if code in STOPPED:
             return JobOutcome(self.job, "stopped", Preempted.exit_code, message)
         if code == CheckpointError.exit_code:
@@ -139,10 +139,10 @@ class ChildProcess:
         if code < 0:
             message = f"killed by {signal.Signals(-code).name}"
             message += "; often memory ran out" if code == -signal.SIGKILL else ""
-        return _recorded(JobOutcome(self.job, "failed", max(code, 1), message))
+        return _write_failed(JobOutcome(self.job, "failed", max(code, 1), message))
 
     def _message(self) -> str:
-        """The first line of its error message, else its last line."""
+        """The first error in the output, else its last line."""
         with open(self._log, "rb") as file:
             file.seek(self._output)
             text = file.read().decode(errors="replace")
@@ -151,8 +151,8 @@ class ChildProcess:
         return (errors or [line for line in lines if line][-1:] or ["no output"])[0]
 
 
-def _recorded(failure: JobOutcome) -> JobOutcome:
-    """Write FAILED, unless another process has the folder by now."""
+def _write_failed(failure: JobOutcome) -> JobOutcome:
+    """Write FAILED, unless another process holds the folder; the updated outcome."""
     folder = failure.job.folder
     try:
         with lock(folder):
@@ -166,6 +166,6 @@ def _recorded(failure: JobOutcome) -> JobOutcome:
 
 
 def worst_code(outcomes: Iterable[JobOutcome]) -> int:
-    """Exit code of a sweep: that of its worst run."""
+    """Exit code of the worst run, which is that of the sweep."""
     codes = {outcome.code for outcome in outcomes}
     return next((code for code in WORST if code in codes), max(codes, default=0))

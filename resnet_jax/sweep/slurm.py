@@ -1,12 +1,11 @@
-"""Commands of a sweep's runs, one by one or as the job array of a cluster."""
+"""Commands of a sweep's runs, and their job array for Slurm."""
 
 import shlex
 from collections.abc import Sequence
 
 from resnet_jax.sweep.plan import Job
 
-# Limits and devices belong on sbatch's command line. SIGTERM comes five minutes ahead
-# of the time limit, and `exec` lets it reach the run instead of the shell.
+# SIGTERM comes five minutes before the time limit; `exec` passes it to the run.
 SCRIPT = """\
 #!/bin/bash
 # sbatch --time=1-00:00:00 --gres=gpu:1 THIS_FILE; again to go on with what is not DONE

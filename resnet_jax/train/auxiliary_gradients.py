@@ -1,4 +1,4 @@
-"""Gradients of several losses of one forward pass, a backward pass per loss."""
+"""Gradients of several losses of one forward pass, one backward pass per loss."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,22 +12,21 @@ Keep = Callable[[PyTree], PyTree]
 def value_and_grad(
     objective: Callable[..., tuple[jax.Array, PyTree]], keeps: Sequence[Keep]
 ) -> Callable:
-    """jax.value_and_grad of a sum of losses, of which each moves its own parameters.
+    """Make jax.value_and_grad of a sum of losses that reach chosen parameters only.
 
     objective(params, ...) -> (losses [n], aux);  the gradient is sum_i keep_i(dL_i).
 
-    The forward pass, its noise and its statistics are those of one evaluation. Where
-    losses overlap, a cut for one must let the other pass, so that their signals cannot
-    travel as one sum: each goes back by itself. What a `keep` puts zeros for is not
-    computed, as nothing asks for it; a vmap over the losses would compute all.
+    All losses share one forward pass. Their backward passes are separate, as a gradient
+    that is cut for one loss may be kept for another. XLA skips what a `keep` sets to
+    zero; a vmap over the losses would compute all.
     """
 
     def gradients(params, *rest):
         losses, back, aux = jax.vjp(
             lambda params: objective(params, *rest), params, has_aux=True
         )
-        chosen = jnp.eye(len(keeps), dtype=losses.dtype)
-        parts = [keep(*back(one)) for keep, one in zip(keeps, chosen, strict=True)]
+        one_hot = jnp.eye(len(keeps), dtype=losses.dtype)
+        parts = [keep(*back(row)) for keep, row in zip(keeps, one_hot, strict=True)]
         return (losses.sum(), aux), jax.tree.map(lambda *g: sum(g), *parts)
 
     return gradients

@@ -1,9 +1,9 @@
-"""Checkpoints: what was saved is what comes back, bit for bit, or an error says why.
+"""Checkpoints that restore bit for bit, or raise an error.
 
 Orbax writes `<directory>/<step>/{state,meta}` in the background and renames it into
-place when it is complete. Around it stand the promises that it does not make: a CRC32
-of every leaf, compared on every restore; shapes and dtypes compared by name before
-anything is read; and a way back to the newest checkpoint that is whole.
+place when it is complete. This module adds a CRC32 of every leaf, compared on every
+restore; shapes and dtypes compared by name before anything is read; and a fallback to
+the newest intact checkpoint.
 """
 
 import contextlib
@@ -26,24 +26,23 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
 from resnet_jax.paths import Tree
-from resnet_jax.train import manifest
-from resnet_jax.train.orbax_logging import hush_the_exit, hushed, quiet_orbax
+from resnet_jax.train import manifest, orbax_logging
 
 _log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The newest `keep` states of a run in one folder, by one writer at a time.
+    """The newest `keep` checkpoints of a run in one folder, with a single writer.
 
-    Use it in a `with`: leaving it waits for the step that is still being written.
-    With several processes, every process makes every call.
+    Leaving its `with` waits for the step that is still being written. With several
+    processes, every process makes every call.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2):
         self.directory = pathlib.Path(os.path.abspath(directory))
         self._pending: tuple[int, int] | None = None  # (step, bytes)
         _make_writable(self.directory)
-        quiet_orbax()
+        orbax_logging.silence_orbax()
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
             cleanup_tmp_directories=True,
@@ -60,16 +59,16 @@ class Checkpoints:
         except StorageError as failure:
             if error is None:
                 raise
-            _log.error("%s", failure)  # the first error is the one to be raised
+            _log.error("%s", failure)  # the first error is the one raised
         finally:
-            with contextlib.suppress(Exception):  # wait has told of it already
+            with contextlib.suppress(Exception):  # `wait` has raised it already
                 self._manager.close()
 
     def save(self, step: int, state: PyTree, *, meta: Mapping[str, object]) -> None:
-        """Starts to write `state`; returns as soon as it may be changed or donated.
+        """Start to write `state`; return as soon as it may be changed or donated.
 
-        A step that is already there is left alone. StorageError where the disk is full
-        or broken, of this step or of the one before it, which ends here.
+        An existing step is not written again. Waits for the previous step. StorageError
+        where the disk is full or broken, for either step.
         """
         step = int(step)
         if step == self._manager.latest_step():
@@ -91,7 +90,7 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Returns when the last step is on disk; StorageError if it never will be."""
+        """Wait until the last step is on disk; StorageError if writing it failed."""
         if self._pending is None:
             return
         with self._storage_errors():
@@ -99,12 +98,12 @@ class Checkpoints:
         self._pending = None
 
     def restore(self, abstract_state: PyTree) -> tuple[PyTree, Tree] | None:
-        """As `restore`; damaged steps above the one found become `corrupt-<step>`.
+        """Restore as the function `restore`; rename damaged steps `corrupt-<step>`.
 
-        Orbax would take every later save for an old one and not write it.
+        Else Orbax would not write later saves, as older than a damaged step.
         """
         self.wait()
-        found, damaged = _newest_whole(self.directory, abstract_state)
+        found, damaged = _newest_intact(self.directory, abstract_state)
         if damaged:
             if jax.process_index() == 0:
                 for step, cause in damaged.items():
@@ -114,7 +113,7 @@ class Checkpoints:
         return found
 
     def discard_after(self, step: int) -> None:
-        """Removes later steps, which a run resumed at `step` will write again."""
+        """Remove later steps, which a run resumed at `step` will write again."""
         self.wait()
         later = [other for other in steps_in(self.directory) if other > step]
         multihost_utils.sync_global_devices("later checkpoints listed")
@@ -122,11 +121,11 @@ class Checkpoints:
             self._manager.delete(other)
 
     def latest_step(self) -> int | None:
-        """Newest finished step in the folder; `restore` tells whether it is whole."""
+        """Newest finished step in the folder, intact or not."""
         return max(steps_in(self.directory), default=None)
 
     def reached_preemption(self, step: int) -> bool:
-        """Did the processes of a distributed run agree to stop at this step?
+        """Tell whether the processes of a distributed run agreed to stop at this step.
 
         Always False for a run of one process, which handles SIGTERM itself.
         """
@@ -134,19 +133,19 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _storage_errors(self) -> Iterator[None]:
-        """Tells a failed write as a StorageError.
+        """Turn a failed write into StorageError.
 
-        What it left goes when the folder is opened again: orbax may write until then.
+        Its files go when the folder is next opened, as orbax may write until then.
         """
         try:
             yield
         except Exception as error:
-            assert self._pending is not None  # one is being written
+            assert self._pending is not None  # a step is being written
             step, size = self._pending
             self._pending = None
             if (cause := _storage_cause(error)) is None:
                 raise
-            hush_the_exit()
+            orbax_logging.silence_stderr_at_exit()
             free = shutil.disk_usage(self.directory).free / 2**20
             raise StorageError(
                 f"checkpoints={self.directory}: step {step} could not be written "
@@ -159,23 +158,23 @@ class Checkpoints:
 def restore(
     directory: str | os.PathLike[str], abstract_state: PyTree
 ) -> tuple[PyTree, Tree] | None:
-    """Newest whole (state, meta) of a folder that is only read; None if it has none.
+    """Restore the newest intact (state, meta), read-only; None without checkpoints.
 
-    `abstract_state`: jax.ShapeDtypeStruct leaves with the shardings wanted (any number
-    of devices, whatever wrote it), plain numbers where the state holds plain numbers.
-    CheckpointError: names every leaf that differs; or there are steps, but none whole.
+    `abstract_state`: jax.ShapeDtypeStruct leaves with the target shardings, which need
+    not be those that were saved, and plain numbers where the state holds plain numbers.
+    CheckpointError where leaves differ, naming each, or where all steps are damaged.
     """
-    quiet_orbax()
+    orbax_logging.silence_orbax()
     directory = pathlib.Path(os.path.abspath(directory))
-    found, damaged = _newest_whole(directory, abstract_state)
+    found, damaged = _newest_intact(directory, abstract_state)
     for step, cause in damaged.items():
-        _log.warning("%s; an older step is read", _told(directory, step, cause))
+        _log.warning("%s; an older step is read", _damage(directory, step, cause))
     return found
 
 
-def _newest_whole(directory, abstract_state):
-    """((state, meta) or None, {damaged step above it: cause}); changes nothing."""
-    target = jax.tree.map(_placed, abstract_state)
+def _newest_intact(directory, abstract_state):
+    """Find ((state, meta) or None, {newer damaged step: cause}); read-only."""
+    target = jax.tree.map(_with_sharding, abstract_state)
     damaged = {}
     for step in sorted(steps_in(directory), reverse=True):
         try:
@@ -193,17 +192,15 @@ def _newest_whole(directory, abstract_state):
 
 
 def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:
-    """(state, meta) of one step, every leaf verified; Damaged, or CheckpointError."""
-    args = ocp.args
+    """Read (state, meta) of one step and verify it; Damaged, or CheckpointError."""
+    args, agree = ocp.args, _on_all_processes
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        asked = args.Composite(meta=args.JsonRestore())
-        sealed = _together(
-            lambda: manifest.unseal(reader.restore(path, args=asked).meta)
-        )
+        items = args.Composite(meta=args.JsonRestore())
+        sealed = agree(lambda: manifest.unseal(reader.restore(path, args=items).meta))
         manifest.check_same(path, sealed["kinds"], manifest.kinds(target))
-        asked = args.Composite(state=args.StandardRestore(target))
-        state = _together(lambda: reader.restore(path, args=asked).state)
-    _together(lambda: manifest.check_digests(sealed["crc32"], manifest.digests(state)))
+        items = args.Composite(state=args.StandardRestore(target))
+        state = agree(lambda: reader.restore(path, args=items).state)
+    agree(lambda: manifest.check_digests(sealed["crc32"], manifest.digests(state)))
     if (then := sealed["versions"]) != (now := manifest.versions()):
         _log.warning(
             "checkpoints=%s: written with %s; now %s: later steps may differ in bits",
@@ -214,49 +211,49 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:
     return state, sealed["meta"]
 
 
-def _together(read: Callable[[], PyTree]) -> PyTree:
-    """The value of `read` if it succeeds on all processes; else Damaged on all.
+def _on_all_processes(read: Callable[[], PyTree]) -> PyTree:
+    """Return `read()` if it succeeds on all processes, else raise Damaged on all.
 
-    No process may go on to the next collective call while another has given up.
+    No process may go on to the next collective call while another has failed.
     """
     found, cause = [], ""
-    with hushed():
+    with orbax_logging.asyncio_silenced():
         try:
             found.append(read())
         except (UserError, MemoryError, jax.errors.JaxRuntimeError):
-            raise  # says nothing about the files
+            raise  # not caused by the files
         except Exception as error:
             cause = _one_line(error)
         if cause:
-            gc.collect()  # which is when asyncio tells it
-    whole = bool(found)
+            gc.collect()  # asyncio reports abandoned tasks when they are collected
+    intact = bool(found)
     if jax.process_count() > 1:
-        whole = bool(multihost_utils.process_allgather(np.array(whole)).all())
-    if not whole:
+        intact = bool(multihost_utils.process_allgather(np.array(intact)).all())
+    if not intact:
         raise manifest.Damaged(cause or "unreadable on another process")
     return found[0]
 
 
-def _placed(leaf):
-    """An abstract leaf with a sharding; refuses one that cannot hold the shape."""
+def _with_sharding(leaf):
+    """Give an abstract leaf a sharding; raise where the shape does not fit it."""
     if not hasattr(leaf, "dtype"):
         return leaf
     sharding = getattr(leaf, "sharding", None)
     if sharding is None:
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    sharding.shard_shape(leaf.shape)  # before a file could be blamed for it
+    sharding.shard_shape(leaf.shape)  # raises before a file could seem damaged
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def steps_in(directory: pathlib.Path) -> list[int]:
-    """Steps that orbax finished, sorted; it renames a folder only when complete."""
+    """List the finished steps in order; orbax renames a folder only when complete."""
     if not directory.is_dir():
         return []
     names = (path.name for path in directory.iterdir() if path.is_dir())
     return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9]\d*", name))
 
 
-def _told(directory: pathlib.Path, step: int, cause: str) -> str:
+def _damage(directory: pathlib.Path, step: int, cause: str) -> str:
     return f"checkpoints={directory}: STEP {step} IS DAMAGED ({cause})"
 
 
@@ -265,11 +262,11 @@ def _quarantine(directory: pathlib.Path, step: int, cause: str) -> None:
     if (directory / name).exists():
         name = f"{name}.{time.time_ns()}"
     os.rename(directory / str(step), directory / name)
-    _log.warning("%s: renamed to %s", _told(directory, step, cause), name)
+    _log.warning("%s: renamed to %s", _damage(directory, step, cause), name)
 
 
 def _make_writable(directory: pathlib.Path) -> None:
-    """Makes the folder now: a run must not learn at its first save that it cannot."""
+    """Create the folder and test it, so that a run does not fail at its first save."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
@@ -281,9 +278,9 @@ def _make_writable(directory: pathlib.Path) -> None:
 
 
 def _storage_cause(error: BaseException | None) -> str | None:
-    """The system's words on a failed write; None where storage did not fail.
+    """System's message for a failed write; None where storage did not fail.
 
-    TensorStore tells it in words only: "... [os_error_code='28']".
+    TensorStore reports the code in its message only: "... [os_error_code='28']".
     """
     while error is not None:
         code = re.search(r"os_error_code='(\d+)'", str(error))

@@ -1,13 +1,13 @@
-"""Peak rates of devices, as their makers print them."""
+"""Peak rates of devices from their data sheets."""
 
 import jax
 
-# FLOP/s of dense products in bfloat16, and of float32 as JAX multiplies it unless told
-# otherwise: in TF32 on these GPUs, in bfloat16 on a TPU.
+# FLOP/s of dense products in bfloat16, and of float32 at JAX's default precision: TF32
+# on these GPUs, bfloat16 on a TPU.
 # A100, H100, H200: NVIDIA's data sheets, half of what they list with sparsity.
 # TPU: cloud.google.com/tpu/docs/v3, v4, v5e, v5p; v2: Jouppi et al. 2020, "A Domain-
-# Specific Supercomputer for Training DNNs", Table 3. Of v2 and v3 a device is a core,
-# half a chip; "TPU v5 lite" is v5e and "TPU v5" v5p.
+# Specific Supercomputer for Training DNNs", Table 3. A device of v2 and v3 is a
+# core, half a chip; "TPU v5 lite" is v5e and "TPU v5" v5p.
 A100, HOPPER_SXM, HOPPER_NVL = (312e12, 156e12), (989e12, 494e12), (835e12, 417e12)
 PEAKS = {
     "NVIDIA A100-PCIE-40GB": A100,
@@ -29,19 +29,19 @@ PEAKS = {
 
 
 def peak(device_kind: str, *, dtype: str) -> float | None:
-    """FLOP/s of one device at best; None where that is not known."""
+    """Peak FLOP/s of one device; None where unknown."""
     column = {"bfloat16": 0, "float32": 1}.get(dtype)
     precision = jax.config.jax_default_matmul_precision  # type: ignore
-    asked = dtype == "float32" and precision
-    if column is None or asked or device_kind not in PEAKS:
+    other_precision = dtype == "float32" and precision
+    if column is None or other_precision or device_kind not in PEAKS:
         return None
     return PEAKS[device_kind][column]
 
 
 def images_per_s(multiply_adds: int, *, flops: float) -> float:
-    """Images a second that training cannot exceed, by multiply-adds an image.
+    """Upper bound on training images per second, from multiply-adds per image.
 
-    Two operations a multiply-add, and three passes: forward, and backward for the
+    Two operations per multiply-add, and three passes: forward, and backward for the
     images and for the parameters.
     """
     return flops / (2 * 3 * multiply_adds)

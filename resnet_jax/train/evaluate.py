@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import SupportsFloat, TypeAlias, TypedDict
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -36,9 +37,9 @@ def evaluations(
 ) -> Callable[[Variables], Scores]:
     """Make evaluate(variables) -> sums of "val" (where there is one) and "test".
 
-    `data` are the resident splits as they lie on the devices, or None.
+    `data`: resident splits on the devices, or None.
     """
-    place = program.seeds.shared
+    place = program.seeds.place_common
     batches = {
         split: pipeline.eval_batches(split, place)
         for split in ("val", "test")
@@ -58,7 +59,7 @@ def evaluations(
 
 
 def added(sums: Iterable[Sums]) -> Totals:
-    """Add the sums of all batches in float64, exactly; waits for the device once."""
+    """Add the sums of all batches in float64, after a single transfer to the host."""
     batches = jax.device_get(list(sums))
     return {k: sum(np.float64(b[k]) for b in batches) for k in batches[0]}
 
@@ -85,47 +86,41 @@ def precise_statistics(
 
     The variance is the mean variance within batches plus that of the batch means.
     """
-    count, first, second = 0, None, None
+    count, total = 0, None
     for number, batch in enumerate(batches):
         stats = program.statistics(variables, data, batch, number)
-        moments = _mean_leaves(stats, lambda mean: mean**2)
-        if first is None:
-            first, second = stats, moments
-        else:
-            first = jax.tree.map(jax.numpy.add, first, stats)
-            second = jax.tree.map(jax.numpy.add, second, moments)
+        moments = (stats, _squared_means(stats))
+        total = moments if total is None else jax.tree.map(jnp.add, total, moments)
         count += 1
-    average = jax.tree.map(lambda x: x / count, first)
-    squares = jax.tree.map(lambda x: x / count, second)
-    return _merged(average, squares)
+    return _merged(*jax.tree.map(lambda x: x / count, total))
 
 
 def over_groups(
     statistics: Callable[..., Statistics], *, size: int
 ) -> Callable[..., Statistics]:
-    """`statistics` for nets that normalise each `size` images by themselves.
+    """Make `statistics` for norms over groups of `size` images.
 
-    As above, the variance is that within groups plus that of the means of the groups.
+    The variance is the mean variance within groups plus that of the group means.
     """
 
-    def total(variables, images, *, rngs):
+    def grouped(variables, images, *, rngs):
         groups = images.reshape(-1, size, *images.shape[1:])
         stats = jax.vmap(lambda group: statistics(variables, group, rngs=rngs))(groups)
-        moments = _mean_leaves(stats, lambda mean: mean**2)
-        return _merged(*jax.tree.map(lambda x: x.mean(axis=0), (stats, moments)))
+        moments = (stats, _squared_means(stats))
+        return _merged(*jax.tree.map(lambda x: x.mean(axis=0), moments))
 
-    return total
+    return grouped
 
 
-def _mean_leaves(stats: Statistics, function: Callable) -> Statistics:
-    """The tree of `mean` leaves alone, each through `function`."""
+def _squared_means(stats: Statistics) -> Statistics:
+    """Tree of the squares of all `mean` leaves."""
     if "mean" in stats:
-        return {"mean": function(stats["mean"])}
-    return {name: _mean_leaves(inner, function) for name, inner in stats.items()}
+        return {"mean": stats["mean"] ** 2}
+    return {name: _squared_means(inner) for name, inner in stats.items()}
 
 
 def _merged(average: Statistics, squares: Statistics) -> Statistics:
-    """Statistics whose variance includes that between the parts."""
+    """Statistics with the variance between parts added to that within them."""
     if "mean" in average:
         between = squares["mean"] - average["mean"] ** 2
         return average | {"var": average["var"] + between.clip(min=0)}

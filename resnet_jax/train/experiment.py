@@ -1,4 +1,4 @@
-"""A config with its data open, and all that can be checked checked."""
+"""Experiment: a validated config, its open data and its derived values."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ from resnet_jax.train.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A config with its data open and all derived values computed."""
+    """Config with its data open and all derived values computed."""
 
     config: Config
     pipeline: Pipeline
@@ -39,7 +39,7 @@ class Experiment:
 
     @property
     def loop(self) -> LoopSpec:
-        """When things happen in the run."""
+        """Length and intervals of the run in steps."""
         train, batch = self.config.train, self.config.data.batch_size
         sizes, examples = self.config.data.sizes, len(self.pipeline.splits["train"])
         steps_per_epoch = examples / batch
@@ -59,18 +59,18 @@ class Experiment:
 
     @property
     def seeds(self) -> jax.Array:
-        """The seed, or [seeds]."""
+        """Seed [], or several seeds [seeds]."""
         first, *others = self.config.seeds
         return jnp.asarray([first, *others] if others else first, jnp.uint32)
 
-    def of(self, seeds: Sequence[int]) -> "Experiment":
-        """The experiment with these seeds alone."""
+    def with_seeds(self, seeds: Sequence[int]) -> "Experiment":
+        """Replace the seeds of the experiment."""
         config = replaced(self.config, {"train.seeds": tuple(seeds)})
         pipeline = dataclasses.replace(self.pipeline, config=config)
         return dataclasses.replace(self, config=config, pipeline=pipeline)
 
     def abstract_state(self, program: Program) -> TrainState:
-        """Shapes, dtypes, placement of one seed's state, for a checkpoint to fill."""
+        """Shapes, dtypes and shardings of one seed's state, to restore a checkpoint."""
         whole, axes = self.devices.replicated, self.seeds.ndim
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape[axes:], x.dtype, sharding=whole),
@@ -78,7 +78,7 @@ class Experiment:
         )
 
     def peak(self) -> float | None:
-        """Images a second that the devices cannot exceed, where that is known."""
+        """Upper bound on images per second of all devices; None: unknown."""
         kinds = [device.device_kind for device in self.devices.mesh.devices.flat]
         flops = device_peaks.peak(kinds[0], dtype=self.config.train.dtype)
         if flops is None or self.config.data.sizes:
@@ -88,7 +88,7 @@ class Experiment:
 
     @functools.cached_property
     def counts(self) -> tuple[complexity.Parts, int]:
-        """Parameters by kind, and multiply-adds of one image."""
+        """Parameters by kind, and multiply-adds per image."""
         return complexity.counts(self.net.build(), self.pipeline.image_shape)
 
     def derived(self) -> Tree:
@@ -116,14 +116,14 @@ def prepare(
     open_data: Callable[..., Pipeline] = open_pipeline,
     progress: Progress | None = None,
 ) -> Experiment:
-    """Check all that can be checked, and open the data; writes nothing of the run."""
+    """Check a config against machine and data, and open the data; write no files."""
     devices = Devices.all()
     _check(config, devices)
     axis_name = AXIS if config.train.spmd == "pmap" else None
     make = functools.partial(
         network, config, devices=devices.mesh.size, axis_name=axis_name
     )
-    make(num_classes=config.model.num_classes or 10)  # its errors, ahead of the data
+    make(num_classes=config.model.num_classes or 10)  # raises before data is opened
     pipeline = open_data(config, progress=progress)
     train = pipeline.splits["train"]
     classes = train.num_classes
@@ -133,6 +133,11 @@ def prepare(
             f"{classes} classes; leave it out, or name another data set"
         )
     steps = schedule_steps(config, examples=len(train))
+    if (config.train.steps or 0) > steps:
+        raise ConfigError(
+            f"train.steps={config.train.steps}: the schedule ends at {steps}; "
+            "leave it out, or make the schedule longer"
+        )
     optim = optimizer(config, total_steps=steps)
     net = make(num_classes=classes)
     _check_sizes(config, net, image_shape=pipeline.image_shape)
@@ -140,15 +145,15 @@ def prepare(
 
 
 def _check(config: Config, devices: Devices) -> None:
-    """ConfigError for what does not fit the machine, or does not go together."""
+    """Raise ConfigError where fields contradict the machine or each other."""
     count, train = devices.mesh.size, config.train
     if config.data.batch_size % (count * train.accumulate):
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: is not divisible by {count} "
             f"devices times train.accumulate={train.accumulate}"
         )
-    wide = jax.config.jax_enable_x64  # type: ignore
-    if train.dtype == "float64" and not wide:
+    x64 = jax.config.jax_enable_x64  # type: ignore
+    if train.dtype == "float64" and not x64:
         raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
     if train.tensorboard and not find_spec("tensorboardX"):
         raise ConfigError(
@@ -167,21 +172,21 @@ def _check(config: Config, devices: Devices) -> None:
 
 
 def _check_sizes(config: Config, net: NetSpec, *, image_shape: tuple[int, ...]) -> None:
-    """ConfigError where the net does not take training images of all sizes."""
+    """Raise ConfigError where the net does not take training images of all sizes."""
 
     def params(shape: tuple[int, ...]) -> PyTree:
         return complexity.shapes(net.build(), shape)["params"]
 
     if not config.data.sizes:
         return
-    told, whole = f"data.sizes={config.data.sizes}", params(image_shape)
+    field, expected = f"data.sizes={config.data.sizes}", params(image_shape)
     for size in config.data.sizes:
         try:
-            other = params(scaled_shape(image_shape, size))
+            found = params(scaled_shape(image_shape, size))
         except ConfigError as error:
-            raise ConfigError(f"{told}: at {size} pixels {error}") from None
-        if other != whole:
+            raise ConfigError(f"{field}: at {size} pixels {error}") from None
+        if found != expected:
             raise ConfigError(
-                f"{told}: model.name={config.model.name!r} flattens its last map, "
+                f"{field}: model.name={config.model.name!r} flattens its last map, "
                 "which must be of one size; set model.levels, e.g. (1, 2)"
             )

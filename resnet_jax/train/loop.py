@@ -1,7 +1,7 @@
-"""The main loop: train, look, log, save, until done, asked to stop, or diverged.
+"""Main training loop: update, evaluate, log and save until done, stopped or diverged.
 
-One program trains one seed or several; each is a replica with a log and checkpoints of
-its own, which hold what they would hold if it were trained alone.
+One program trains one or several seeds. Each seed is a replica with its own log and
+checkpoints, equal to those of a run of this seed alone.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 from resnet_jax.errors import Preempted
 from resnet_jax.runs.result import Best
 from resnet_jax.train.evaluate import Errors, Scores, errors
-from resnet_jax.train.preemption import asked_to_stop
+from resnet_jax.train.preemption import watch_for_stop
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program, Update, temporary_bytes
 from resnet_jax.train.replicas import Replica
@@ -28,12 +28,12 @@ from resnet_jax.train.step import DeviceBatch
 from resnet_jax.train.timer import Timer
 
 T = TypeVar("T")
-CHECK_EVERY = 50  # steps between looks at the losses, which wait for the device
+CHECK_EVERY = 50  # steps between checks of the losses, which wait for the device
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Shows a person how far a run is."""
+    """Progress display of a run."""
 
     def update(self, step: int) -> None: ...
     def note(self, text: str) -> None: ...
@@ -42,19 +42,20 @@ class Progress(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Parts that the loop works with; of several seeds, arrays have their axis first.
+    """Inputs of the loop; arrays of several seeds have a leading axis of seeds.
 
-    batches(step, k) -> host arrays of the k batches from `step` on
+    batches(step, k) -> host arrays of the k batches from `step` on, [k b ...]
+    batches(step) -> host arrays of one batch, [b ...]
     evaluate(variables) -> {"val": sums, "test": sums}, host numbers
     rate(step) -> learning rate
-    updates: by the size of training images, where several take turns, else by None
-    peak: images a second that all devices together cannot exceed, where it is known
+    updates: compiled update per training image size, {None: update} for a single size
+    peak: upper bound on images per second of all devices together; None: unknown
     """
 
     program: Program
     updates: Mapping[int | None, Update]
     data: DeviceBatch | None
-    batches: Callable[[int, int], DeviceBatch]
+    batches: Callable[..., DeviceBatch]
     evaluate: Callable[[Variables], Scores]
     rate: Callable[[int], SupportsFloat]
     replicas: tuple[Replica, ...]
@@ -64,17 +65,17 @@ class Run:
 
     @property
     def alive(self) -> bool:
-        """Does any seed still take part?"""
+        """True while a seed has not diverged."""
         return not all(replica.diverged for replica in self.replicas)
 
-    def each(self, parts: Iterable[T]) -> Iterator[tuple[Replica, T]]:
-        """Pair each unfinished seed with its part."""
+    def pairs(self, parts: Iterable[T]) -> Iterator[tuple[Replica, T]]:
+        """Pair each seed that has not diverged with its part."""
         pairs = zip(self.replicas, parts, strict=True)
         return ((replica, part) for replica, part in pairs if not replica.diverged)
 
     def slices(self, tree: PyTree) -> Iterator[tuple[Replica, PyTree]]:
-        """Pair each unfinished seed with its slice of host arrays."""
-        return self.each(self.program.seeds.slices(tree))
+        """Pair each seed that has not diverged with its slice of host arrays."""
+        return self.pairs(self.program.seeds.slices(tree))
 
 
 def fit(
@@ -84,122 +85,118 @@ def fit(
     state: TrainState,
     finish: Callable[[TrainState], None] | None = None,
 ) -> None:
-    """Train from `state` to `spec.steps`; rows and checkpoints as they fall due.
+    """Train from `state` to `spec.steps`, with log rows and checkpoints on schedule.
 
-    A seed whose loss is not finite takes no further part; with none left, this ends.
-    `finish` writes what belongs to the last step, before its checkpoint: a row that is
-    logged ahead of the checkpoint of its step can be neither lost nor doubled.
+    A seed that diverges is not trained further; with none left, this returns.
+    `finish` writes the results of the last step before its checkpoint: a row logged
+    before the checkpoint of its step can be neither lost nor doubled.
     """
     step, timer = at_step(state), Timer()
-    watch = Watch(run, spec, timer)
+    monitor = LossMonitor(run, spec, timer)
     with (
-        asked_to_stop(run.replicas[0].checkpoints) as asked,
+        watch_for_stop(run.replicas[0].checkpoints) as stop_requested,
         run.trace or contextlib.nullcontext(),
     ):
         while step < spec.steps and run.alive:
-            state, count, seen = call(run, spec, state, step=step, timer=timer)
+            state, count, outputs = call_step(run, spec, state, step=step, timer=timer)
             step += count
-            watch.saw(step, count, seen)
+            monitor.add(step, count, outputs)
             run.progress.update(step)
-            if run.trace and run.trace.called(step, seen):
-                run.progress.note(run.trace.told())
-            if spec.evaluates(step) and watch.check():
-                state = report(run, spec, state, step=step, timer=timer)
+            if run.trace and run.trace.after_call(step, outputs):
+                run.progress.note(run.trace.summary())
+            if spec.evaluation_due(step) and monitor.check():
+                state = evaluate_and_log(run, spec, state, step=step, timer=timer)
             if step == spec.steps and finish and run.alive:
                 finish(state)
-            stop = asked(step)
-            if (spec.saves(step) or stop) and watch.check():
+            stop = stop_requested(step)
+            if (spec.checkpoint_due(step) or stop) and monitor.check():
                 with timer.on("save"):
                     save(run, state, step=step, timer=timer)
                 if stop and step < spec.steps:
-                    raise preempted(run, step)
+                    for replica in run.replicas:
+                        replica.wait()
+                    raise Preempted(
+                        f"step={step}: asked to stop, state saved; the same command "
+                        "resumes"
+                    )
     for replica in run.replicas:
         replica.wait()
-        replica.meta = replica.stamped(timer.seconds())
+        replica.meta = replica.meta_after(timer.seconds())
 
 
-def call(
+def call_step(
     run: Run, spec: LoopSpec, state: TrainState, *, step: int, timer: Timer
 ) -> tuple[TrainState, int, Sums]:
-    """One call of the compiled step: (state, updates made, {"loss", ...} of each)."""
+    """Call the compiled step: (state, number of updates, {"loss", ...} per update)."""
     size = spec.size(step)
     # The first call of a program, which compiles, makes one update.
-    count = spec.calls(step) if timer.knows(size) else 1
-    run.progress.doing("training" if timer.knows(size) else "compiling")
+    count = spec.updates_per_call(step) if timer.compiled(size) else 1
+    run.progress.doing("training" if timer.compiled(size) else "compiling")
     with timer.on("data"):
-        batches = run.program.filled(run.batches(step, count), spec.steps_per_call)
+        batches = run.program.padded(run.batches(step, count), spec.steps_per_call)
         batches = run.program.place(batches)
     with jax.profiler.StepTraceAnnotation("train", step_num=step):
-        state, seen = run.updates[size](state, run.data, batches, count)
-    timer.trained(count * spec.batch_size, seen, program=size)
-    return state, count, seen
+        state, outputs = run.updates[size](state, run.data, batches, count)
+    timer.count_call(count * spec.batch_size, outputs, program=size)
+    return state, count, outputs
 
 
 def at_step(state: TrainState) -> int:
-    """The step of all seeds."""
+    """Step of a state; that of a diverged seed may lie behind the others."""
     return int(jax.device_get(state.step).max())
 
 
 def save(run: Run, state: TrainState, *, step: int, timer: Timer) -> None:
-    """A checkpoint of every seed; none begins before the last ones are complete."""
+    """Save a checkpoint of every seed, once all previous ones are complete."""
     for replica in run.replicas:
-        replica.wait()  # `meta` tells of the best
-    for replica, own in run.each(run.program.seeds.split(state)):
-        replica.checkpoints.save(step, own, meta=replica.stamped(timer.seconds()))
+        replica.wait()  # `meta` refers to the best checkpoint
+    for replica, own in run.pairs(run.program.seeds.split(state)):
+        replica.checkpoints.save(step, own, meta=replica.meta_after(timer.seconds()))
 
 
-def preempted(run: Run, step: int) -> Preempted:
-    """The error to raise once the state of `step` is on disk."""
-    for replica in run.replicas:
-        replica.wait()
-    return Preempted(
-        f"step={step}: asked to stop, state saved; the same command resumes"
-    )
-
-
-def report(
+def evaluate_and_log(
     run: Run, spec: LoopSpec, state: TrainState, *, step: int, timer: Timer
 ) -> TrainState:
-    """Log the training examples since the last row, and the evaluation splits."""
+    """Log sums over training examples since the last row, and the evaluation splits."""
     place = {"step": step, "epoch": round(step / spec.steps_per_epoch, 4)}
     train = jax.device_get((state.sums, state.skipped))
-    speed, then = throughput(run, timer), timer.seconds()
+    speed, train_end = throughput(run, timer), timer.seconds()
     run.progress.doing("evaluating")
     with timer.on("eval"):
-        scores = run.evaluate(variables_of(state))
+        scores = run.evaluate(state.eval_variables)
     speed |= timer.breakdown()
     if "compile_s" in speed:
         speed["temporary_bytes"] = temporary_bytes(run.updates.values())
     with timer.on("eval"):
-        rows, now = {}, timer.seconds()
+        rows, eval_end = {}, timer.seconds()
         for replica, ((sums, skipped), scored) in run.slices((train, scores)):
             lr = float(run.rate(max(step - 1 - int(skipped), 0)))
             pace = {"lr": lr, "skipped": int(skipped), **speed}
-            pace["wall_s"] = replica.wall_s(then)
-            told = {"protocol": spec.protocol, "wall_s": replica.wall_s(now)}
+            pace["wall_s"] = replica.wall_s(train_end)
+            views = {"protocol": spec.protocol, "wall_s": replica.wall_s(eval_end)}
             # in the order of `scores`; `scored` is sorted by name
             own = {split: errors(scored[split]) for split in scores}
             own = {"train": errors(sums), **own}
             for split, row in own.items():
-                more = pace if split == "train" else told
+                more = pace if split == "train" else views
                 replica.log.write({"split": split, **place, **row, **more})
             rows[replica.seed] = own
         run.progress.note(summary(step, list(rows.values())))
         run.progress.doing("training")
     with timer.on("save"):
         keep_best(run, state, rows, step=step, timer=timer)
-    timer.resume()
+    timer.restart_rate()
     zeros = jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), state.sums)
     return dataclasses.replace(state, sums=zeros)
 
 
 def throughput(run: Run, timer: Timer) -> dict[str, float | None]:
-    """Images a second of each seed, and the share of the peak of all together."""
+    """Images per second of each seed, and their total over the peak."""
     rate = timer.rate()
-    found = {"images_per_s": rate}
+    speed = {"images_per_s": rate}
     if run.peak and rate:
-        found["peak_share"] = round(rate * len(run.replicas) / run.peak, 4)
-    return found
+        speed["peak_share"] = round(rate * len(run.replicas) / run.peak, 4)
+    return speed
 
 
 def keep_best(
@@ -210,7 +207,7 @@ def keep_best(
     step: int,
     timer: Timer,
 ) -> None:
-    """Save the seeds that make fewer validation errors than ever."""
+    """Save every seed whose validation error is its lowest so far."""
     best = [
         replica
         for replica in run.replicas
@@ -219,7 +216,7 @@ def keep_best(
     ]
     if not best:
         return
-    for replica, own in run.each(run.program.seeds.split(state)):
+    for replica, own in run.pairs(run.program.seeds.split(state)):
         if replica in best:
             row = rows[replica.seed]
             replica.meta["best"] = Best(
@@ -227,24 +224,18 @@ def keep_best(
                 val_top1_err=row["val"]["top1_err"],
                 test_top1_err=row["test"]["top1_err"],
             )
-            replica.best.save(step, own, meta=replica.stamped(timer.seconds()))
-
-
-def variables_of(state: TrainState) -> Variables:
-    """Variables that are evaluated: the averaged parameters where there are any."""
-    params = state.params if state.ema is None else state.ema
-    return {"params": params, "batch_stats": state.batch_stats}
+            replica.best.save(step, own, meta=replica.meta_after(timer.seconds()))
 
 
 def better(row: Errors, best: Best | None) -> bool:
-    """Strictly fewer validation errors; the test set selects nothing."""
+    """Tell whether the validation error is strictly lower; test errors do not count."""
     if not math.isfinite(row["loss"]):
         return False
     return best is None or row["top1_err"] < best["val_top1_err"]
 
 
 def summary(step: int, seeds: Sequence[Mapping[str, Errors]]) -> str:
-    """One line; of several seeds, their errors in order."""
+    """Summarise an evaluation in one line, with the errors of all seeds in order."""
     shown = []
     for split in seeds[0]:
         found = [f"{rows[split]['top1_err']:.2f}" for rows in seeds]
@@ -252,37 +243,39 @@ def summary(step: int, seeds: Sequence[Mapping[str, Errors]]) -> str:
     return f"step {step}: error " + ", ".join(shown)
 
 
-class Watch:
-    """A look at losses that does not make every step wait for the host."""
+class LossMonitor:
+    """Check for non-finite losses, without waiting for the device at every step."""
 
     def __init__(self, run: Run, spec: LoopSpec, timer: Timer):
         self._run, self._spec, self._timer = run, spec, timer
         self._pending: deque[tuple[int, int, Sums]] = deque()
 
-    def saw(self, step: int, count: int, seen: Sums) -> None:
-        """Tell of a call of `count` updates that ended at `step`."""
-        self._pending.append((step, count, seen))
+    def add(self, step: int, count: int, outputs: Sums) -> None:
+        """Add the outputs of a call of `count` updates that ended at `step`."""
+        self._pending.append((step, count, outputs))
         if len(self._pending) * self._spec.steps_per_call >= CHECK_EVERY:
             self.check(newest=2)
 
     def check(self, *, newest: int = 0) -> bool:
-        """Log each update that was left out; does any seed still take part?
+        """Log each update that was left out; tell whether a seed has not diverged.
 
-        A seed ends where they are too many. The `newest` calls are left alone: the
-        device may still be at work on them.
+        Too many of them end a seed. The `newest` calls are not checked, as the device
+        may still compute them.
         """
         while len(self._pending) > newest:
-            end, count, seen = self._pending.popleft()
-            for replica, own in self._run.slices(jax.device_get(seen)):
+            end, count, outputs = self._pending.popleft()
+            for replica, own in self._run.slices(jax.device_get(outputs)):
                 for i in (~own["ok"][:count]).nonzero()[0]:
                     if not replica.diverged:
                         step = end - count + int(i) + 1
                         loss, skipped = float(own["loss"][i]), int(own["skipped"][i])
-                        self._left_out(replica, step, loss, skipped)
+                        self._log_nonfinite(replica, step, loss, skipped)
         return self._run.alive
 
-    def _left_out(self, replica: Replica, step: int, loss: float, skipped: int) -> None:
+    def _log_nonfinite(
+        self, replica: Replica, step: int, loss: float, skipped: int
+    ) -> None:
         row = {"split": "train", "step": step, "loss": loss, "event": "not finite"}
         replica.log.write(row | {"wall_s": replica.wall_s(self._timer.seconds())})
         if skipped > self._spec.max_nonfinite:
-            replica.give_up(f"step={step}: loss {loss} or its gradient is not finite")
+            replica.fail(f"step={step}: loss {loss} or its gradient is not finite")

@@ -1,6 +1,6 @@
-"""Checkpoint manifest: kinds and digests of leaves, so that damage is found.
+"""Checkpoint manifest: shapes, dtypes and checksums of leaves, to detect damage.
 
-{"meta": the caller's, "kinds": shape and dtype of every leaf, "crc32": of its bytes,
+{"meta": of the caller, "kinds": shape and dtype per leaf, "crc32": of its bytes,
 "versions": of the libraries, "seal": CRC32 of all this}
 """
 
@@ -18,17 +18,17 @@ from jaxtyping import PyTree
 from resnet_jax.errors import CheckpointError
 from resnet_jax.paths import Tree
 
-Names = dict[str, str]  # of leaves: {path: shape and dtype} or {path: digest}
+Names = dict[str, str]  # of leaves: {path: shape and dtype} or {path: CRC32}
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint")
 
 
 class Damaged(Exception):
-    """This step cannot be read, or is not what was written."""
+    """A step that cannot be read, or differs from what was written."""
 
 
 def check_same(path: pathlib.Path, stored: Names, wanted: Names) -> None:
-    """CheckpointError that lists every leaf whose presence, shape or dtype differs."""
+    """Raise CheckpointError listing all leaves that are missing or differ in kind."""
     differing = [
         f"{name}: checkpoint {stored.get(name, 'absent')}, "
         f"model {wanted.get(name, 'absent')}"
@@ -44,6 +44,7 @@ def check_same(path: pathlib.Path, stored: Names, wanted: Names) -> None:
 
 
 def check_digests(stored: Names, read: Names) -> None:
+    """Raise Damaged listing all leaves whose checksum differs."""
     wrong = [name for name in stored if stored[name] != read[name]]
     if wrong:
         raise Damaged(f"CRC32 differs in {', '.join(wrong)}")
@@ -69,13 +70,13 @@ def kinds(tree: PyTree) -> dict[str, str]:
 
 
 def digests(tree: PyTree) -> dict[str, str]:
-    """CRC32 of the bytes of every leaf, whatever devices and processes hold it."""
+    """CRC32 of the bytes of every leaf, on any devices and processes."""
     values = jax.device_get({name: _whole(x) for name, x in _named(tree).items()})
     return {name: _crc32(np.asarray(value)) for name, value in values.items()}
 
 
 def _whole(leaf):
-    """The leaf as this process can read it; a collective call if others hold a part."""
+    """Gather a leaf in this process; a collective call if others hold a part."""
     if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
         return leaf
     if leaf.is_fully_replicated:
@@ -84,13 +85,13 @@ def _whole(leaf):
 
 
 def _crc32(value: np.ndarray) -> str:
-    # viewed as bytes, because bfloat16 has no buffer of its own
+    # viewed as bytes, because bfloat16 has no buffer protocol
     data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     return f"{zlib.crc32(data):08x}"
 
 
 def seal(meta: Mapping[str, object], state: PyTree) -> Tree:
-    """The manifest of a state, sealed with a CRC32."""
+    """Make the manifest of a state, with its CRC32."""
     sealed = {
         "meta": json.loads(json.dumps(meta, allow_nan=False)),
         "kinds": kinds(state),
@@ -101,7 +102,7 @@ def seal(meta: Mapping[str, object], state: PyTree) -> Tree:
 
 
 def unseal(stored: Tree) -> Tree:
-    """Check a manifest that `seal` made; Damaged where a bit has changed."""
+    """Verify a manifest made by `seal`; Damaged where it has changed."""
     sealed = {name: value for name, value in stored.items() if name != "seal"}
     if stored.get("seal") != _seal_of(sealed):
         raise Damaged("CRC32 differs in meta")

@@ -1,4 +1,4 @@
-"""Devices in one row, and the seeds that one program trains on them."""
+"""Device mesh with one axis, and the seeds that one program trains on it."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ AXIS = "data"
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """All devices of all processes, in one row."""
+    """All devices of all processes, in a mesh with one axis."""
 
     mesh: jax.sharding.Mesh
 
@@ -35,103 +35,103 @@ class Devices:
 
     @property
     def steps_per_call(self) -> int:
-        """Steps per call that are fast: a CPU takes new memory for each call."""
+        """Default steps per call; a CPU allocates memory anew for each call."""
         return 8 if self.on_cpu else 1
 
     def spread(self, tree: PyTree, *, axis: int) -> PyTree:
-        """This process's share of arrays, as global arrays cut along `axis`."""
+        """Make global arrays, sharded along `axis`, from this process's share."""
         sharding = NamedSharding(self.mesh, P(*(None,) * axis, AXIS))
         put = jax.make_array_from_process_local_data
         return jax.tree.map(lambda x: put(sharding, np.asarray(x)), tree)
 
-    def dealt(self, feeds: PyTree) -> PyTree:
-        """[k b ...] -> [k devices b/devices ...], as pmap takes it."""
+    def split_for_pmap(self, feeds: PyTree) -> PyTree:
+        """Reshape [k b ...] to [k devices b/devices ...]."""
         count = jax.local_device_count()
         return jax.tree.map(lambda x: x.reshape(len(x), count, -1, *x.shape[2:]), feeds)
 
-    def copied(self, tree: PyTree) -> PyTree:
-        """Host arrays, whole on every device."""
+    def replicate(self, tree: PyTree) -> PyTree:
+        """Copy host arrays to every device."""
         return jax.device_put(tree, self.replicated)
 
 
 @dataclasses.dataclass(frozen=True)
 class Seeds:
-    """The seeds of one program: several have a leading axis on all that differs.
+    """Seeds of one program; arrays of several seeds have a leading axis of seeds.
 
-    Where their number divides by that of the devices, each device trains some of them
-    whole and no device waits for another; else all devices share every batch.
+    If their number is a multiple of that of the devices, seeds are distributed over
+    devices and no device waits for another; else every batch is.
     """
 
     devices: Devices
     count: int = 1
 
     @property
-    def apart(self) -> bool:
+    def on_own_devices(self) -> bool:
         return self.count > 1 and self.count % self.devices.mesh.size == 0
 
     @property
     def sharding(self) -> NamedSharding:
-        """Of arrays with a leading axis of seeds."""
-        return NamedSharding(self.devices.mesh, P(AXIS) if self.apart else P())
+        """Sharding of arrays with a leading axis of seeds."""
+        spec = P(AXIS) if self.on_own_devices else P()
+        return NamedSharding(self.devices.mesh, spec)
 
-    def each(self, function: Callable, *, axes: Sequence[int | None]) -> Callable:
-        """A function of one seed for all of them.
+    def mapped(self, function: Callable, *, axes: Sequence[int | None]) -> Callable:
+        """Map a function of one seed over all seeds.
 
-        `axes` names the axis of seeds, 0 or none, of each argument.
+        `axes`: axis of seeds of each argument, 0 or None.
         """
         if self.count == 1:
             return function
-        # XLA:CPU is slow at the grouped convolutions that vmap makes of kernels.
-        on_cpu = self.devices.on_cpu
-        mapped = (_one_by_one if on_cpu else jax.vmap)(function, tuple(axes))
-        if not self.apart:
+        # XLA:CPU is slow at the grouped convolutions that vmap makes.
+        vmap = _sequential_vmap if self.devices.on_cpu else jax.vmap
+        mapped = vmap(function, tuple(axes))
+        if not self.on_own_devices:
             return mapped
         parts = tuple(P() if axis is None else P(AXIS) for axis in axes)
         places = {"mesh": self.devices.mesh, "in_specs": parts, "out_specs": P(AXIS)}
         return jax.shard_map(mapped, **places, check_vma=False)
 
     def spread(self, tree: PyTree, *, axis: int) -> PyTree:
-        """Host arrays, cut along the axis of seeds or, but for it, along `axis`."""
-        return self.devices.spread(
-            tree, axis=0 if self.apart else axis + (self.count > 1)
-        )
+        """Shard host arrays by seed, or along `axis`, not counting that of seeds."""
+        if self.on_own_devices:
+            return self.devices.spread(tree, axis=0)
+        return self.devices.spread(tree, axis=axis + (self.count > 1))
 
-    def shared(self, batch: PyTree) -> PyTree:
-        """A batch [b ...] that all seeds see."""
-        if self.apart:
-            return self.devices.copied(batch)
+    def place_common(self, batch: PyTree) -> PyTree:
+        """Place a batch [b ...] that is common to all seeds."""
+        if self.on_own_devices:
+            return self.devices.replicate(batch)
         return self.devices.spread(batch, axis=0)
 
     def slices(self, tree: PyTree) -> list[PyTree]:
-        """Host arrays of each seed."""
+        """Slice host arrays by seed."""
         if self.count == 1:
             return [tree]
         return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(self.count)]
 
     def split(self, state: TrainState) -> Iterator[TrainState]:
-        """The state of each seed, as a program of this seed alone has it."""
+        """Split a state into those of single seeds, as in a program of one seed."""
         if self.count == 1:
             return iter([state])
-        return map(self.devices.copied, self.slices(jax.device_get(state)))
+        return map(self.devices.replicate, self.slices(jax.device_get(state)))
 
     def joined(self, states: Sequence[TrainState]) -> TrainState:
-        """The states of all seeds as one."""
+        """Stack the states of all seeds: the inverse of `split`."""
         if self.count == 1:
             return states[0]
         stacked = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(states))
         return jax.device_put(stacked, self.sharding)
 
 
-def _one_by_one(function, axes):
-    """A loop that computes what vmap does."""
+def _sequential_vmap(function, axes):
+    """A loop in place of jax.vmap, over axes 0 or None."""
 
     def mapped(*args):
-        def one(own):
-            left = iter(own)
-            pairs = zip(args, axes, strict=True)
-            return function(*(x if axis is None else next(left) for x, axis in pairs))
+        def one(slices):
+            triples = zip(args, slices, axes, strict=True)
+            return function(*(x if axis is None else s for x, s, axis in triples))
 
         pairs = zip(args, axes, strict=True)
-        return jax.lax.map(one, [x for x, axis in pairs if axis is not None])
+        return jax.lax.map(one, [None if axis is None else x for x, axis in pairs])
 
     return mapped

@@ -1,6 +1,6 @@
-"""SGD in the dialects of the papers' code, AdamW, and schedules in iterations.
+"""SGD in the dialects of the papers' code, AdamW, and learning rate schedules.
 
-g = dL/dp + weight_decay * p is the gradient of the loss with its L2 term, and r the
+g = dL/dp + weight_decay * p is the gradient of the loss with its L2 term, r the
 learning rate. With momentum m and dampening d, from the second step on,
 
     torch   v <- m v + (1 - d) g;   p <- p - r v    Nesterov  p <- p - r (g + m v)
@@ -32,7 +32,7 @@ from resnet_jax.errors import ConfigError
 
 Decay = Literal["all", "kernels"]
 Rate = float | np.ndarray | jax.Array
-# Fields of a config that have another name in the spec.
+# Fields of the spec that have another name in a config.
 FIELDS = {
     "boundaries": "schedule.boundaries",
     "decay_factor": "schedule.decay_factor",
@@ -43,7 +43,7 @@ FIELDS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimSpec:
-    """One optimiser and its schedule; everything counts in iterations (updates)."""
+    """Optimizer and its schedule in iterations (updates)."""
 
     name: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
@@ -61,7 +61,7 @@ class OptimSpec:
     total_steps: int
     warmup_steps: int = 0
     warmup: Literal["linear", "constant"] = "linear"
-    warmup_rate: float = 0.0  # a linear warm-up starts there, a constant one stays
+    warmup_rate: float = 0.0  # start of a linear warm-up, rate of a constant one
 
     def __post_init__(self):
         problems = [
@@ -72,11 +72,11 @@ class OptimSpec:
             raise ConfigError("\n".join(problems))
 
     def schedule_fn(self) -> Callable[..., Rate]:
-        """Finished updates -> rate of the next: float of an int, traced of a traced."""
+        """Make schedule(finished updates) -> rate of the next, traced as its input."""
         return functools.partial(_rate, self)
 
     def build(self) -> optax.GradientTransformation:
-        """Gradients of the bare loss -> changes to be added to the parameters."""
+        """Build the transformation from gradients of the bare loss to updates."""
         decay = optax.add_decayed_weights(
             self.weight_decay, functools.partial(decayed, decay=self.decay)
         )
@@ -94,7 +94,7 @@ class OptimSpec:
 
 
 def decayed(params: optax.Params, *, decay: Decay) -> PyTree:
-    """Which parameters decay, by name: stacked scales and slopes have two axes.
+    """Mask of decayed parameters, by name, as stacked scales and slopes have two axes.
 
     The Torch codes decay all; the README of fb.resnet.torch says that He et al. decayed
     the kernels only. The slopes of PReLU never decay (He et al. 2015, Sec. 2.1).
@@ -113,14 +113,14 @@ class MomentumState(NamedTuple):
 
 
 def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
-    """The optimizer, its schedule in iterations of this run.
+    """Specify the optimizer of a config, with its schedule in iterations of the run.
 
-    Boundaries below 1 are shares of the run; the warm-up takes a tenth at the most.
+    Boundaries below 1 are shares of the run; the warm-up takes at most a tenth of it.
     """
-    optim, steps = config.optim, config.optim.schedule
+    optim, schedule = config.optim, config.optim.schedule
     boundaries, decay_factor = (), OptimSpec.decay_factor
-    if isinstance(steps, Steps):
-        shares, decay_factor = steps.boundaries, steps.decay_factor
+    if isinstance(schedule, Steps):
+        shares, decay_factor = schedule.boundaries, schedule.decay_factor
         boundaries = tuple(round(b * total_steps if b < 1 else b) for b in shares)
         if any(boundary >= total_steps for boundary in boundaries):
             raise ConfigError(
@@ -134,7 +134,7 @@ def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
         learning_rate=optim.learning_rate,
         weight_decay=optim.weight_decay,
         decay=optim.decay,
-        schedule=steps.name,
+        schedule=schedule.name,
         boundaries=boundaries,
         decay_factor=decay_factor,
         total_steps=total_steps,
@@ -170,11 +170,8 @@ def scale_by_momentum(
 
 
 def _rate(spec: OptimSpec, step) -> Rate:
-    """The schedule at one step; computed by NumPy unless the step is JAX's."""
-    return _warmed(spec, step, jnp if isinstance(step, jax.Array) else np)
-
-
-def _warmed(spec: OptimSpec, step, xp) -> Rate:
+    """Learning rate at a step; computed by NumPy unless the step is a JAX array."""
+    xp = jnp if isinstance(step, jax.Array) else np
     step = xp.asarray(step, float)  # JAX divides int32 in float32 even under x64
     top, length = spec.learning_rate, spec.warmup_steps
     gap = top - spec.warmup_rate if spec.warmup == "linear" else 0.0
@@ -183,7 +180,7 @@ def _warmed(spec: OptimSpec, step, xp) -> Rate:
 
 
 def _annealed(spec: OptimSpec, step, xp):
-    """The rate after the warm-up; cosine and linear anneal over what remains."""
+    """Learning rate after the warm-up; cosine and linear end with the run."""
     top, left = spec.learning_rate, spec.total_steps - spec.warmup_steps
     done = xp.clip((step - spec.warmup_steps) / left, 0.0, 1.0)
     match spec.schedule:
@@ -201,7 +198,7 @@ def _annealed(spec: OptimSpec, step, xp):
 
 
 def _ranges(s: OptimSpec) -> Iterator[tuple[str, str]]:
-    """Fields that are wrong by themselves, each with its rule; NaN passes none."""
+    """Yield fields out of range, each with its rule; NaN passes none."""
     for name in ("learning_rate", "epsilon"):
         if not 0 < getattr(s, name) < math.inf:
             yield name, "must be finite and above 0"
@@ -220,7 +217,7 @@ def _ranges(s: OptimSpec) -> Iterator[tuple[str, str]]:
 
 
 def _combinations(s: OptimSpec) -> Iterator[tuple[str, str]]:
-    """Fields that contradict another one."""
+    """Yield fields that contradict another one."""
     if s.warmup_steps >= max(s.total_steps, 1):
         yield "warmup_steps", f"must be below optim.total_steps={s.total_steps}"
     if s.warmup_steps > 0 and s.warmup_rate > s.learning_rate:

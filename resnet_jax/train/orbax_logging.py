@@ -1,4 +1,4 @@
-"""Keeps the libraries beneath a checkpoint quiet: what matters of them is raised."""
+"""Suppression of log output of orbax and asyncio, whose errors are raised instead."""
 
 import atexit
 import contextlib
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Hides what asyncio says of the tasks that orbax abandons when a read fails."""
+def asyncio_silenced() -> Iterator[None]:
+    """Suppress asyncio's messages on tasks that orbax abandons when a read fails."""
     log = logging.getLogger("asyncio")
     before = log.disabled, sys.unraisablehook
     log.disabled, sys.unraisablehook = True, lambda unraisable: None
@@ -23,10 +23,10 @@ def hushed() -> Iterator[None]:
         log.disabled, sys.unraisablehook = before
 
 
-def hush_the_exit() -> None:
-    """After a failed write: this process says nothing on stderr once it exits.
+def silence_stderr_at_exit() -> None:
+    """Close stderr at exit, after a failed write.
 
-    Tasks that orbax abandoned end then, and complain where no hook is called any more.
+    Tasks that orbax abandoned end then, and print where no hook is called any more.
     """
     atexit.register(_close_stderr)
 
@@ -41,13 +41,13 @@ def _not_orbax(record: logging.LogRecord) -> bool:
 
 
 def _not_a_closed_loop(unraisable) -> None:
-    """The hook that hides what tasks of a failed write say after their event loop."""
+    """Unraisable hook without the errors of tasks that outlive their event loop."""
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 
-def quiet_orbax() -> None:
-    """Hides orbax's own log: whatever matters of it is raised, or said here once."""
+def silence_orbax() -> None:
+    """Suppress orbax's log, and errors of tasks that it abandons."""
     logging.getLogger("absl").addFilter(_not_orbax)
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _not_a_closed_loop

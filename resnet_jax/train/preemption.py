@@ -10,18 +10,18 @@ from resnet_jax.train.checkpoint import Checkpoints
 
 
 @contextlib.contextmanager
-def asked_to_stop(checkpoints: Checkpoints) -> Iterator[Callable[[int], bool]]:
-    """Watch for SIGTERM; a second one ends the process at once.
+def watch_for_stop(checkpoints: Checkpoints) -> Iterator[Callable[[int], bool]]:
+    """Watch for SIGTERM, and yield a predicate: stop at this step?
 
-    Several processes agree on the step at which they all stop.
+    A second signal ends the process at once. Several processes agree on one step.
     """
     if jax.process_count() > 1:
         yield checkpoints.reached_preemption
         return
-    came = []
+    received = []
 
     def handler(number, frame):
-        came.append(number)
+        received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
     try:
@@ -30,6 +30,6 @@ def asked_to_stop(checkpoints: Checkpoints) -> Iterator[Callable[[int], bool]]:
         yield lambda step: False
         return
     try:
-        yield lambda step: bool(came)
+        yield lambda step: bool(received)
     finally:
         signal.signal(signal.SIGTERM, before)

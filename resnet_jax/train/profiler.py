@@ -1,4 +1,4 @@
-"""A profile of a few calls of the step, once they are compiled."""
+"""Profile of a few calls of the compiled step."""
 
 import os
 import pathlib
@@ -6,19 +6,19 @@ import pathlib
 import jax
 from jaxtyping import PyTree
 
-WARM, TRACED = 3, 10  # calls ahead of the trace, and steps in it at least
+WARM, TRACED = 3, 10  # calls before the trace, and least steps in it
 
 
 class Trace:
-    """Writes a trace of a run from its fourth call on, until it has ten steps.
+    """Trace of a run from its fourth call on, until it holds ten steps.
 
-    What the loop does between these calls is seen as well: data, looks at the losses,
-    rows, checkpoints. Leave its `with` to end it early.
+    It includes the work of the loop between calls: data, checks of the losses, log
+    rows, checkpoints. Leaving its `with` ends it early.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = pathlib.Path(folder)
-        self.steps: tuple[int, int] | None = None  # the first and the last one traced
+        self.steps: tuple[int, int] | None = None  # first and last one traced
         self.complete = False
         self._calls, self._running = 0, False
 
@@ -30,27 +30,25 @@ class Trace:
             self._running = False
             jax.profiler.stop_trace()
 
-    def called(self, step: int, seen: PyTree) -> bool:
-        """Tells of a call that ended at `step`; whether it was the last one traced."""
+    def after_call(self, step: int, outputs: PyTree) -> bool:
+        """Count a call that ended at `step`; tell whether it completed the trace."""
         self._calls += 1
-        full = False
-        if self._running and self.steps is not None:
+        if self._running and self.steps:
             first, _ = self.steps
             self.steps = first, step
-            full = step - first + 1 >= TRACED
-        if self._calls != WARM and not full:
-            return False
-        jax.block_until_ready(seen)  # none of the calls before, and all of these
-        if full:
-            self.__exit__()
-            self.complete = True
-        else:
+            if step - first + 1 >= TRACED:
+                jax.block_until_ready(outputs)  # the trace holds all of its calls
+                self.__exit__()
+                self.complete = True
+                return True
+        elif self._calls == WARM:
+            jax.block_until_ready(outputs)  # the trace holds no earlier call
             self._running, self.steps = True, (step + 1, step)
             jax.profiler.start_trace(self.folder, profiler_options=without_python())
-        return full
+        return False
 
-    def told(self) -> str:
-        """The place of the trace, and a way to look at it."""
+    def summary(self) -> str:
+        """Describe the location of the trace and a way to view it."""
         if self.steps is None or self.steps[1] < self.steps[0]:
             return f"profile: nothing was traced; a trace begins after {WARM} calls"
         first, last = self.steps
@@ -62,9 +60,9 @@ class Trace:
 
 
 def without_python() -> jax.profiler.ProfileOptions:
-    """No event for each call of a Python function.
+    """Profiler options without an event per call of a Python function.
 
-    They fill the viewer's file, which holds a million events and drops the rest.
+    Those events fill the viewer's file, which holds a million and drops the rest.
     """
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0

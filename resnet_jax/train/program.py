@@ -1,8 +1,8 @@
-"""The compiled functions of a run: jit over a mesh, or pmap; for one seed or several.
+"""Compiled functions of a run: jit over a mesh, or pmap; for one or several seeds.
 
-Both see one logical state, equal on all devices, and a batch that is cut along its
-first axis. Under jit BatchNorm may normalise over any group of examples, under pmap
-over those of one device or of all. Under jit one program may train several seeds.
+Both keep one logical state, equal on all devices, and shard batches along their first
+axis. Under jit BatchNorm may normalise over any group of examples, under pmap over
+those of one device or of all. Under jit one program may train several seeds.
 """
 
 import dataclasses
@@ -23,38 +23,30 @@ from resnet_jax.train.step import (
     Task,
     make_eval_step,
     make_train_step,
-    room,
+    output_buffers,
 )
 
 
 @runtime_checkable
 class Steps(Protocol):
-    """Compiled updates: a function made by jit or pmap."""
+    """`Program.steps`, made by jit or pmap."""
 
-    def __call__(
-        self,
-        state: TrainState,
-        data: DeviceBatch | None,
-        feeds: DeviceBatch,
-        count: int,
-        /,
-    ) -> tuple[TrainState, Sums]: ...
-
+    def __call__(self, *arguments: PyTree) -> tuple[TrainState, Sums]: ...
     def lower(self, *arguments: PyTree) -> jax.stages.Lowered: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The compiled functions of a run; of several seeds, with their axis first.
+    """Compiled functions of a run; several seeds have a leading axis.
 
     init(seed) -> state
     steps(state, data, feeds, count) -> (state, {"loss", "ok", "skipped"}, [k] each):
-        updates by the first `count` of the k batches of `feeds`, alike however many
-        there are to a call; `data` are the resident arrays, or None
-    evaluate(variables, data, feed) -> sums; data and feed are the same for all seeds
-    statistics(variables, data, feed, number) -> the batch_stats of this batch alone;
-        noise and augmentation are drawn for each number anew
-    place(feeds) puts host arrays [k b ...] where `steps` wants them
+        updates by the first `count` of the k batches of `feeds`, with results that do
+        not depend on the number of calls; `data`: resident arrays, or None
+    evaluate(variables, data, feed) -> sums; data and feed are common to all seeds
+    statistics(variables, data, feed, number) -> batch_stats of this batch alone;
+        noise and augmentation are drawn per `number`
+    place(feeds) -> host arrays [k b ...] on the devices of `steps`
     """
 
     init: Callable[..., TrainState]
@@ -64,15 +56,15 @@ class Program:
     place: Callable[[DeviceBatch], DeviceBatch]
     seeds: Seeds
 
-    def filled(self, feeds: DeviceBatch, k: int) -> DeviceBatch:
-        """With zeros behind fewer than k batches, so that all calls have one shape."""
+    def padded(self, feeds: DeviceBatch, k: int) -> DeviceBatch:
+        """Pad fewer than k batches with zeros, so that all calls have one shape."""
         axis = int(self.seeds.count > 1)
-        short = k - feeds["row"].shape[axis]
+        missing = k - feeds["row"].shape[axis]
 
-        def longer(x):
-            return np.pad(x, [(0, short * (at == axis)) for at in range(x.ndim)])
+        def pad(x):
+            return np.pad(x, [(0, missing * (at == axis)) for at in range(x.ndim)])
 
-        return jax.tree.map(longer, feeds) if short else feeds
+        return jax.tree.map(pad, feeds) if missing else feeds
 
 
 def compiled(
@@ -83,11 +75,14 @@ def compiled(
     devices: Devices,
     seeds: int = 1,
 ) -> Program:
-    """jit or pmap around the functions of a task; under jit, of several seeds."""
+    """Compile the functions of a task by jit or pmap; several seeds need jit."""
     axis_name = AXIS if spmd == "pmap" else None
-    steps = _many(make_train_step(task, dataclasses.replace(spec, axis_name=axis_name)))
+    spec = dataclasses.replace(spec, axis_name=axis_name)
+    steps = _repeated(make_train_step(task, spec))
     score, several = make_eval_step(task), Seeds(devices, seeds)
-    same = several.sharding
+    sharding = several.sharding
+    # A CPU compiles random draws 5 times faster without optimisation; init runs once.
+    once = {"xla_backend_optimization_level": 0} if devices.on_cpu else None
 
     def init(seed):
         variables = task.init(jax.random.key(seed))
@@ -105,29 +100,29 @@ def compiled(
     if spmd == "pmap":
         axes = (None, None, 1, None)
         mapped = {"axis_name": AXIS, "in_axes": axes, "out_axes": None}
-        run, place = jax.pmap(steps, **mapped), devices.dealt
+        run, place = jax.pmap(steps, **mapped), devices.split_for_pmap
     else:
-        steps = several.each(steps, axes=(0, None, 0, None))
-        run = jax.jit(steps, donate_argnums=0, out_shardings=(same, same))
+        steps = several.mapped(steps, axes=(0, None, 0, None))
+        run = jax.jit(steps, donate_argnums=0, out_shardings=(sharding, sharding))
         place = functools.partial(several.spread, axis=1)
-    init = several.each(init, axes=(0,))
-    evaluate = several.each(evaluate, axes=(0, None, None))
-    statistics = several.each(statistics, axes=(0, None, 0, None))
+    init = several.mapped(init, axes=(0,))
+    evaluate = several.mapped(evaluate, axes=(0, None, None))
+    statistics = several.mapped(statistics, axes=(0, None, 0, None))
     return Program(
-        init=jax.jit(init, out_shardings=same, compiler_options=_run_once(devices)),
+        init=jax.jit(init, out_shardings=sharding, compiler_options=once),
         steps=run,
-        evaluate=_finished(jax.jit(evaluate, out_shardings=same), devices),
-        statistics=_finished(jax.jit(statistics, out_shardings=same), devices),
+        evaluate=_blocking(jax.jit(evaluate, out_shardings=sharding), devices),
+        statistics=_blocking(jax.jit(statistics, out_shardings=sharding), devices),
         place=place,
         seeds=several,
     )
 
 
-def _finished(function: Callable, devices: Devices) -> Callable:
-    """On several devices of a CPU, a function that returns when it is done.
+def _blocking(function: Callable, devices: Devices) -> Callable:
+    """Make a function on several CPU devices return only when it is done.
 
-    They share their threads. Calls that do not wait for each other, as steps do, run at
-    once; each may then hold the thread that another's sum over devices is waiting for,
+    CPU devices share threads. Calls that do not wait for each other, as steps do, run
+    concurrently; each may hold the thread that another's sum over devices waits for,
     and after a minute XLA aborts the process.
     """
     if devices.mesh.size == 1 or not devices.on_cpu:
@@ -140,7 +135,7 @@ def _finished(function: Callable, devices: Devices) -> Callable:
 
 
 def gathered(data: DeviceBatch | None, feed: DeviceBatch) -> DeviceBatch:
-    """A batch: taken from resident arrays by `index`, or as it was streamed."""
+    """Gather a batch from resident arrays by `index`; a streamed batch is complete."""
     batch = {"mask": jnp.ones(len(feed["row"])), **feed}
     if data is None:
         return batch
@@ -148,26 +143,21 @@ def gathered(data: DeviceBatch | None, feed: DeviceBatch) -> DeviceBatch:
     return batch | {name: array[index] for name, array in data.items()}
 
 
-def _run_once(devices: Devices) -> dict[str, int] | None:
-    """For a program that runs once: a CPU compiles its random draws 5 times faster."""
-    return {"xla_backend_optimization_level": 0} if devices.on_cpu else None
-
-
-def _many(step):
-    """Up to k updates in one call."""
+def _repeated(step):
+    """Make a function of up to k updates per call."""
 
     def steps(state, data, feeds, count):
         def one(i, carry):
-            state, seen = carry
+            state, outputs = carry
             batch = gathered(data, jax.tree.map(lambda x: x[i], feeds))
             state, new = step(state, batch)
             return state, jax.tree.map(
-                lambda rows, row: rows.at[i].set(row.astype(rows.dtype)), seen, new
+                lambda rows, row: rows.at[i].set(row.astype(rows.dtype)), outputs, new
             )
 
         k = len(feeds["row"])
-        carry = state, room(state, k)
-        # A single update stays outside a loop: compilers treat it better there.
+        carry = state, output_buffers(state, k)
+        # Compilers optimise a single update better outside a loop.
         return one(0, carry) if k == 1 else jax.lax.fori_loop(0, count, one, carry)
 
     return steps
@@ -176,8 +166,8 @@ def _many(step):
 class Update:
     """`Program.steps` for one shape of arguments, compiled at its first call.
 
-    temporary_bytes: what a call takes for temporaries on one device; None before it is
-    compiled, and where the compiler does not tell
+    temporary_bytes: memory of a call's temporaries on one device; None before it is
+    compiled, and where the compiler does not report it
     """
 
     def __init__(self, steps: Steps):
@@ -186,7 +176,7 @@ class Update:
         self.temporary_bytes: int | None = None
 
     def compile(self, *arguments: PyTree) -> jax.stages.Compiled:
-        """Ahead of the first call; `arguments` may be shapes."""
+        """Compile before the first call; `arguments` may be shapes."""
         self._compiled = self._steps.lower(*arguments).compile()
         found = self._compiled.memory_analysis()
         self.temporary_bytes = found and found.temp_size_in_bytes
@@ -198,6 +188,6 @@ class Update:
 
 
 def temporary_bytes(updates: Iterable[Update]) -> int | None:
-    """Temporary bytes of the largest program: they run one after the other."""
+    """Temporary bytes of the largest program, as programs run one after another."""
     found = [update.temporary_bytes for update in updates]
     return max((size for size in found if size is not None), default=None)

@@ -1,22 +1,24 @@
-"""Progress and ETA of a run on a terminal or in a log file."""
+"""Progress bar of a run, on a terminal or in a log file."""
 
 import sys
+from typing import Any, Self
 
 import tqdm
 
 
 class Bar:
-    """A bar on stderr; in a file, a line every half minute."""
+    """tqdm bar on stderr with its options; in a file, a line every 30 seconds."""
 
-    def __init__(self, *, total: int):
+    def __init__(self, *, total: int, unit: str = "step", **options: Any):
         self._bar = tqdm.tqdm(
             total=total,
-            unit="step",
+            unit=unit,
             dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30,
+            **options,
         )
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error) -> None:
@@ -26,7 +28,7 @@ class Bar:
         self._bar.update(step - self._bar.n)
 
     def doing(self, what: str) -> None:
-        """Name what the run does now, ahead of the bar."""
+        """Show the current activity before the bar."""
         self._bar.set_description_str(what, refresh=what != "training")
 
     def note(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation protocols: the views of an example that are scored, and their mean."""
+"""Evaluation protocols: views of an example and the mean of their scores."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Apply = Callable[[Float[Array, "b *hw c"]], Float[Array, "b n"]]
 
 @runtime_checkable
 class EvaluationProtocol(Protocol):
-    """A protocol as frozen data: `name` stands in the log, the call scores images."""
+    """Protocol as frozen data, with a `name` for the log."""
 
     @property
     def name(self) -> str: ...
@@ -19,13 +19,13 @@ class EvaluationProtocol(Protocol):
     def __call__(
         self, apply: Apply, images: Float[Array, "b *hw c"]
     ) -> Float[Array, "b n"]:
-        """Logits of each example; `apply` gives the logits of a batch of views."""
+        """Compute logits per example; `apply` computes those of a batch of views."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class OneCrop:
-    """One view: the centre crop, or the whole of an image that is not cropped."""
+    """Single view: the centre crop, or the whole image where nothing is cropped."""
 
     name: str = "1crop"
 

@@ -3,118 +3,106 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, cast
 
 import jax
 
 from resnet_jax.config.schema import Config
-from resnet_jax.errors import CheckpointError
+from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.paths import Tree, replaced
 from resnet_jax.runs import directory
-from resnet_jax.runs.log import Log, lock
+from resnet_jax.runs.log import Log
 from resnet_jax.runs.result import Best, Result, diverged, done, summary
 from resnet_jax.train.checkpoint import Checkpoints, steps_in
 from resnet_jax.train.state import TrainState
 
 Folder = pathlib.Path
 
-CURE = (
-    "lower optim.learning_rate, lengthen optim.warmup, or leave out more than "
-    "train.max_nonfinite_updates={}"
-)
-
 
 class Meta(TypedDict):
-    """Data that travels with checkpoints."""
+    """Metadata of a checkpoint."""
 
-    wall_s: float
+    wall_s: float  # seconds spent on the run
     best: Best | None  # None before the first evaluation of a validation split
-
-
-def fresh() -> Meta:
-    """Data that travels with checkpoints: seconds spent, and the best validation."""
-    return {"wall_s": 0.0, "best": None}
 
 
 @dataclasses.dataclass(eq=False)
 class Replica:
-    """The run of one seed: where it is kept, and why it ended.
+    """Run of one seed: its log, checkpoints and state.
 
-    `meta["wall_s"]` is as of its start. `diverged` says why the run takes no further
-    part, where its loss is not finite; so does FAILED beside the log.
+    `meta["wall_s"]` is as of the start. `diverged` gives the reason why a run is not
+    trained further, its non-finite loss; it is written to FAILED beside the log.
     """
 
     seed: int
     log: Log
     checkpoints: Checkpoints
     best: Checkpoints
-    meta: Meta = dataclasses.field(default_factory=fresh)
+    meta: Meta = dataclasses.field(default_factory=lambda: Meta(wall_s=0.0, best=None))
     diverged: str | None = None
 
     def wall_s(self, seconds: float) -> float:
-        """Seconds spent on this run, so long after its start."""
+        """Total seconds spent on this run, `seconds` after its start."""
         return round(self.meta["wall_s"] + seconds, 3)
 
-    def stamped(self, seconds: float) -> Meta:
-        """`meta`, so long after the start."""
+    def meta_after(self, seconds: float) -> Meta:
+        """Metadata of a checkpoint, `seconds` after the start."""
         return {**self.meta, "wall_s": self.wall_s(seconds)}
 
     def wait(self) -> None:
-        """Return when all that was saved is on disk."""
+        """Wait until all checkpoints are on disk."""
         self.best.wait()
         self.checkpoints.wait()
 
-    def cut(self, step: int) -> None:
-        """Drop what was written after `step`, and will be again."""
+    def discard_after(self, step: int) -> None:
+        """Discard log rows and best checkpoints after `step`, to be written again."""
         self.log.cut(step)
         self.best.discard_after(step)
 
-    def give_up(self, reason: str) -> None:
-        """Take the run out; its checkpoints stay as they are."""
+    def fail(self, reason: str) -> None:
+        """Mark the run as diverged; its checkpoints stay as they are."""
         self.diverged = reason
         if jax.process_index() == 0:
             self.log.path.with_name("FAILED").write_text(f"diverged: {reason}\n")
 
 
-def restored(
+def restore_all(
     replicas: Sequence[Replica], abstract: TrainState
 ) -> list[TrainState] | None:
-    """The states of all at the newest step that all have; None before any has one.
+    """Restore the states of all replicas at their newest common step, or None.
 
-    Replicas save one after the other, so that a kill may leave some a step ahead: they
-    lose this step, and will make it again.
+    Replicas save one after another, so that a kill may leave some a checkpoint ahead,
+    which is discarded and made again.
     """
     while True:
         found = [replica.checkpoints.restore(abstract) for replica in replicas]
-        kept = {
-            replica.seed: steps_in(replica.checkpoints.directory)
-            for replica in replicas
-        }
-        step = common_step(kept)
-        if all(max(steps, default=0) == step for steps in kept.values()):
+        saved = {r.seed: steps_in(r.checkpoints.directory) for r in replicas}
+        step = common_step(saved)
+        if all(max(steps, default=0) == step for steps in saved.values()):
             break
         for replica in replicas:
             replica.checkpoints.discard_after(step)
-    whole = [pair for pair in found if pair is not None]
-    if len(whole) < len(found):
+    restored = [pair for pair in found if pair is not None]
+    if len(restored) < len(found):
         return None
-    for replica, (_, meta) in zip(replicas, whole, strict=True):
+    for replica, (_, meta) in zip(replicas, restored, strict=True):
         replica.meta = cast(Meta, meta)
-    return [state for state, _ in whole]
+    return [state for state, _ in restored]
 
 
-def common_step(kept: Mapping[int, Sequence[int]]) -> int:
-    """The newest step that all seeds have, 0 if some have none.
+def common_step(saved: Mapping[int, Sequence[int]]) -> int:
+    """Newest step that all seeds have saved, 0 if some have none.
 
-    CheckpointError where one would lose more for it than the last step it has saved.
+    CheckpointError where a seed would lose more than its last checkpoint.
     """
-    step = min(max(steps, default=0) for steps in kept.values())
-    for steps in kept.values():
+    newest = {seed: max(steps, default=0) for seed, steps in saved.items()}
+    step = min(newest.values())
+    for steps in saved.values():
         later = sum(other > step for other in steps)
         if later > 1 or (step and step not in steps):
-            at = ", ".join(f"seed {k} at {max(kept[k], default=0)}" for k in kept)
-            last = max(max(steps, default=0) for steps in kept.values())
+            at = ", ".join(f"seed {seed} at {last}" for seed, last in newest.items())
+            last = max(newest.values())
             raise CheckpointError(
                 f"train.seeds: the runs are not at one step ({at}); train those behind "
                 f"by themselves first, with --config.train.steps={last}"
@@ -123,31 +111,24 @@ def common_step(kept: Mapping[int, Sequence[int]]) -> int:
 
 
 def configs_by_folder(config: Config, folder: Folder) -> dict[Folder, Config]:
-    """The folder of each seed, and its config as if it were trained by itself."""
+    """Folder and config of each seed, as for a run of this seed alone."""
     if not config.train.seeds:
         return {folder: config}
+    if config.seed:
+        told = f"train.seeds={config.train.seeds} are trained; leave one of them out"
+        raise ConfigError(f"seed={config.seed}: {told}")
     return {
         folder / f"seed{seed}": replaced(config, {"seed": seed, "train.seeds": ()})
         for seed in config.train.seeds
     }
 
 
-@contextlib.contextmanager
-def locked(folders: Iterable[Folder]) -> Iterator[None]:
-    """Holds the folders, on the one process that writes what they share."""
-    with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            for folder in folders:
-                stack.enter_context(lock(folder))
-        yield
-
-
 def split_finished(
     configs: dict[Folder, Config], *, steps: int
 ) -> tuple[dict[Folder, Config], dict[Folder, Result | str]]:
-    """(the runs to train, what the others came to: a result, or why they diverged).
+    """Split runs into (configs of those to train, results or failures of the others).
 
-    A run by itself that has diverged is tried again, as something may have changed.
+    A diverged run of a single seed is trained again, as something may have changed.
     """
     left, found = {}, {}
     for folder, own in configs.items():
@@ -160,14 +141,14 @@ def split_finished(
     return left, found
 
 
-def refuse_apart(runs: dict[Folder, Config]) -> None:
-    """CheckpointError where runs cannot go on together, as they are steps apart."""
-    kept = {own.seed: steps_in(folder / "checkpoints") for folder, own in runs.items()}
-    step = common_step(kept)
+def check_common_step(runs: dict[Folder, Config]) -> None:
+    """Raise CheckpointError where runs have no common step to go on from."""
+    saved = {own.seed: steps_in(folder / "checkpoints") for folder, own in runs.items()}
+    step = common_step(saved)
     for folder, own in runs.items():
-        if max(kept[own.seed], default=0) > step and (folder / "DONE").exists():
+        if max(saved[own.seed], default=0) > step and (folder / "DONE").exists():
             raise CheckpointError(
-                f"train.seeds: {folder} is done with step {max(kept[own.seed])}, but "
+                f"train.seeds: {folder} is done with step {max(saved[own.seed])}, but "
                 f"others are at step {step}; train those by themselves first"
             )
 
@@ -183,45 +164,47 @@ def device_facts() -> Tree:
 
 
 @contextlib.contextmanager
-def opened(folder: Folder, config: Config, derived: Tree) -> Iterator[Replica]:
-    """A run about to train: its config is written, its log open."""
+def open_replica(folder: Folder, config: Config, derived: Tree) -> Iterator[Replica]:
+    """Open a run to train: write its config, open its log and checkpoints."""
     number = jax.process_index()
     if number == 0:
         for end in ("DONE", "FAILED"):
             (folder / end).unlink(missing_ok=True)
         directory.write_config(folder, config, derived)
-        directory.keep_environment(folder, device_facts())
-    board = config.train.tensorboard and number == 0
-    events = folder / "tensorboard" if board else None
+        directory.record_environment(folder, device_facts())
+    tensorboard = config.train.tensorboard and number == 0
+    events = folder / "tensorboard" if tensorboard else None
     name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
     with (
         Log(folder / name, tensorboard=events) as log,
-        Checkpoints(folder / "checkpoints") as saved,
+        Checkpoints(folder / "checkpoints") as checkpoints,
         Checkpoints(folder / "best") as best,
     ):
-        yield Replica(config.seed, log, saved, best)
+        yield Replica(config.seed, log, checkpoints, best)
 
 
-def ended(folder: Folder, replica: Replica, *, protocol: str) -> Result | str:
-    """The result of a run, now written down with DONE; or why it diverged."""
+def write_result(folder: Folder, replica: Replica, *, protocol: str) -> Result | str:
+    """Write and return the result of a run; return the reason if it diverged."""
     if replica.diverged:
         return replica.diverged
     best, wall_s = replica.meta["best"], replica.meta["wall_s"]
     result = summary(replica.log.path, best=best, wall_s=wall_s, protocol=protocol)
     if jax.process_index() == 0:
         directory.write_json(folder / "result.json", result)
-        short = {"step": result["step"], "wall_s": wall_s}
-        directory.write_json(folder / "DONE", short)
+        end = {"step": result["step"], "wall_s": wall_s}
+        directory.write_json(folder / "DONE", end)
     return result
 
 
-def divergence(reasons: dict[int, str], config: Config) -> str:
-    """The message of the seeds whose loss was not finite."""
+def divergence_message(reasons: dict[int, str], config: Config) -> str:
+    """Compose the error message for seeds whose loss was not finite."""
     text = "; ".join(
         f"seed {seed}: {reason}" if config.train.seeds else reason
         for seed, reason in reasons.items()
     )
     others = len(config.seeds) - len(reasons)
     rest = f" ({others} others are done)" if others else ""
-    cure = CURE.format(config.train.max_nonfinite_updates)
-    return f"{text}{rest}; {cure}"
+    return (
+        f"{text}{rest}; lower optim.learning_rate, lengthen optim.warmup, or leave out "
+        f"more than train.max_nonfinite_updates={config.train.max_nonfinite_updates}"
+    )

@@ -1,4 +1,4 @@
-"""From a valid config to trained networks, one per seed, with logs and checkpoints."""
+"""Training run: from a config to trained networks, one per seed, with their logs."""
 
 import contextlib
 import dataclasses
@@ -6,34 +6,36 @@ import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import cast
 
 import jax
-import numpy as np
 
 from resnet_jax.config.resolve import validated
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import DivergedError
 from resnet_jax.models import complexity
+from resnet_jax.models.inspect import learned_slopes
 from resnet_jax.models.network import network
 from resnet_jax.paths import Tree, flat
-from resnet_jax.runs.compatibility import refuse_end_behind, refuse_other_config
-from resnet_jax.runs.directory import Stored, check_writable
+from resnet_jax.runs import slopes
+from resnet_jax.runs.compatibility import check_not_past_end, check_same_config
+from resnet_jax.runs.directory import StoredConfig, check_writable
+from resnet_jax.runs.log import lock
 from resnet_jax.runs.result import Result
-from resnet_jax.train import loop, slopes
+from resnet_jax.train import loop
 from resnet_jax.train.evaluate import errors, evaluations, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program
 from resnet_jax.train.replicas import (
     Replica,
+    check_common_step,
     configs_by_folder,
-    divergence,
-    ended,
-    locked,
-    opened,
-    refuse_apart,
-    restored,
+    divergence_message,
+    open_replica,
+    restore_all,
     split_finished,
+    write_result,
 )
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, scaled_by_data, updates
@@ -49,38 +51,39 @@ def run_all(
     allow_data_change: bool = False,
     trace: Trace | None = None,
 ) -> dict[Folder, Result]:
-    """Train a config; of several seeds, each as a run in FOLDER/seed<k>.
+    """Train a config; several seeds each as a run in FOLDER/seed<k>.
 
-    Their results, by folder. Those that are done already are left alone. DivergedError,
-    once all others are done, where the loss of some is not finite: among several they
-    are not tried again.
+    Returns results by folder; finished runs are not trained again. DivergedError, once
+    all other seeds are done, where the loss of some is not finite; a diverged run among
+    several seeds is not trained again.
     """
     configs = configs_by_folder(config, Folder(folder))
     for place, own in configs.items():
         check_writable(place)
-        _refuse_other(place, own, None, allow_data_change)
+        _check_same_config(place, own, None, allow_data_change)
     experiment = prepare(config)
     derived = experiment.derived()
     for place, own in configs.items():
-        _refuse_other(place, own, derived, allow_data_change)
-    with locked(configs):
+        _check_same_config(place, own, derived, allow_data_change)
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            for place in configs:
+                stack.enter_context(lock(place))
         left, found = split_finished(configs, steps=experiment.loop.steps)
         if left:
-            refuse_apart(left)
-        with contextlib.ExitStack() as stack:
-            replicas = {
-                place: stack.enter_context(opened(place, own, derived))
-                for place, own in left.items()
-            }
-            if replicas:
-                seeds = [replica.seed for replica in replicas.values()]
-                experiment = experiment.of(seeds)
-                progress = stack.enter_context(bar(total=experiment.loop.steps))
-                train(
-                    experiment, tuple(replicas.values()), progress=progress, trace=trace
-                )
-            for place, replica in replicas.items():
-                found[place] = ended(place, replica, protocol=experiment.loop.protocol)
+            check_common_step(left)
+        replicas = {
+            place: stack.enter_context(open_replica(place, own, derived))
+            for place, own in left.items()
+        }
+        if replicas:
+            seeds = [replica.seed for replica in replicas.values()]
+            experiment = experiment.with_seeds(seeds)
+            progress = stack.enter_context(bar(total=experiment.loop.steps))
+            train(experiment, tuple(replicas.values()), progress=progress, trace=trace)
+        for place, replica in replicas.items():
+            protocol = experiment.loop.protocol
+            found[place] = write_result(place, replica, protocol=protocol)
     return _results(configs, found, config)
 
 
@@ -94,13 +97,13 @@ def train(
     """Restore or initialise the state of all seeds and train it to the end."""
     pipeline, devices = experiment.pipeline, experiment.devices
     program = make_program(experiment)
-    data = devices.copied(pipeline.resident) if pipeline.resident else None
+    data = devices.replicate(pipeline.resident) if pipeline.resident else None
     state = start(experiment, program, replicas)
     step = loop.at_step(state)
     for replica in replicas:
-        refuse_end_behind(replica.log, step=step, end=experiment.loop.steps)
+        check_not_past_end(replica.log, step=step, end=experiment.loop.steps)
     for replica in replicas:
-        replica.cut(step)
+        replica.discard_after(step)
     run = loop.Run(
         program=program,
         updates=updates(experiment, program),
@@ -113,32 +116,37 @@ def train(
         trace=trace,
         peak=experiment.peak(),
     )
-    finish = functools.partial(finished, run, experiment)
+    finish = functools.partial(write_final, run, experiment)
     loop.fit(run, experiment.loop, state=state, finish=finish)
 
 
 def start(
     experiment: Experiment, program: Program, replicas: Sequence[Replica]
 ) -> TrainState:
-    """The newest checkpoints that are whole, or the initial state."""
-    if states := restored(replicas, experiment.abstract_state(program)):
+    """Restore the newest intact checkpoints, or initialise the state."""
+    if states := restore_all(replicas, experiment.abstract_state(program)):
         return program.seeds.joined(states)
     state = program.init(experiment.seeds)
     if experiment.config.model.init != "lsuv":
         return state
     states = [
         dataclasses.replace(
-            own, params=scaled_by_data(experiment.of([replica.seed]), own)
+            own, params=scaled_by_data(experiment.with_seeds([replica.seed]), own)
         )
         for replica, own in zip(replicas, program.seeds.split(state), strict=True)
     ]
     return program.seeds.joined(states)
 
 
-def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
-    """Write what belongs to the last state: slopes, rows of precise statistics."""
-    net, shape = experiment.net.build(), experiment.pipeline.image_shape
-    slopes.keep(run, state, net=net, image_shape=shape)
+def write_final(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
+    """Write slopes.json of every seed, and rows of precise statistics."""
+    if jax.process_index() == 0:
+        net, shape = experiment.net.build(), experiment.pipeline.image_shape
+        params = jax.device_get(state.eval_variables["params"])
+        for replica, own in run.slices(params):
+            learned = learned_slopes(net, own, image_shape=shape)
+            folder = replica.log.path.parent
+            slopes.write(folder, learned, step=loop.at_step(state))
     norm = experiment.config.model.norm
     if norm and norm.precise:
         precise_rows(run, experiment.loop.protocol, state, batches=norm.precise)
@@ -147,17 +155,10 @@ def finished(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
 def precise_rows(
     run: loop.Run, protocol: str, state: TrainState, *, batches: int
 ) -> None:
-    """Log scores under BatchNorm statistics recomputed over so many batches."""
+    """Log scores with BatchNorm statistics recomputed over a number of batches."""
     step, seeds = loop.at_step(state), run.program.seeds
-    axis = int(seeds.count > 1)  # that of the calls' steps
-    read = (
-        seeds.spread(
-            jax.tree.map(lambda x: np.take(x, 0, axis), run.batches(step + i, 1)),
-            axis=0,
-        )
-        for i in range(batches)
-    )
-    variables = loop.variables_of(state)
+    read = (seeds.spread(run.batches(step + i), axis=0) for i in range(batches))
+    variables = state.eval_variables
     stats = precise_statistics(run.program, variables, run.data, read)
     scores = run.evaluate(variables | {"batch_stats": stats})
     place = {"step": step, "stats": "precise", "stats_batches": batches}
@@ -167,8 +168,8 @@ def precise_rows(
             replica.log.write({**row, "protocol": protocol})
 
 
-def parameter_changes(new: Config, old: Stored) -> list[str]:
-    """Every parameter whose shape or dtype a changed config changes."""
+def parameter_changes(new: Config, old: StoredConfig) -> list[str]:
+    """List parameters whose shape or dtype differs under a changed config."""
     before = _parameters(validated(old.tree), old.derived)
     after = _parameters(new, old.derived)
     return [
@@ -179,7 +180,7 @@ def parameter_changes(new: Config, old: Stored) -> list[str]:
 
 
 def _parameters(config: Config, derived: Tree) -> dict[str, str]:
-    """Path -> shape and dtype, on the data that `derived` was computed from."""
+    """Shape and dtype of every parameter by path, for the data of `derived`."""
     classes = config.model.num_classes or derived["num_classes"]
     net = network(config, num_classes=classes, devices=1).build()
     leaves = flat(complexity.shapes(net, tuple(derived["image_shape"]))["params"])
@@ -189,11 +190,11 @@ def _parameters(config: Config, derived: Tree) -> dict[str, str]:
     }
 
 
-def _refuse_other(
+def _check_same_config(
     place: Folder, own: Config, derived: Tree | None, allowed: bool
 ) -> None:
-    """CheckpointError where the folder holds a run of another config."""
-    refuse_other_config(
+    """Raise CheckpointError where the folder holds a run of another config."""
+    check_same_config(
         place,
         own.to_dict(),
         derived,
@@ -207,30 +208,26 @@ def _results(
     found: Mapping[Folder, Result | str],
     config: Config,
 ) -> dict[Folder, Result]:
-    """The results by folder; DivergedError where some have a reason instead."""
+    """Results by folder; DivergedError where some runs have failed."""
     reasons = {
         configs[place].seed: reason
         for place, reason in found.items()
         if isinstance(reason, str)
     }
     if reasons:
-        raise DivergedError(divergence(reasons, config))
-    return {
-        place: result
-        for place in configs
-        if not isinstance(result := found[place], str)
-    }
+        raise DivergedError(divergence_message(reasons, config))
+    return {place: cast(Result, found[place]) for place in configs}
 
 
 def final_line(result: Result, folder: Folder) -> str:
-    """One line: the test error, and where everything lies."""
-    shown = f"test error {result['test_top1_err']:.2f} %"
+    """Summarise a run in one line: test errors, and the locations of its files."""
+    scores = f"test error {result['test_top1_err']:.2f} %"
     if result["test_top1_err_precise"] is not None:
-        shown += f" (precise statistics {result['test_top1_err_precise']:.2f} %)"
+        scores += f" (precise statistics {result['test_top1_err_precise']:.2f} %)"
     if best := result["best_on_val"]:
-        shown += f", {best['test_top1_err']:.2f} % at the best validation step"
+        scores += f", {best['test_top1_err']:.2f} % at the best validation step"
     return (
-        f"done: {shown} on n={result['n']} after {result['step']} steps in "
+        f"done: {scores} on n={result['n']} after {result['step']} steps in "
         f"{result['wall_s']:.0f} s; logs {folder}/metrics.jsonl, checkpoint "
         f"{folder}/checkpoints/{result['step']}"
     )

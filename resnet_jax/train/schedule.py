@@ -1,26 +1,25 @@
-"""When things happen in a run: evaluations, checkpoints, sizes of training images."""
+"""Schedule of a run: evaluations, checkpoints, sizes of training images."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class SizeSchedule:
-    """Training images of several sizes: epoch e is trained at sizes[e mod n].
+    """Multi-size training: epoch e has images of sizes[e mod n] (He et al. 2014, 2.3).
 
-    He et al. 2014, Sec. 2.3, multi-size. The epoch of a batch is that of its first
-    image: a function of the step alone.
+    The epoch of a batch is that of its first image, a function of the step alone.
     """
 
     sizes: tuple[int, ...]
-    examples: int  # of an epoch
+    examples: int  # per epoch
     batch_size: int
 
     def size(self, step: int) -> int:
         """Size in pixels of the batch of `step`."""
         return self.sizes[self._epoch(step) % len(self.sizes)]
 
-    def left(self, step: int) -> int:
-        """Updates from `step` on, up to the first of another epoch."""
+    def steps_left(self, step: int) -> int:
+        """Number of updates from `step` to the end of its epoch."""
         end = (self._epoch(step) + 1) * self.examples
         return -(-end // self.batch_size) - step
 
@@ -30,7 +29,7 @@ class SizeSchedule:
 
 @dataclasses.dataclass(frozen=True)
 class LoopSpec:
-    """When things happen, in steps (updates)."""
+    """Length and intervals of a run in steps (updates)."""
 
     steps: int
     eval_every: int
@@ -38,42 +37,42 @@ class LoopSpec:
     batch_size: int
     steps_per_epoch: float
     steps_per_call: int = 1
-    max_nonfinite: int = 0  # updates to leave out before a run stops
-    sizes: SizeSchedule | None = None  # of training images, where they take turns
+    max_nonfinite: int = 0  # non-finite updates to leave out before a run stops
+    sizes: SizeSchedule | None = None  # of training images, where there are several
     protocol: str = "1crop"  # of the evaluations
 
     def size(self, step: int) -> int | None:
-        """Size of the training images of a step, where sizes take turns."""
+        """Training image size of a step; None where there is only one."""
         return self.sizes.size(step) if self.sizes else None
 
-    def calls(self, step: int) -> int:
-        """Updates of the next call: up to the next thing that falls due."""
+    def updates_per_call(self, step: int) -> int:
+        """Number of updates of the next call, which ends where something is due."""
         left = [
             self._next(step, every) - step
             for every in (self.eval_every, self.checkpoint_every)
         ]
         if self.sizes:
-            left.append(self.sizes.left(step))
+            left.append(self.sizes.steps_left(step))
         return min(self.steps_per_call, *left)
 
-    def evaluates(self, step: int) -> bool:
-        """Does an evaluation fall due at this step?"""
+    def evaluation_due(self, step: int) -> bool:
+        """Tell whether an evaluation is due at this step."""
         return self._due(step, self.eval_every)
 
-    def saves(self, step: int) -> bool:
-        """Does a checkpoint fall due at this step?"""
+    def checkpoint_due(self, step: int) -> bool:
+        """Tell whether a checkpoint is due at this step."""
         return self._due(step, self.checkpoint_every)
 
     def _due(self, step: int, every: int) -> bool:
-        """Due every so many steps and at the end.
+        """True every `every` steps and at the end.
 
-        The last interval takes in what is left of less than half an interval, so that
-        no row of a log is of one step.
+        A remainder of less than half an interval joins the last interval, so that no
+        log row is of one step.
         """
         regular = step % every == 0 and 2 * (self.steps - step) >= every
         return regular or step == self.steps
 
     def _next(self, step: int, every: int) -> int:
-        """The first step behind `step` at which something falls due."""
+        """First step after `step` that is due."""
         at = step + every - step % every
         return at if at < self.steps and self._due(at, every) else self.steps

@@ -1,4 +1,4 @@
-"""All that changes while a network is trained, and all that a checkpoint holds."""
+"""Training state: all that an update changes and a checkpoint holds."""
 
 from typing import TypeAlias
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-Sums = dict[str, jax.Array]  # n, wrong, wrong5, nll: additive over whatever is counted
+Sums = dict[str, jax.Array]  # n, wrong, wrong5, nll: additive over examples
 Variables: TypeAlias = dict[str, PyTree]  # "params" and "batch_stats"
 
 
@@ -17,10 +17,10 @@ class TrainState:
     """Parameters, statistics and optimizer after `step` updates.
 
     Data order, augmentation and noise are functions of (seed, step), so there is no
-    other state. `sums` are those of the training examples since the last log row.
+    other state. `sums` are over the training examples since the last log row.
     """
 
-    # A leaf is an array, or its shape, or its sharding: a state is a tree of any.
+    # A leaf may be an array, its shape or its sharding.
     step: PyTree
     seed: PyTree
     params: PyTree
@@ -28,12 +28,13 @@ class TrainState:
     opt_state: PyTree
     ema: PyTree  # moving average of params, or None
     sums: dict[str, PyTree]
-    skipped: PyTree  # updates left out since loss or gradient was not finite
+    skipped: PyTree  # number of updates left out as loss or gradient was not finite
 
-
-def zero_sums() -> Sums:
-    names = ("n", "wrong", "wrong5", "nll")
-    return {name: jnp.zeros((), jnp.float32) for name in names}
+    @property
+    def eval_variables(self) -> Variables:
+        """Variables to evaluate: averaged parameters where there are any."""
+        params = self.params if self.ema is None else self.ema
+        return {"params": params, "batch_stats": self.batch_stats}
 
 
 def create(
@@ -43,8 +44,9 @@ def create(
     seed: jax.Array,
     ema: float,
 ) -> TrainState:
-    """The state before the first step."""
+    """Create the state before the first step."""
     params = variables["params"]
+    names = ("n", "wrong", "wrong5", "nll")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
@@ -52,6 +54,6 @@ def create(
         batch_stats=variables.get("batch_stats", {}),
         opt_state=tx.init(params),
         ema=jax.tree.map(jnp.copy, params) if ema else None,
-        sums=zero_sums(),
+        sums={name: jnp.zeros((), jnp.float32) for name in names},
         skipped=jnp.zeros((), jnp.int32),
     )

@@ -1,7 +1,7 @@
-"""One update, one evaluation: pure functions of (state, batch).
+"""Update and evaluation steps: pure functions of (state, batch).
 
-A batch is {"image" [b *hw c], "label" [b], "mask" [b], "row" [b]}; `row` is the place
-in the global batch, so that noise does not depend on how the batch is spread.
+A batch is {"image" [b *hw c], "label" [b], "mask" [b], "row" [b]}; `row` is the
+position in the global batch, so that noise does not depend on how it is sharded.
 """
 
 import dataclasses
@@ -17,23 +17,23 @@ from resnet_jax.train import auxiliary_gradients
 from resnet_jax.train.protocols import EvaluationProtocol, OneCrop
 from resnet_jax.train.state import Sums, TrainState, Variables
 
-DeviceBatch = Mapping[str, jax.Array | np.ndarray]  # there, or on its way
+DeviceBatch = Mapping[str, jax.Array | np.ndarray]  # on a device, or to be put there
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The task as functions: the trainer knows no network or data set by name.
+    """Network and data as functions.
 
     init(key) -> variables
     apply(variables, images, train=, rngs=) -> (logits [b n], batch_stats)
     preprocess(key, batch, train=) -> images
-    mix(key, images) -> (images, other [b], share): in training, each image with part of
-        another; None: images are left apart
+    mix(key, images) -> (images, partner [b], weight) of training images, as MixSpec;
+        None: images are not mixed
     statistics(variables, images, rngs=) -> batch_stats of these images alone
-    protocol: the views of an example that an evaluation scores
-    keeps: of several losses, the part of each gradient that is kept, as in
-        `auxiliary_gradients`; in training `apply` then gives logits for each, those
-        that count at the end
+    protocol: views of an example that an evaluation scores
+    keeps: with several losses, the part of each gradient to keep, as in
+        `auxiliary_gradients`; `apply` then returns logits per loss in training, those
+        of the final classifier last
     """
 
     init: Callable[..., Variables]
@@ -51,10 +51,10 @@ class StepSpec:
     """Settings of an update."""
 
     label_smoothing: float = 0.0
-    accumulate: int = 1  # parts a batch is dealt to; BatchNorm sees one part at a time
-    ema: float = 0.0  # decay of the moving average of parameters; 0: none kept
+    accumulate: int = 1  # parts of a batch; BatchNorm sees one part at a time
+    ema: float = 0.0  # decay of the moving average of parameters; 0: no average
     max_nonfinite: int = 0  # non-finite updates to leave out before the run stops
-    relay_weight: float = 1.0  # of each loss but the net's own, where there are several
+    relay_weight: float = 1.0  # of each auxiliary loss
     axis_name: str | None = None  # of pmap
 
 
@@ -63,7 +63,7 @@ def example_sums(
 ) -> Sums:
     """n, wrong (top-1), wrong5 and negative log likelihood [nats], summed over a batch.
 
-    The rank of the label counts the classes ahead of it, as a stable sort would.
+    The rank of the label counts the classes before it in a stable sort of the logits.
     """
     nll = optax.softmax_cross_entropy_with_integer_labels(logits, label)
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
@@ -79,8 +79,8 @@ def make_train_step(
 ) -> Callable[[TrainState, DeviceBatch], tuple[TrainState, Sums]]:
     """step(state, batch) -> (new state, {"loss", "ok", "skipped"}).
 
-    Where loss, gradient or result is not finite the update is left out and counted;
-    past `max_nonfinite` the state freezes, so that it stays fit to be saved.
+    An update with a non-finite loss, gradient or result is left out and counted; past
+    `max_nonfinite` the state freezes, so that a finite state is saved.
     """
     gradients = _gradients(_objective(task, spec), task, spec)
 
@@ -101,54 +101,58 @@ def make_train_step(
             ema=_averaged(state.ema, params, spec.ema),
             sums=jax.tree.map(jnp.add, state.sums, sums),
         )
-        ok = _finite((loss, grads, params, batch_stats))
+        # Large values overflow in the norm and count as non-finite as well.
+        ok = jnp.isfinite(optax.tree.norm((loss, grads, params, batch_stats)))
         ok &= state.skipped <= spec.max_nonfinite
-        state = _kept(ok, new, state, spec)
+        state = _select(ok, new, state, spec)
         return state, {"loss": loss, "ok": ok, "skipped": state.skipped}
 
     return step
 
 
-def room(state: TrainState, k: int) -> Sums:
-    """For what k steps say: {"loss", "ok", "skipped"}, [k] each."""
+def output_buffers(state: TrainState, k: int) -> Sums:
+    """Zeros for the outputs of k steps: {"loss", "ok", "skipped"}, [k] each."""
     loss = jnp.result_type(*jax.tree.leaves(state.params))
     dtypes = {"loss": loss, "ok": bool, "skipped": state.skipped.dtype}
     return {name: jnp.zeros(k, dtype) for name, dtype in dtypes.items()}
 
 
 def _objective(task, spec):
-    """Loss sum of a part of a batch, or one for each loss; (new statistics, sums)."""
+    """Make objective(...) -> (loss summed over a part of a batch, (statistics, sums)).
+
+    With auxiliary losses, the loss sums are stacked, that of the classifier last.
+    """
 
     def objective(params, batch_stats, part, key, number):
         images = task.preprocess(jax.random.fold_in(key, 0), part, train=True)
         if task.mix:
-            drawn = jax.random.fold_in(jax.random.fold_in(key, 3), number)
-            images, other, share = task.mix(drawn, images)
+            mix_key = jax.random.fold_in(jax.random.fold_in(key, 3), number)
+            images, partner, weight = task.mix(mix_key, images)
         variables = {"params": params, "batch_stats": batch_stats}
         logits, batch_stats = task.apply(
             variables, images, train=True, rngs=_streams(key, number, spec.axis_name)
         )
-        *inside, logits = logits if task.keeps else (logits,)
-        wanted = jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype)
+        *auxiliary, logits = logits if task.keeps else (logits,)
+        targets = jax.nn.one_hot(part["label"], logits.shape[1], dtype=logits.dtype)
         if task.mix:
-            wanted = share * wanted + (1 - share) * wanted[other]
-        wanted = optax.smooth_labels(wanted, spec.label_smoothing)
+            targets = weight * targets + (1 - weight) * targets[partner]
+        targets = optax.smooth_labels(targets, spec.label_smoothing)
 
         def loss(logits):
-            nll = optax.softmax_cross_entropy(logits, wanted)
+            nll = optax.softmax_cross_entropy(logits, targets)
             return (nll * part["mask"]).sum()
 
         sums = example_sums(logits, part["label"], part["mask"])
         if not task.keeps:
             return loss(logits), (batch_stats, sums)
-        others = [spec.relay_weight * loss(x) for x in inside]
-        return jnp.stack([*others, loss(logits)]), (batch_stats, sums)
+        losses = [spec.relay_weight * loss(x) for x in auxiliary]
+        return jnp.stack([*losses, loss(logits)]), (batch_stats, sums)
 
     return objective
 
 
 def _gradients(objective, task, spec):
-    """Loss sum, its gradient, new statistics and sums, over all parts of a batch."""
+    """Make gradients(state, batch) -> (loss sum, gradient, statistics, sums)."""
     if task.keeps:
         grad = auxiliary_gradients.value_and_grad(objective, task.keeps)
     else:
@@ -169,7 +173,7 @@ def _gradients(objective, task, spec):
             added = jax.tree.map(jnp.add, (loss, grads, sums), (more, g, seen))
             return (*added[:2], batch_stats, added[2]), None
 
-        parts = jax.tree.map(lambda x: _dealt(x, spec.accumulate), batch)
+        parts = jax.tree.map(lambda x: _split(x, spec.accumulate), batch)
         first = jax.tree.map(lambda x: x[0], parts)
         shapes = jax.eval_shape(grad, state.params, state.batch_stats, first, key, 0)
         (loss, (_, sums)), grads = jax.tree.map(
@@ -183,7 +187,7 @@ def _gradients(objective, task, spec):
 
 
 def make_eval_step(task: Task) -> Callable[[Variables, DeviceBatch], Sums]:
-    """evaluate(variables, batch) -> sums, counting examples by their mask."""
+    """Make evaluate(variables, batch) -> sums, with examples weighted by their mask."""
 
     def evaluate(variables, batch):
         images = task.preprocess(None, batch, train=False)
@@ -197,13 +201,13 @@ def make_eval_step(task: Task) -> Callable[[Variables, DeviceBatch], Sums]:
     return evaluate
 
 
-def _dealt(x, parts):
-    """[b ...] -> [parts b/parts ...], every parts-th row: a share of every device's."""
+def _split(x, parts):
+    """Split [b ...] into [parts b/parts ...], with a share of every device in each."""
     return x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1)
 
 
 def _streams(key, number, axis_name):
-    """drop_path is drawn for a whole batch, noise for each example of each part."""
+    """Random streams: drop_path per batch, noise per part of a batch and device."""
     noise = jax.random.fold_in(jax.random.fold_in(key, 2), number)
     if axis_name:
         noise = jax.random.fold_in(noise, jax.lax.axis_index(axis_name))
@@ -216,14 +220,9 @@ def _averaged(ema, params, decay):
     return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, params)
 
 
-def _finite(tree):
-    """Is the norm of all leaves finite? (Large values end it as well.)"""
-    return jnp.isfinite(optax.tree.norm(tree))
-
-
-def _kept(ok, new, old, spec):
-    """`new` where ok; else `old`, one step on unless the run is to stop."""
-    stay = old.replace(
+def _select(ok, new, old, spec):
+    """Choose `new` where ok, else `old`, one step on unless the run is to stop."""
+    skipped = old.replace(
         skipped=old.skipped + 1, step=old.step + (old.skipped < spec.max_nonfinite)
     )
-    return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, stay)
+    return jax.tree.map(lambda a, b: jnp.where(ok, a, b), new, skipped)

@@ -1,15 +1,14 @@
-"""The task of an experiment: its network and data as pure functions, and compiled."""
+"""Task of an experiment: its network and data as functions, and their program."""
 
 import functools
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from resnet_jax.config.rules import relay_weight
 from resnet_jax.data.preprocessing import mixing
 from resnet_jax.models.lsuv import lsuv
-from resnet_jax.models.nets.auxiliary_loss import Relay, Staged, every_loss
+from resnet_jax.models.nets.auxiliary_loss import Relay, Staged, all_losses
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.paths import replaced
 from resnet_jax.train import program as programs
@@ -22,9 +21,9 @@ from resnet_jax.train.step import StepSpec, Task
 
 
 def make_program(experiment: Experiment, *, size: int | None = None) -> Program:
-    """The functions of a run, compiled when they are first called.
+    """Make the functions of a run, which compile when first called.
 
-    With `size`, trained on images of so many pixels.
+    `size`: of training images, in pixels; None: unscaled.
     """
     train = experiment.config.train
     spec = StepSpec(
@@ -44,7 +43,7 @@ def make_program(experiment: Experiment, *, size: int | None = None) -> Program:
 
 
 def updates(experiment: Experiment, program: Program) -> dict[int | None, Update]:
-    """`steps` by the size of training images where they take turns, else by None."""
+    """Updates by training image size; {None: update} for a single size."""
     sizes = dict.fromkeys(experiment.config.data.sizes)
     if not sizes:
         return {None: Update(program.steps)}
@@ -52,17 +51,16 @@ def updates(experiment: Experiment, program: Program) -> dict[int | None, Update
 
 
 def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
-    """The network and its data as functions."""
+    """Make functions of the network and its data."""
     spec = experiment.net
     relays, keeps = losses(spec)
     net = spec.build()
-    image = jax.ShapeDtypeStruct((1, *experiment.pipeline.image_shape), jnp.float32)
     norm = spec.layers.norm
-    changed = {"layers.norm": norm and norm.of_one_batch()}
+    changed = {"layers.norm": norm and norm.of_last_batch()}
     batch_net = replaced(spec, changed).build()
 
     def init(key):
-        x = jnp.zeros(image.shape, image.dtype)
+        x = jnp.zeros((1, *experiment.pipeline.image_shape), jnp.float32)
         return dict(net.init(key, x, train=False))
 
     def apply(variables, images, *, train, rngs, net=net) -> tuple[PyTree, PyTree]:
@@ -94,16 +92,16 @@ def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
 
 
 def losses(spec: NetSpec) -> tuple[tuple[Relay, ...], tuple[Keep, ...]]:
-    """Losses of a net that has some inside, and the part of each gradient to keep."""
+    """Auxiliary losses of a net, and the part of each gradient to keep."""
     if not isinstance(spec, Staged) or not spec.relays:
         return (), ()
-    relays = every_loss(spec)
-    keeps = (functools.partial(r.kept, stage_of=spec.stage_of) for r in relays)
+    relays = all_losses(spec)
+    keeps = (functools.partial(r.masked, stage_of=spec.stage_of) for r in relays)
     return relays, tuple(keeps)
 
 
 def scaled_by_data(experiment: Experiment, state: TrainState) -> PyTree:
-    """Parameters after layer-sequential unit-variance scaling on the first batch."""
+    """Scale parameters by LSUV, layer-sequential unit variance, on the first batch."""
     batch = experiment.pipeline.first_batch()
     images = experiment.pipeline.preprocess(None, batch, train=False)
     variables = {"params": state.params, "batch_stats": state.batch_stats}

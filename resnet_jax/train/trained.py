@@ -1,4 +1,4 @@
-"""A network as a run left it, to be scored or looked into."""
+"""Trained network of a run, for evaluation and inspection."""
 
 import dataclasses
 import pathlib
@@ -13,8 +13,8 @@ from resnet_jax.config.resolve import changed, validated
 from resnet_jax.data.batch import Batch
 from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.runs.directory import read_config
-from resnet_jax.train import checkpoint, loop
-from resnet_jax.train.evaluate import Errors, errors, precise_statistics
+from resnet_jax.train import checkpoint
+from resnet_jax.train.evaluate import Errors, added, errors, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.program import Program
 from resnet_jax.train.state import Variables
@@ -25,7 +25,7 @@ Split = Literal["train", "val", "test"]
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A network as a run left it, with the data of the run."""
+    """Trained network of a run, with the data of the run."""
 
     experiment: Experiment
     program: Program
@@ -38,7 +38,7 @@ class Trained:
         return self.experiment.config.data.protocol.name
 
     def logits(self, split: Split) -> np.ndarray:
-        """float32 [n classes], in the order of the split."""
+        """Compute logits, float32 [n classes], in the order of the split."""
         net, pipeline = self.experiment.net.build(), self.experiment.pipeline
         protocol = self.experiment.config.data.protocol.build()
 
@@ -56,15 +56,15 @@ class Trained:
         return np.concatenate(rows).astype(np.float32)
 
     def scores(self, split: Split) -> Errors:
-        """n, loss [nats] and errors [%] over every example of a split."""
-        sums = [
-            jax.device_get(self.program.evaluate(self.variables, None, batch))
+        """Compute n, loss [nats] and errors [%] over all examples of a split."""
+        sums = (
+            self.program.evaluate(self.variables, None, batch)
             for batch in self._batches(split)
-        ]
-        return errors({k: sum(float(s[k]) for s in sums) for k in sums[0]})
+        )
+        return errors(added(sums))
 
     def with_precise_statistics(self, batches: int) -> "Trained":
-        """The network under statistics recomputed over so many training batches."""
+        """Recompute BatchNorm statistics over a number of training batches."""
         pipeline = self.experiment.pipeline
         train = pipeline.train_batches(pipeline.gathered)
         read = (train(self.step + i) for i in range(batches))
@@ -89,16 +89,16 @@ def load(
     data_dir: str | None = None,
     protocol: str | None = None,
 ) -> Trained:
-    """The network of a finished or interrupted run; reads only.
+    """Load the network of a finished or interrupted run, read-only.
 
-    `protocol` is the word of another evaluation protocol than the run's.
+    `protocol`: evaluation protocol; None: that of the run.
     """
     folder = pathlib.Path(folder).expanduser()
     stored = read_config(folder)
     if stored is None:
         raise ConfigError(f"workdir={folder}: holds no config.json, so no run")
-    own = {"data.dir": data_dir, "data.protocol": protocol}
-    changes = {path: value for path, value in own.items() if value is not None}
+    changes = {"data.dir": data_dir, "data.protocol": protocol}
+    changes = {path: value for path, value in changes.items() if value is not None}
     config = validated(*changed(stored.tree, changes))
     experiment = prepare(config)
     program = make_program(experiment)
@@ -107,4 +107,4 @@ def load(
     if found is None:
         raise CheckpointError(f"{place}: no checkpoint yet; train first")
     state, _ = found
-    return Trained(experiment, program, loop.variables_of(state), int(state.step))
+    return Trained(experiment, program, state.eval_variables, int(state.step))

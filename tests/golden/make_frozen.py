@@ -21,6 +21,7 @@ import functools
 import hashlib
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -52,8 +53,9 @@ SHOWN = 60  # characters of a long text, around the first that differs
 Rows = dict[str, dict[str, Any]]
 
 
-# Names in specs that version 0.1 had, and what they are today.
+# What specs of version 0.1 say, and what they say today.
 RENAMED = {
+    ", transfer='drawn'": "",
     ", factor=": ", decay_factor=",
     "nesterov='none'": "nesterov=False",
     "nesterov='nesterov'": "nesterov=True",
@@ -74,7 +76,7 @@ def package() -> types.SimpleNamespace:
     if (pathlib.Path(resnet_jax.__file__).parent / "fields.py").exists():
         return first_package()
     from resnet_jax import main
-    from resnet_jax.analysis.audit_values import Row
+    from resnet_jax.analysis.audit_values import ConfigValues
     from resnet_jax.config import experiment_file
     from resnet_jax.config.rules import schedule_steps
     from resnet_jax.data import crops
@@ -86,7 +88,7 @@ def package() -> types.SimpleNamespace:
 
     def row(reference):
         file, name = experiment_file.parts(reference)
-        return Row(load(file).config(name))
+        return ConfigValues(load(file).config(name))
 
     def training(row):
         examples = row.train_images or UNKNOWN
@@ -120,11 +122,8 @@ def first_package() -> types.SimpleNamespace:
     def training(row):
         examples = row.train_images or UNKNOWN
         steps = build.schedule_steps(row.config, examples=examples)
-        optim = repr(build.optimizer(row.config, total_steps=steps))
-        for old, new in RENAMED.items():
-            optim = optim.replace(old, new)
         return {
-            "optim": optim,
+            "optim": repr(build.optimizer(row.config, total_steps=steps)),
             "augment": repr(feeds.augmentation(row.config.data)),
             "crop": repr(decode.preset(row.config.data.augment)),
         }
@@ -165,6 +164,11 @@ def full() -> Rows:
             "params": params,
             "macs": multiply_adds,
         } | own.training(row)
+        for (key, text), (old, new) in itertools.product(
+            found[name].items(), RENAMED.items()
+        ):
+            if isinstance(text, str):
+                found[name][key] = found[name][key].replace(old, new)
     return found
 
 

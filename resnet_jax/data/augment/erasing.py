@@ -12,23 +12,23 @@ ATTEMPTS = 100  # boxes drawn until one fits (released code of random erasing)
 
 
 def cutout(key: Array, image: Image, *, side: int) -> Image:
-    """Set a square around a uniform pixel, clipped, to zero (DeVries & Taylor 2017)."""
+    """Zero a square around a uniform pixel, clipped (DeVries & Taylor 2017)."""
     hole = random_box(key, image.shape[-3:-1], [side, side])
     return jnp.where(over_channels(hole, ndim=image.ndim), 0.0, image)
 
 
 def random_box(key: Array, size: Sequence[int], sides: Sequence[Array | int]) -> Mask:
     """Draw a mask of a box around a uniform pixel, clipped at the border."""
-    inside = []
-    for k, extent, side in zip(jax.random.split(key), size, sides, strict=True):
-        low = jax.random.randint(k, (), 0, extent) - side // 2
-        at = jnp.arange(extent)
-        inside.append((at >= low) & (at < low + side))
-    return inside[0][:, None] & inside[1][None]
+    keys = jax.random.split(key)
+    starts = [
+        jax.random.randint(k, (), 0, extent) - side // 2
+        for k, extent, side in zip(keys, size, sides, strict=True)
+    ]
+    return _box(size, starts, sides)
 
 
 def random_erasing(key: Array, image: Image, *, probability: float) -> Image:
-    """Set a box of random size and shape to zero, the mean (Zhong et al. 2020).
+    """Zero a box of random size and shape (Zhong et al. 2020); zero is the mean.
 
     Area from U(0.02, 0.4) of the image, height / width from U(0.3, 1 / 0.3); the box
     lies inside the image.
@@ -46,10 +46,17 @@ def random_erasing(key: Array, image: Image, *, probability: float) -> Image:
     use = jax.random.bernoulli(coin, probability) & fits[first]
     top = jax.random.randint(top, (), 0, height - h + 1)
     left = jax.random.randint(left, (), 0, width - w + 1)
-    rows, columns = jnp.arange(height), jnp.arange(width)
-    hole = ((rows >= top) & (rows < top + h))[:, None]
-    hole &= ((columns >= left) & (columns < left + w))[None]
+    hole = _box((height, width), (top, left), (h, w))
     return jnp.where(over_channels(hole & use, ndim=image.ndim), 0.0, image)
+
+
+def _box(size, starts, sides) -> Mask:
+    """Mask of a box from its first row and column and its sides."""
+    rows, columns = (
+        (jnp.arange(extent) >= start) & (jnp.arange(extent) < start + side)
+        for extent, start, side in zip(size, starts, sides, strict=True)
+    )
+    return rows[:, None] & columns[None]
 
 
 def over_channels(mask: Mask, *, ndim: int) -> Array:

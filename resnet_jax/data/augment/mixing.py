@@ -1,4 +1,4 @@
-"""Mixup and CutMix: images mixed with others of their batch."""
+"""Mixup and CutMix: mix each image with another of its batch."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ Images = Float[Array, "b *t h w c"]
 
 @dataclasses.dataclass(frozen=True)
 class MixSpec:
-    """Pairs of images as one; their targets are mixed with the same weights.
+    """Mixing of pairs of images; targets are mixed with equal weights.
 
-    mixup   lam x + (1 - lam) x'                          (Zhang et al. 2018)
-    cutmix  a box of x' in x, lam the area of x that is left (Yun et al. 2019)
-    lam ~ Beta(alpha, alpha), one per batch, which is mixed with `probability`.
+    mixup   lam x + (1 - lam) x'                                  (Zhang et al. 2018)
+    cutmix  a box of x' pasted into x, lam the remaining share of x (Yun et al. 2019)
+
+    lam ~ Beta(alpha, alpha), drawn once per batch; a batch is mixed with `probability`.
     """
 
     kind: Literal["mixup", "cutmix"] = "mixup"
@@ -45,10 +46,10 @@ class MixSpec:
 
 
 def cutmix_box(key: Array, size: Sequence[int], lam: Array) -> Mask:
-    """Draw a mask [h w] of a box with sides sqrt(1 - lam) of the image's.
+    """Draw a mask [h w] of a box whose sides are sqrt(1 - lam) times the image's.
 
-    Its centre is uniform over the pixels and the part beyond the border is clipped, so
-    that the weight is counted from the box afterwards (released code).
+    The centre is uniform over the pixels and the box is clipped at the border; the
+    caller counts the weight from the clipped box, as the released code does.
     """
     side = jnp.sqrt(1 - lam)
     sides = [jnp.floor(extent * side).astype(int) for extent in size]

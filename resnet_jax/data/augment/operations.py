@@ -1,7 +1,7 @@
 """Operations of augmentation policies on images of grey levels 0 to 255.
 
-Each is f(image, magnitude, sign), magnitude from 0 to 1. The maxima (30 degrees, shear
-0.3, 10 of 32 pixels, 4 bits, factor 1.9) are those of AutoAugment's search space.
+Each is f(image, magnitude, sign), with a magnitude from 0 to 1. The maxima (30 degrees,
+shear 0.3, 10 of 32 pixels, 4 bits, factor 1.9) are those of AutoAugment's search space.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def grey(image: Image) -> Image:
-    """Compute luma, in every channel; images of other than 3 channels are grey."""
+    """Compute luma in every channel; images without 3 channels are returned as is."""
     if image.shape[-1] != 3:
         return image
     luma = np.asarray(LUMA, np.float32)[None, None]
@@ -25,12 +25,12 @@ def grey(image: Image) -> Image:
 
 
 def blend(other: Image, image: Image, factor: Array) -> Image:
-    """Compute other + factor (image - other), clipped: 1 is the image, 0 the other."""
+    """Interpolate other + factor (image - other), clipped to 0..255."""
     return jnp.clip(other + factor * (image - other), 0, 255)
 
 
 def warp(image: Image, matrix: Array) -> Image:
-    """Sample nearest pixels at matrix @ (row, column, 1) about the centre; else 0."""
+    """Sample the nearest pixel at matrix @ (row, column, 1) about the centre, or 0."""
     height, width, _ = image.shape
     middle = jnp.array([(height - 1) / 2, (width - 1) / 2])
     at = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
@@ -56,14 +56,14 @@ def autocontrast(image: Image, magnitude: Array, sign: Array) -> Image:
 
 
 def equalize(image: Image, magnitude: Array, sign: Array) -> Image:
-    """Replace grey levels by the share of darker pixels, channel by channel."""
+    """Equalize the histogram of each channel: the share of darker pixels, times 255."""
 
     def channel(x):
         level = jnp.clip(jnp.round(x), 0, 255).astype(int)
         counts = jnp.zeros(256).at[level.ravel()].add(1)
         below = jnp.cumsum(counts) - counts
-        darker = x.size - counts[level.max()]  # than the brightest level
-        return (255 * below / jnp.maximum(darker, 1))[level]
+        below_brightest = x.size - counts[level.max()]
+        return (255 * below / jnp.maximum(below_brightest, 1))[level]
 
     return jnp.clip(jax.vmap(channel, -1, -1)(image), 0, 255)
 
@@ -75,7 +75,7 @@ def rotate(image: Image, magnitude: Array, sign: Array) -> Image:
 
 
 def solarize(image: Image, magnitude: Array, sign: Array) -> Image:
-    """Invert the grey levels from a threshold on."""
+    """Invert grey levels at and above a threshold."""
     return jnp.where(image >= 256 * (1 - magnitude), 255 - image, image)
 
 
@@ -99,7 +99,7 @@ def brightness(image: Image, magnitude: Array, sign: Array) -> Image:
 
 
 def sharpness(image: Image, magnitude: Array, sign: Array) -> Image:
-    """Blend with a 3x3 blur of weight 5 in the middle and 1 around."""
+    """Blend with a 3x3 blur: weight 5 at the centre, 1 around it, over 13."""
     height, width, _ = image.shape
     padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     offsets = [(i, j) for i in range(3) for j in range(3)]
@@ -127,7 +127,7 @@ def _translate(axis: int) -> Operation:
     return translate
 
 
-# Operations of AugMix: none that the test corruptions of its paper contain.
+# AugMix leaves out operations that resemble the corruptions of its test sets.
 GEOMETRY: tuple[Operation, ...] = (
     autocontrast, equalize, posterize, rotate, solarize,
     _shear(0), _shear(1), _translate(0), _translate(1),

@@ -12,28 +12,21 @@ from resnet_jax.data.augment.operations import ALL, GEOMETRY, Image, Operation
 
 @dataclasses.dataclass(frozen=True)
 class PolicySpec:
-    """Random operations, of a magnitude from 0 to 10.
+    """Policy of random operations of a magnitude from 0 to 10.
 
-    randaugment  `operations` of 14, one after the other  (Cubuk et al. 2020)
+    randaugment  `operations` of 14 in sequence  (Cubuk et al. 2020)
     augmix       three chains of 1 to 3 operations, mixed with the image by weights from
                  Dirichlet(1) and Beta(1, 1); without the consistency loss
                  (Hendrycks et al. 2020)
     """
 
-    kind: Literal["none", "randaugment", "augmix"] = "none"
+    kind: Literal["randaugment", "augmix"]
     operations: int = 2
     magnitude: float = 9.0
 
     def __call__(self, key: Array, image: Image) -> Image:
-        match self.kind:
-            case "none":
-                return image
-            case "randaugment":
-                return self._randaugment(key, image)
-            case "augmix":
-                return self._augmix(key, image)
-
-    def _randaugment(self, key: Array, image: Image) -> Image:
+        if self.kind == "augmix":
+            return self._augmix(key, image)
         magnitude = jnp.float32(self.magnitude / 10)
         for k in jax.random.split(key, self.operations):
             image = random_operation(k, image, ALL, magnitude)
@@ -64,7 +57,7 @@ class PolicySpec:
 def random_operation(
     key: Array, image: Image, operations: tuple[Operation, ...], magnitude: Array
 ) -> Image:
-    """Apply one of the operations, with a random sign."""
+    """Apply one operation, drawn uniformly, with a random sign."""
     number_key, sign_key = jax.random.split(key)
     sign = jax.random.rademacher(sign_key, (), jnp.float32)
     number = jax.random.randint(number_key, (), 0, len(operations))

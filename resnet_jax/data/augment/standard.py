@@ -1,6 +1,6 @@
 """Augmentation on the device: a pure function of (key, batch), with a key per example.
 
-A clip is one example: the same draw holds for all of its frames.
+A clip is one example: all of its frames get one draw.
 """
 
 import dataclasses
@@ -14,11 +14,9 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
 from resnet_jax.data.augment import erasing
+from resnet_jax.data.augment.operations import LUMA
 from resnet_jax.data.augment.policies import PolicySpec
 from resnet_jax.errors import ConfigError
-
-# ITU-R BT.601 luma, the grey of fb.resnet.torch's colour jitter. They sum to one.
-LUMA = (0.299, 0.587, 0.114)
 
 # Channel mean and std of ImageNet's training images, in grey levels
 # (fb.resnet.torch, datasets/imagenet.lua: 0.485 0.456 0.406, 0.229 0.224 0.225).
@@ -46,7 +44,7 @@ Preprocess = Callable[..., Float[Array, "b *t h w c"]]
 class AugmentSpec:
     """Policy, colour, normalisation, flip, pad and crop, erasing: in this order.
 
-    Padding comes after the normalisation, so that its zeros are the mean colour.
+    Padding follows normalisation, so that its zeros are the mean colour.
     """
 
     crop_pad: int = 0  # pixels padded on each side ahead of a random crop
@@ -55,7 +53,7 @@ class AugmentSpec:
     normalize: Literal["none", "pixel_mean", "channel"] = "channel"
     colour: float = 0.0  # brightness, contrast and saturation each by 1 ± colour
     lighting: float = 0.0  # standard deviation along the principal components of colour
-    policy: PolicySpec = PolicySpec()
+    policy: PolicySpec | None = None
     cutout: int = 0  # side of a square of zeros
     erasing: float = 0.0  # probability that a random box is erased
 
@@ -78,16 +76,16 @@ PRESETS = {
 
 
 def preset(name: str) -> AugmentSpec:
-    """Look up the augmentation of a recipe by the name a config gives it."""
+    """Look up an augmentation by its name in a config."""
     if name not in PRESETS:
         raise ConfigError(f"data.augment={name!r}: must be one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> Statistics:
-    """Compute mean image and channel moments of training images, exactly."""
+    """Compute the mean image, and mean and std per channel, of training images."""
     values = np.arange(256, dtype=np.float64)
-    # Counts of 256 grey levels hold both moments of a channel exactly, in one pass.
+    # Counts of 256 grey levels give both moments of a channel exactly, in one pass.
     channels = (images[..., c] for c in range(images.shape[-1]))
     counts = np.stack([np.bincount(x.ravel(), minlength=256) for x in channels])
     mean = counts @ values / counts.sum(-1)
@@ -102,8 +100,8 @@ def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> Statistics:
 def build(spec: AugmentSpec, stats: Statistics) -> Preprocess:
     """Make `preprocess(key, batch, *, train) -> float32 [b *t h w c]`.
 
-    `key` belongs to the step; an example's own key is that key folded with its `row` in
-    the global batch, so that draws do not depend on devices and processes.
+    `key` is that of the step; the key of an example folds in its `row` of the global
+    batch, so that draws do not depend on devices and processes.
     """
     normalize = _normalizer(spec, stats)
     channels = len(stats["channel_mean"])
@@ -136,7 +134,7 @@ def _augmented(
     """Augment and normalise one example, in the order of `AugmentSpec`."""
     crop_key, flip_key, colour_key, lighting_key = jax.random.split(key, 4)
     policy_key, hole_key = (jax.random.fold_in(key, n) for n in (4, 5))
-    if spec.policy.kind != "none":
+    if spec.policy:
         image = spec.policy(policy_key, image)
     if spec.colour:
         image = jitter_colour(colour_key, image, strength=spec.colour)
@@ -158,8 +156,8 @@ def _augmented(
 def _normalizer(spec: AugmentSpec, stats: Statistics) -> Callable[[Image], Image]:
     """Make the map from grey levels 0..255 to the network's input.
 
-    "none" gives 0..1 and "pixel_mean" keeps that unit, (x - mean) / 255: a BatchNorm
-    behind the first convolution cancels the unit, a pre-activation stem has none.
+    "none" gives 0..1 and "pixel_mean" keeps this scale, (x - mean) / 255: BatchNorm
+    behind the first convolution cancels the scale, a pre-activation stem does not.
     """
     if spec.normalize == "none":
         return lambda image: image / 255
@@ -173,7 +171,7 @@ def _normalizer(spec: AugmentSpec, stats: Statistics) -> Callable[[Image], Image
 
 
 def _like(image: Image, values) -> np.ndarray:
-    """Give values per channel, or per pixel and channel, the axes of the image."""
+    """Reshape values per channel, or per pixel and channel, to broadcast."""
     values = np.asarray(values, np.float32)
     return values.reshape((1,) * (image.ndim - values.ndim) + values.shape)
 
@@ -181,7 +179,7 @@ def _like(image: Image, values) -> np.ndarray:
 def pad_and_crop(
     key: Array, image: Image, *, pad: int, fill: Literal["zero", "reflect"]
 ) -> Image:
-    """Pad by `pad` on each side, then crop the image's own size at random."""
+    """Pad each side by `pad` pixels, then take a random crop of the original size."""
     frames = image.ndim - 3
     mode = {"zero": "constant", "reflect": "reflect"}[fill]
     edges = ((0, 0),) * frames + ((pad, pad), (pad, pad), (0, 0))
@@ -194,8 +192,9 @@ def jitter_colour(key: Array, image: Image, *, strength: float) -> Image:
     """Change brightness b, contrast c and saturation s, each uniform in 1 ± strength.
 
     Contrast is c x + (1 - c) m with the mean grey m of the image, saturation is
-    s x + (1 - s) g(x) with the grey g of the pixel. The luma weights sum to one, so
-    m(g) = m and the three commute: fb.resnet.torch's random order changes nothing.
+    s x + (1 - s) g(x) with the grey g of the pixel, the luma of fb.resnet.torch. Its
+    weights sum to one, so m(g) = m and the three commute: the random order of
+    fb.resnet.torch changes nothing.
     """
     b, c, s = 1 + strength * jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
     # Sums, not dots: an accelerator's dots round to fewer bits.
@@ -204,7 +203,7 @@ def jitter_colour(key: Array, image: Image, *, strength: float) -> Image:
 
 
 def jitter_lighting(key: Array, image: Image, *, strength: float) -> Image:
-    """Add P (a * l), AlexNet's colour shift, a normal with deviation `strength`."""
+    """Add AlexNet's colour shift P (a * l), with a ~ N(0, strength^2) per component."""
     values = np.asarray(PCA_VALUES, np.float32)
     vectors = np.asarray(PCA_VECTORS, np.float32)
     alpha = strength * jax.random.normal(key, (3,)) * values

@@ -1,1 +1,1 @@
-"""Data sets by name: splits with random access to checked examples."""
+"""Data sets by name: splits with random access to validated examples."""

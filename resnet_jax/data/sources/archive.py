@@ -1,4 +1,4 @@
-"""Original archive of a data set: a local copy or a download, by its checksum."""
+"""Original archive of a data set: a verified local copy or download."""
 
 import dataclasses
 import hashlib
@@ -18,13 +18,13 @@ from resnet_jax.errors import DataError
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 5.0  # seconds for the server to answer, and between two pieces
-PIECE = 1 << 20
+TIMEOUT = 5.0  # seconds to connect, and between two chunks
+CHUNK = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A file on the web, accepted only with this size and checksum."""
+    """File on the web with its size and checksum."""
 
     url: str
     size: int
@@ -35,13 +35,13 @@ class Archive:
         return self.url.rsplit("/", 1)[-1]
 
     def places(self, directory: pathlib.Path) -> list[pathlib.Path]:
-        """List the places where a copy is looked for; a download goes to the first."""
+        """List the paths searched for a copy; a download goes to the first."""
         downloads = directory / "downloads"
         folder = [downloads, directory, downloads / "manual"]
         return [place / self.name for place in folder]
 
     def obtain(self, directory: pathlib.Path) -> pathlib.Path:
-        """Find a copy in one of its places, or download it; verify it either way."""
+        """Find a local copy or download one, and verify it."""
         for place in self.places(directory):
             if place.is_file():
                 self.verify(place)
@@ -74,7 +74,7 @@ class Archive:
         return target
 
     def _connect(self, directory: pathlib.Path) -> http.client.HTTPResponse:
-        """Open the URL within seconds, on a thread: a dead resolver has no timeout."""
+        """Open the URL on a thread, as name resolution has no timeout."""
         answer: list[http.client.HTTPResponse | Exception] = []
 
         def ask():
@@ -97,17 +97,17 @@ class Archive:
         )
         received = 0
         with response, open(part, "wb") as file, bar:
-            # One piece more than the size at most: a server is not trusted to stop.
+            # At most one chunk beyond the size: a server is not trusted to stop.
             while received <= self.size:
                 try:
-                    piece = response.read(PIECE)
+                    chunk = response.read(CHUNK)
                 except (OSError, http.client.HTTPException) as error:
                     raise self._missing(directory, error) from error
-                if not piece:
+                if not chunk:
                     break
-                file.write(piece)
-                received += len(piece)
-                bar.update(len(piece))
+                file.write(chunk)
+                received += len(chunk)
+                bar.update(len(chunk))
 
     def _missing(self, directory: pathlib.Path, cause: object) -> DataError:
         return DataError(
@@ -121,10 +121,10 @@ class Archive:
 def members(
     path: pathlib.Path, sizes: Mapping[str, int]
 ) -> Iterator[tuple[str, bytes]]:
-    """Read the named regular files of a tar into memory, in the archive's order.
+    """Read named regular files of a tar.gz into memory, in the archive's order.
 
-    Nothing is unpacked, so that a hostile path or link can write nowhere. `sizes` are
-    the bytes that each file must have, 0 where any number up to 64 KiB is accepted.
+    Nothing is unpacked, so that a hostile path or link can write nowhere. `sizes`: the
+    size of each file in bytes, or 0 to accept up to 64 KiB.
     """
     seen = set()
     try:

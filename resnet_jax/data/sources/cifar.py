@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 as tfds data sets, prepared without TensorFlow.
 
 The builders read the original binary archives (Krizhevsky 2009). Names, versions, keys
-and features are those of tfds's own builders, so that records have the same order and a
-45k/5k split holds the same images whichever builder prepared the folder.
+and features are those of tfds's builders, so that record order and 45k/5k splits do not
+depend on which builder prepared the folder.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ PIXELS = 32 * 32 * 3
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Files of an archive; a record is label bytes, then R, G and B planes."""
+    """Files of an archive; a record holds label bytes, then R, G and B planes."""
 
     train: tuple[str, ...]
     test: str
@@ -28,7 +28,7 @@ class Layout:
     labels: tuple[tuple[str, str, int], ...]  # feature, file of class names, classes
 
     def sizes(self) -> dict[str, int]:
-        """Compute the bytes of every file; 0 for the class names, of any length."""
+        """Compute the size of every file in bytes; 0 for class names, of any length."""
         record = len(self.labels) + PIXELS
         return {
             **{name: record * self.train_images for name in self.train},
@@ -72,7 +72,7 @@ ARCHIVES = {
 
 
 def prepare(name: str, *, directory: pathlib.Path) -> pathlib.Path:
-    """Prepare a data set from its archive, which is found or downloaded."""
+    """Prepare a data set from its archive, found locally or downloaded."""
     path = ARCHIVES[name].obtain(directory)
     builder = {"cifar10": Cifar10, "cifar100": Cifar100}[name]
     return folders.prepare(builder(data_dir=directory, archive_path=path))
@@ -134,5 +134,3 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 class Cifar100(Cifar10, skip_registration=True):
     """tfds builder of CIFAR-100, from cifar-100-binary.tar.gz, with coarse labels."""
-
-    VERSION = tfds.core.Version("3.0.2")

@@ -1,7 +1,7 @@
 """Scikit-learn's handwritten digits, the default data set, as a tfds data set.
 
 1,797 real images of 8x8 pixels (Alpaydin and Kaynak 1998, UCI "Optical Recognition of
-Handwritten Digits", its test set), which come with scikit-learn, without a network.
+Handwritten Digits", its test set), which scikit-learn contains.
 """
 
 import io
@@ -11,14 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-VERSION = "1.0.0"
-
 
 def arrays() -> tuple[np.ndarray, np.ndarray]:
-    """Load images uint8 [1797 8 8] and labels; ink level v becomes round(255 v / 16).
-
-    Nothing else scales the ink, whose levels are 0 to 16.
-    """
+    """Load images uint8 [1797 8 8] and labels; ink 0..16 is scaled to 0..255."""
     from sklearn.datasets import load_digits
 
     ink, labels = load_digits(return_X_y=True)
@@ -27,14 +22,14 @@ def arrays() -> tuple[np.ndarray, np.ndarray]:
 
 
 def held_out(labels: np.ndarray) -> np.ndarray:
-    """Choose the 360 test images of 1,797: every fifth, counted class by class."""
+    """Choose the indices of the 360 test images: every fifth, class by class."""
     return np.argsort(labels, kind="stable")[::5]
 
 
 class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """tfds builder of the digits: 1,437 train and 360 test images."""
 
-    VERSION = tfds.core.Version(VERSION)
+    VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
         image = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")

@@ -1,4 +1,4 @@
-"""Prepared tfds folders: their location, and preparation by one process at a time."""
+"""Prepared tfds folders: location, and preparation by one process at a time."""
 
 import contextlib
 import fcntl
@@ -35,7 +35,7 @@ def find(name: str, *, directory: pathlib.Path) -> pathlib.Path | None:
     if match["version"]:
         versions = [folder / match["version"]]
     else:
-        # Not "1.0.0.incompleteX", which tfds leaves behind when it is killed.
+        # A killed tfds leaves "1.0.0.incompleteX" behind.
         versions = [v for v in folder.glob("*") if VERSION.fullmatch(v.name)]
     prepared = [v for v in versions if (v / "dataset_info.json").is_file()]
     if prepared:
@@ -55,7 +55,7 @@ def _version(folder: pathlib.Path) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def locked(name: str, *, directory: pathlib.Path) -> Iterator[None]:
-    """Let one process at a time prepare `name`; the others wait for its result."""
+    """Let one process at a time prepare `name`, while others wait for its result."""
     path, existed = directory / f".{name}.lock", directory.exists()
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -85,13 +85,13 @@ def writing(directory: pathlib.Path) -> Iterator[None]:
 
 
 def prepare(builder) -> pathlib.Path:
-    """Prepare a tfds builder as array_record, without network access and output."""
+    """Prepare a tfds builder as array_record, without network access or output."""
     import tensorflow_datasets as tfds
 
     folder = pathlib.Path(builder.data_dir)
     log.info("preparing %s in %s", builder.name, folder)
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    # tfds prints to stdout, which belongs to the caller's result.
+    # tfds prints to stdout, where commands print their results.
     with contextlib.redirect_stdout(io.StringIO()), writing(folder):
         tfds.disable_progress_bar()
         try:

@@ -23,7 +23,7 @@ class Reader(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Serialised `tf.train.Example`s of one tfds split, and the shards they are in."""
+    """Serialised `tf.train.Example`s of one tfds split and its shards."""
 
     split: str
     files: tuple[str, ...]
@@ -31,16 +31,16 @@ class Records:
     reader: Reader = dataclasses.field(repr=False, compare=False)
 
     def where(self, index: int) -> str:
-        """Describe the place of a record: `train[123] in FILE`."""
+        """Describe the location of a record: `train[123] in FILE`."""
         ends = np.cumsum(self.lengths)
         shard = int(np.searchsorted(ends, index, side="right"))
         return f"{self.split}[{index}] in {self.files[shard]}"
 
     def read(self, index: int) -> bytes:
-        """Read one record; DataError, with its place, where it is damaged."""
+        """Read one record; DataError with its location where it is damaged."""
         try:
             return self.reader[index]
-        # The readers raise whatever their C++ layers map a damaged byte to.
+        # The C++ layers of the readers map damaged bytes to many kinds of exception.
         except Exception as error:
             cause = folders.first_line(error)
             raise DataError(
@@ -49,10 +49,10 @@ class Records:
             ) from error
 
     def read_many(self, indices: Sequence[int]) -> Sequence[bytes]:
-        """Read many records at once, which is faster."""
+        """Read many records in one call, which is faster."""
         try:
             return self.reader.__getitems__(list(indices))
-        # Read again one by one, to find out which record is damaged.
+        # Read them one by one to find the damaged record.
         except Exception:
             return [self.read(i) for i in indices]
 
@@ -65,14 +65,14 @@ def open_builder(folder: pathlib.Path):
         builder = tfds.builder_from_directory(folder)
         if not builder.info.splits:
             raise ValueError("no split in dataset_info.json")
-    # tfds answers damaged files with ParseError, KeyError, JSONDecodeError, ...
+    # On damaged files tfds raises ParseError, KeyError, JSONDecodeError and others.
     except Exception as error:
         raise folders.damaged(folder, error) from error
     return builder
 
 
 def open_records(builder, split: str) -> Records:
-    """Open a split by the reader for its file format: array_record or TFRecord."""
+    """Open a split in its file format: array_record or TFRecord."""
     import tensorflow_datasets as tfds
 
     info = builder.info
@@ -86,7 +86,7 @@ def open_records(builder, split: str) -> Records:
                 deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
                 file_format="array_record",
             )
-        # A missing or empty shard; RuntimeError and others, from C++.
+        # A missing or empty shard raises RuntimeError and others, from C++.
         except Exception as error:
             raise folders.damaged(builder.data_path, error) from error
     elif "tfrecord" in formats:

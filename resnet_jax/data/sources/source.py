@@ -1,4 +1,4 @@
-"""A split of a data set, with random access to checked examples."""
+"""Split of a data set with random access to validated examples."""
 
 import concurrent.futures
 import os
@@ -14,11 +14,11 @@ from resnet_jax.errors import ConfigError
 # [*frames height width channels]; None where the images differ.
 ImageShape = tuple[int | None, ...]
 Progress = Callable[[int, int], object]
-CHUNK = 256  # examples read per call: few calls, and a progress bar that moves
+CHUNK = 256  # examples read per call and progress update
 
 
 class Example(TypedDict):
-    """One example; a clip has its frames on a first axis."""
+    """One example; the first axis of a clip is its frames."""
 
     image: UInt8[np.ndarray, "*t h w c"]
     label: int
@@ -28,7 +28,7 @@ class Example(TypedDict):
 class Source(Protocol):
     """One split: `source[i]` has the declared image shape and a label in range.
 
-    An item that is neither raises DataError, which names its place on disk.
+    Otherwise reading it raises DataError, which names its location on disk.
     """
 
     @property
@@ -47,14 +47,14 @@ class Source(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Example: ...
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        """Read many examples at once, which readers of files do faster."""
+        """Read many examples in one call, which is faster for files."""
         ...
 
 
 def to_arrays(source: Source, *, progress: Progress | None = None) -> Arrays:
     """Read a whole split: "image" uint8 [n *t h w c] and "label" int32 [n].
 
-    Checks every image and label, and calls `progress(done, total)` on the way.
+    Validates every image and label, and calls `progress(done, total)` after a chunk.
     """
     shape = [side for side in source.image_shape if side is not None]
     if len(shape) < len(source.image_shape):

@@ -1,4 +1,4 @@
-"""A data set's name to its training, validation and test split."""
+"""Training, validation and test splits of a data set, by its name."""
 
 import dataclasses
 import functools
@@ -24,8 +24,8 @@ def open_splits(
 
     `name` is NAME[/CONFIG][:VERSION] of a tfds image classification set. `split` is
     "full", or "N/M" such as "45k/5k": the first N training records to train on, the
-    last M to validate on. Digits, still or moving, are prepared on first use; so are
-    CIFAR-10 and -100, from the original archives. All others must lie prepared in
+    last M to validate on. Digits, still or moving, and CIFAR-10 and -100, from the
+    original archives, are prepared on first use. All others must lie prepared in
     `directory`.
     """
     builder = open_builder(_prepared(name, directory=folders.root(directory)))
@@ -46,7 +46,7 @@ def open_splits(
 
 
 def _divided(train: TfdsSource, split: str) -> dict[str, TfdsSource]:
-    """Take the first N records of the training split to train, the last M as "val"."""
+    """Divide the training split: first N records "train", last M "val"."""
     if split == "full":
         return {"train": train}
     match = re.fullmatch(r"(\d+k?)/(\d+k?)", split)
@@ -65,7 +65,7 @@ def _divided(train: TfdsSource, split: str) -> dict[str, TfdsSource]:
 
 
 def _prepared(name: str, *, directory: pathlib.Path) -> pathlib.Path:
-    """Find the prepared folder; prepare a data set of our own where it is missing."""
+    """Find the prepared folder; prepare a data set of this package if it is missing."""
     if folder := folders.find(name, directory=directory):
         return folder
     if name not in OWN:

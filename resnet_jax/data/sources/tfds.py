@@ -1,4 +1,4 @@
-"""A split of a prepared tfds folder as a source of images, or clips, and labels."""
+"""Split of a prepared tfds folder as a source of images or clips, and labels."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class TfdsSource:
         return f"{self.name}:{self.version}:{self.split}:{len(self)}"
 
     def where(self, index: int) -> str:
-        """Describe the place of an example on disk, for messages."""
+        """Describe the location of an example on disk."""
         return self.records.where(self._position(index))
 
     def _position(self, index: int) -> int:
@@ -56,7 +56,7 @@ class TfdsSource:
         try:
             frames, label = _parsed(record, self.keys)
             image = _decoded(frames, shape=self.image_shape)
-        # Pillow and protobuf answer damaged bytes with many kinds of exception.
+        # Pillow and protobuf raise many kinds of exception on damaged bytes.
         except Exception as error:
             cause = folders.first_line(error)
             raise DataError(
@@ -72,10 +72,10 @@ class TfdsSource:
 
 
 def _parsed(record: bytes, keys: tuple[str, str]) -> tuple[Sequence[bytes], int]:
-    """Encoded frames and label of a serialised `tf.train.Example`."""
+    """Parse the encoded frames and the label of a serialised `tf.train.Example`."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    # Protobuf makes the class when it is imported.
+    # Protobuf creates the class at import, so that type checkers do not see it.
     example = tf_example_pb2.Example.FromString(record)  # type: ignore
     feature = example.features.feature
     return feature[keys[0]].bytes_list.value, feature[keys[1]].int64_list.value[0]
@@ -94,7 +94,7 @@ def _decoded(frames: Sequence[bytes], *, shape: ImageShape) -> Pixels:
 
 
 def open_split(builder, split: str) -> TfdsSource:
-    """Open a tfds split; DataError where it is no classification of images or clips."""
+    """Open a tfds split; DataError unless it classifies images or clips."""
     info = builder.info
     image, label = _keys(info)
     shape = tuple(info.features[image].shape)
@@ -116,7 +116,7 @@ def open_split(builder, split: str) -> TfdsSource:
 
 
 def _keys(info) -> tuple[str, str]:
-    """Names of the image and of the label among the features."""
+    """Find the names of the image and label features."""
     from tensorflow_datasets import features
 
     keys = info.supervised_keys or ("image", "label")
@@ -134,7 +134,7 @@ def _keys(info) -> tuple[str, str]:
 
 
 def _is_image(feature) -> bool:
-    """True of images and of clips, which are sequences of a fixed number of images."""
+    """Tell whether a feature is an image or a clip, a Sequence of fixed length."""
     from tensorflow_datasets import features
 
     shape = feature.shape

@@ -1,4 +1,4 @@
-"""TFRecord files with random access, and without TensorFlow.
+"""TFRecord files with random access, without TensorFlow.
 
 A record is: length uint64, masked CRC32C of the length, data, masked CRC32C of the
 data, all little endian (tensorflow/core/lib/io/record_writer.h).
@@ -21,24 +21,18 @@ FOOTER = struct.Struct("<I")
 
 
 class DamagedRecord(Exception):
-    """Bytes of a record that differ from those that were written."""
+    """Corrupt bytes, or a wrong number of records, in a TFRecord file."""
 
 
 def masked_crc(data: bytes) -> int:
-    """Compute CRC32C rotated right by 15 bits plus a constant, as in TFRecord."""
+    """Compute TFRecord's masked CRC32C: rotated right by 15 bits, plus a constant."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def frame(data: bytes) -> bytes:
-    """Put a header and a footer around one record."""
-    length = masked_crc(struct.pack("<Q", len(data)))
-    return HEADER.pack(len(data), length) + data + FOOTER.pack(masked_crc(data))
-
-
 @dataclasses.dataclass(frozen=True)
 class TFRecords:
-    """Random access to the shards `files`, which hold `lengths` records each.
+    """Random access to the shards `files`, which hold `lengths` records.
 
     A shard is indexed when one of its records is first read. Files are opened for each
     read, so that threads and worker processes share no file position.
@@ -85,7 +79,7 @@ class TFRecords:
 
 
 def record_offsets(path: str) -> np.ndarray:
-    """Find the start of every record and the end of a file from the headers alone."""
+    """Find the offset of every record, and the end of the file, from the headers."""
     size = os.path.getsize(path)
     offsets = [0]
     with pathlib.Path(path).open("rb", buffering=0) as file:

@@ -1,7 +1,7 @@
-"""Rectifiers as frozen data that apply themselves: act(layers, x, name=...).
+"""Rectifiers as frozen data that apply themselves: act(x, train=..., name=...).
 
-`slope` is the slope of the negative part at initialisation, which the gain of He
-initialisation needs: Var[w] = 2 / ((1 + slope^2) n)  (He et al. 2015, Eq. 15).
+`slope`, of the negative part at initialisation, sets the gain of He initialisation:
+Var[w] = 2 / ((1 + slope^2) n)  (He et al. 2015, Eq. 15).
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 @runtime_checkable
 class Rectifier(Protocol):
-    """An activation: frozen data."""
+    """Activation: frozen data."""
 
     @property
     def slope(self) -> float:
@@ -37,7 +37,7 @@ class Relu:
 
 @dataclasses.dataclass(frozen=True)
 class Relu6:
-    """min(max(0, y), 6), flat at both ends."""
+    """min(max(0, y), 6), with derivative 0 at both ends."""
 
     slope: float = 0.0
 
@@ -47,7 +47,7 @@ class Relu6:
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """y, where the operator is the nonlinearity; Var[w] = 1 / n keeps variances."""
+    """Identity, for operators that are nonlinear; Var[w] = 1 / n keeps variances."""
 
     slope: float = 1.0
 
@@ -69,7 +69,7 @@ class LeakyRelu:
 class PRelu:
     """max(0, y) + a * min(0, y), a learned (He et al. 2015, Eq. 1)."""
 
-    sharing: Literal["channel", "layer"] = "channel"  # "-wise" or "-shared"
+    sharing: Literal["channel", "layer"] = "channel"  # channel-wise or -shared
     slope: float = 0.25
 
     def __call__(self, x: Array, *, train: bool, name: str) -> Array:
@@ -77,7 +77,7 @@ class PRelu:
 
 
 class PReluModule(nn.Module):
-    """Holds the slopes of one layer: [c] channel-wise, [1] channel-shared."""
+    """Slopes of one layer: [c] channel-wise, [1] channel-shared."""
 
     spec: PRelu
 
@@ -90,14 +90,14 @@ class PReluModule(nn.Module):
 
 
 def prelu(x: Float[Array, "*b c"], slope: Float[Array, " s"]) -> Float[Array, "*b c"]:
-    """y where y > 0, else slope * y; the slope's gradient is y there, else 0."""
+    """y where y > 0, else slope * y; at 0 the derivative is the slope."""
     slope = slope.reshape((1,) * (x.ndim - 1) + slope.shape)
     return jnp.where(x > 0, x, slope * x)
 
 
 @dataclasses.dataclass(frozen=True)
 class RRelu:
-    """y / r below zero, r ~ U(lower, upper) an element; r = mean at test.
+    """y / r below zero, r ~ U(lower, upper) per element; r = mean at test.
 
     Xu et al. 2015, Sec. 2.4: U(3, 8), and y / 5.5 at test.
     """
@@ -116,7 +116,7 @@ class RRelu:
 
 
 class RReluModule(nn.Module):
-    """Draws one divisor an element from the stream "noise"."""
+    """Division by r, drawn per element from the stream "noise"."""
 
     spec: RRelu
 
@@ -133,7 +133,7 @@ class Elu:
     """alpha * (exp(y) - 1) below zero (Clevert et al. 2016)."""
 
     alpha: float = 1.0
-    slope: float = 0.0  # the gain of ReLU: the paper names none for this rectifier
+    slope: float = 0.0  # the gain of ReLU: the paper gives none
 
     def __call__(self, x: Array, *, train: bool, name: str) -> Array:
         return nn.elu(x, self.alpha)

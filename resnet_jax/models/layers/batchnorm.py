@@ -1,10 +1,11 @@
-"""Batch normalisation over a chosen group of examples, in the dialects of the papers.
+"""Batch normalisation over groups of examples, in the dialects of the papers.
 
-Which examples share statistics is a field, never an accident of the hardware: the
-papers normalised over the images of one GPU (64 on CIFAR, 32 on ImageNet).
+The size of a group is a field, never an accident of the hardware: the papers normalised
+over the images of one GPU (64 on CIFAR, 32 on ImageNet).
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -13,30 +14,29 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.ops.custom_gradient import custom_gradient
-from resnet_jax.ops.remat_policy import kept
+from resnet_jax.ops.remat_policy import saveable
 
 
 @dataclasses.dataclass(frozen=True)
 class NormSpec:
     """y = scale * (x - mean) / sqrt(var + epsilon) + bias."""
 
-    momentum: float = 0.9  # share of the old value in a running statistic
+    momentum: float = 0.9  # weight of the old value in a running statistic
     epsilon: float = 1e-5
     running_var: Literal["unbiased", "biased"] = "unbiased"
-    # "moving": m * old + (1 - m) * new.  "normalised": the same sum over its weights,
-    # as Caffe keeps it, so that early batches are not mixed with the initial zeros.
+    # "moving": m * old + (1 - m) * new.  "normalised": that sum divided by its weights,
+    # as in Caffe, so that early batches are not mixed with the initial zeros.
     average: Literal["moving", "normalised"] = "moving"
     group: int | None = None  # examples that share statistics; None: the whole batch
     axis_name: str | None = None  # of pmap, where the batch is spread over devices
 
-    def of_one_batch(self) -> "NormSpec":
-        """Running statistics that are the moments of the last batch alone."""
+    def of_last_batch(self) -> "NormSpec":
+        """Norm whose running statistics are the moments of the last batch alone."""
         moments = {"momentum": 0.0, "average": "moving", "running_var": "biased"}
         return dataclasses.replace(self, group=None, axis_name=None, **moments)
 
 
-# Defaults of Torch's BatchNorm, Caffe's BatchNorm layer, and tf.keras' layer.
+# Defaults of the layers of Torch, Caffe and tf.keras
 TORCH = NormSpec()
 CAFFE = NormSpec(momentum=0.999, average="normalised")
 TENSORFLOW = NormSpec(momentum=0.99, epsilon=1e-3, running_var="biased")
@@ -45,8 +45,8 @@ TENSORFLOW = NormSpec(momentum=0.99, epsilon=1e-3, running_var="biased")
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy 2015); statistics at least in float32.
 
-    Each group of examples is normalised by its own mean and (biased) variance; the
-    running statistics average over groups.
+    Each group of examples is normalised by its mean and (biased) variance; running
+    statistics are means over groups.
     """
 
     spec: NormSpec
@@ -68,14 +68,14 @@ class BatchNorm(nn.Module):
         return _affine(x, mean.value, var.value, scale, bias, self.spec)
 
     def _by_group(self, x, scale, bias):
-        """Normalised x, and the mean and running variance over all groups  [c]."""
+        """Normalised x, and the mean and variance [c] for the running statistics."""
         group = self.spec.group or len(x)
         if len(x) % group:
             raise ConfigError(
                 f"model.norm.group={group}: does not divide the batch of {len(x)}"
             )
         g = x.reshape(-1, group, *x.shape[1:])
-        y, mean, var = standardised(self.spec, g, scale, bias)
+        y, mean, var = normalise(self.spec, g, scale, bias)
         count = g.size // (len(g) * g.shape[-1])
         if self.spec.axis_name and self.spec.group is None:
             count *= jax.lax.axis_size(self.spec.axis_name)
@@ -88,24 +88,24 @@ class BatchNorm(nn.Module):
         )
 
     def _update(self, mean, var, new_mean, new_var):
-        """Running statistics; kept equal on all devices."""
+        """Update the running statistics, equal on all devices."""
         if self.spec.axis_name:
             new_mean, new_var = jax.lax.pmean((new_mean, new_var), self.spec.axis_name)
-        keep = self.spec.momentum
+        momentum = self.spec.momentum
         if self.spec.average == "normalised":
             weight = self.variable(
                 "batch_stats", "weight", jnp.zeros, (), mean.value.dtype
             )
             total = self.spec.momentum * weight.value + 1.0
-            keep = 1.0 - 1.0 / total
+            momentum = 1.0 - 1.0 / total
             weight.value = total
-        mean.value = keep * mean.value + (1.0 - keep) * new_mean
-        var.value = keep * var.value + (1.0 - keep) * new_var
+        mean.value = momentum * mean.value + (1.0 - momentum) * new_mean
+        var.value = momentum * var.value + (1.0 - momentum) * new_var
 
 
-@custom_gradient
-def standardised(spec: NormSpec, x, scale, bias):
-    """Normalised x [groups group *hw c], and its groups' mean and biased variance."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def normalise(spec: NormSpec, x, scale, bias):
+    """Normalised x [groups group *hw c], mean and biased variance per group."""
     return _forward(spec, x, scale, bias)[0]
 
 
@@ -113,7 +113,7 @@ def _forward(spec, x, scale, bias):
     axes, wide = tuple(range(1, x.ndim - 1)), x.astype(scale.dtype)
     mean = _synced(spec, wide.mean(axes, keepdims=True))
     var = _synced(spec, jnp.square(wide - mean).mean(axes, keepdims=True))
-    mean, var = kept((mean, var))
+    mean, var = saveable((mean, var))
     y = _affine(x, mean, var, scale, bias, spec)
     return (y, mean, var), (x, mean, var, scale)
 
@@ -121,37 +121,37 @@ def _forward(spec, x, scale, bias):
 def _backward(spec, saved, cotangents):
     """dx = scale / s (dy - mean(dy) - z mean(z dy)),  z = (x - mean) / s.
 
-    s^2 = var + epsilon (Ioffe & Szegedy 2015, Sec. 3); besides, what the gradients of
-    mean and variance give. Fewer passes over the data than JAX's own derivative makes:
-    sums of dy and of z dy, then dx.
+    s^2 = var + epsilon (Ioffe & Szegedy 2015, Sec. 3); the gradients of mean and
+    variance are added. Fewer passes over the data than in JAX's own derivative: sums of
+    dy and of z dy, then dx.
     """
     (x, mean, var, scale), (dy, dmean, dvar) = saved, cotangents
     axes = tuple(range(1, x.ndim - 1))
     dy, centred = dy.astype(scale.dtype), x.astype(scale.dtype) - mean
-    of_one, of_x = (t.mean(axes, keepdims=True) for t in (dy, dy * centred))
+    mean_dy, mean_xdy = (t.mean(axes, keepdims=True) for t in (dy, dy * centred))
     n = x.size // (len(x) * x.shape[-1])
     rate = jax.lax.rsqrt(var + spec.epsilon)
     factor = scale.reshape((1,) * (x.ndim - 1) + scale.shape) * rate
-    slope = _synced(spec, 2 * dvar / n - factor * rate**2 * of_x)
-    shift = _synced(spec, dmean / n - factor * of_one)
+    slope = _synced(spec, 2 * dvar / n - factor * rate**2 * mean_xdy)
+    shift = _synced(spec, dmean / n - factor * mean_dy)
     dx = factor * dy + slope * centred + shift
-    dscale = n * (rate * of_x).sum(tuple(range(x.ndim - 1)))
-    dbias = n * of_one.sum(tuple(range(x.ndim - 1)))
+    dscale = n * (rate * mean_xdy).sum(tuple(range(x.ndim - 1)))
+    dbias = n * mean_dy.sum(tuple(range(x.ndim - 1)))
     return dx.astype(x.dtype), dscale, dbias
 
 
-standardised.defvjp(_forward, _backward)
+normalise.defvjp(_forward, _backward)
 
 
 def _synced(spec, statistic):
-    """Under pmap, the mean over devices where the group is the whole batch."""
+    """Mean over pmap's devices where the group is the whole batch."""
     if spec.axis_name and spec.group is None:
         return jax.lax.pmean(statistic, spec.axis_name)
     return statistic
 
 
 def _affine(x, mean, var, scale, bias, spec):
-    """scale * (x - mean) / sqrt(var + epsilon) + bias, rounded to x's dtype at last."""
+    """scale * (x - mean) / sqrt(var + epsilon) + bias, in x's dtype at the end."""
     one = (1,) * (x.ndim - 1)
     if mean.ndim == 1:
         mean, var = mean.reshape(*one, -1), var.reshape(*one, -1)

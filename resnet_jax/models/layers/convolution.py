@@ -1,4 +1,4 @@
-"""Modules that hold the parameters of a convolution, and of a bias by itself."""
+"""Flax modules of a convolution and of a bias."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,14 +9,14 @@ from jaxtyping import Array, Float
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.initializers import Initializer
 from resnet_jax.ops.convolution import convolve
-from resnet_jax.ops.remat_policy import kept
+from resnet_jax.ops.remat_policy import saveable
 
 Padding = Sequence[tuple[int, int]]
 KernelMap = Callable[[Array], Array]
 
 
 class Convolution(nn.Module):
-    """Holds the kernel [*k c_in/groups c_out] and, where asked for, a bias [c_out]."""
+    """Convolution by a kernel [*k c_in/groups c_out], with an optional bias [c_out]."""
 
     kernel: tuple[int, ...]
     features: int
@@ -47,7 +47,7 @@ class Convolution(nn.Module):
             groups=self.groups,
             padding=self.padding,
         )
-        y = kept(y)
+        y = saveable(y)
         if self.bias_init:
             bias = self.param("bias", self.bias_init, (self.features,), dtype)
             y += bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
@@ -55,7 +55,7 @@ class Convolution(nn.Module):
 
 
 class Bias(nn.Module):
-    """x + bias [c]: what is left of a norm in a net without one."""
+    """x + bias [c], in place of a norm in nets without norms."""
 
     dtype: str
 
@@ -67,5 +67,5 @@ class Bias(nn.Module):
 
 
 def param_dtype(dtype: str) -> jnp.dtype:
-    """Parameters stay in float32 under bfloat16 arithmetic."""
+    """Data type of parameters: float32 at least."""
     return jnp.promote_types(dtype, jnp.float32)

@@ -1,4 +1,4 @@
-"""Noise on features, as frozen data that apply themselves; none at test."""
+"""Dropout variants in training, as frozen data that apply themselves."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -14,14 +14,14 @@ from resnet_jax.models.layers.layers import Layers
 
 @runtime_checkable
 class Noise(Protocol):
-    """noise(layers, x, name=...) -> x, some of it gone."""
+    """Dropout of any kind: noise(layers, x, name=...)."""
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Dropout:
-    """Each feature goes with probability `rate`, the others grow (Srivastava 2014)."""
+    """Dropout of single features with probability `rate`  (Srivastava et al. 2014)."""
 
     rate: float = 0.3
 
@@ -31,7 +31,7 @@ class Dropout:
 
 @dataclasses.dataclass(frozen=True)
 class SpatialDropout:
-    """Whole maps go: one draw a channel of an image (Tompson et al. 2015)."""
+    """Dropout of whole channels, drawn per image (Tompson et al. 2015)."""
 
     rate: float = 0.1
 
@@ -45,12 +45,12 @@ class SpatialDropout:
 
 @dataclasses.dataclass(frozen=True)
 class DropBlock:
-    """Squares of `block` pixels go, channel by channel (Ghiasi et al. 2018).
+    """Dropout of squares of `block` pixels, per channel (Ghiasi et al. 2018).
 
-    Their centres lie where a whole block fits, drawn at the rate that would drop a
-    share `rate` of the pixels if blocks never met; what is left grows to the old sum of
-    ones. A map smaller than a block has blocks of its own size. The paper's rate grows
-    over the run; here it is constant.
+    Centres are drawn where a whole block fits, at the rate that would drop a fraction
+    `rate` of the pixels if blocks never overlapped; the rest is divided by the fraction
+    that remains. On a map smaller than a block, blocks have the size of the map. The
+    paper's rate grows over the run; here it is constant.
     """
 
     rate: float = 0.1
@@ -58,7 +58,7 @@ class DropBlock:
 
     def __post_init__(self):
         if self.block % 2 == 0:
-            raise ConfigError(f"block={self.block}: of DropBlock must be odd (e.g. 7)")
+            raise ConfigError(f"block={self.block}: DropBlock's must be odd (e.g. 7)")
 
     def __call__(
         self, layers: Layers, x: Float[Array, "b *hw c"], *, name: str
@@ -67,7 +67,7 @@ class DropBlock:
 
 
 class DropBlockModule(nn.Module):
-    """Draws the centres."""
+    """Draw of the centres from the stream "noise"."""
 
     spec: DropBlock
 
@@ -83,10 +83,10 @@ class DropBlockModule(nn.Module):
             gamma *= side / block / fits
         key = self.make_rng("noise")
         hit = jax.random.bernoulli(key, min(gamma, 1.0), (len(x), *free, x.shape[-1]))
-        around = [(block // 2, block // 2) for block in blocks]
-        hit = jnp.pad(hit.astype(x.dtype), [(0, 0), *around, (0, 0)])
-        gone = jax.lax.reduce_window(
+        margins = [(block // 2, block // 2) for block in blocks]
+        hit = jnp.pad(hit.astype(x.dtype), [(0, 0), *margins, (0, 0)])
+        dropped = jax.lax.reduce_window(
             hit, 0.0, jax.lax.max, (1, *blocks, 1), (1,) * x.ndim, "SAME"
         )
-        kept = 1.0 - gone
-        return x * kept * (kept.size / jnp.maximum(kept.sum(), 1.0)).astype(x.dtype)
+        mask = 1.0 - dropped
+        return x * mask * (mask.size / jnp.maximum(mask.sum(), 1.0)).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Initialisers as the papers define them: plain normal, never truncated."""
+"""Initialisers as in the papers: normal distributions, never truncated."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 Initializer = Callable[..., Array]
 
-# The default of Torch's Linear, U(-1/sqrt(n), 1/sqrt(n)), kept by fb.resnet.torch
+# Default of Torch's Linear, U(-1/sqrt(n), 1/sqrt(n)), as in fb.resnet.torch
 TORCH_LINEAR = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
@@ -29,10 +29,7 @@ class InitSpec:
 
     @classmethod
     def named(cls, name: str) -> "InitSpec":
-        """The initialisation of a config's word.
-
-        LSUV starts from orthogonal kernels, which `models.lsuv` scales on a batch.
-        """
+        """Initialisation by `model.init`; LSUV later scales orthogonal kernels."""
         return {
             "he_fan_out": cls("he", "fan_out"),
             "he_fan_in": cls("he", "fan_in"),
@@ -42,7 +39,7 @@ class InitSpec:
         }[name]
 
     def gain(self, slope: float) -> float:
-        """n Var[w]; the square of what orthonormal columns are multiplied with."""
+        """n Var[w]; the square of the factor of orthonormal columns."""
         return 1.0 if self.kind == "xavier" else 2.0 / (1.0 + slope**2)
 
     def __call__(self, *, slope: float) -> Initializer:
@@ -53,8 +50,8 @@ class InitSpec:
 
     def variance(self, shape: tuple[int, ...], *, slope: float) -> float:
         """Var[w] of a kernel [*k c_in c_out]."""
-        *reads, outputs = shape
-        fan_in, fan_out = math.prod(reads), math.prod(reads[:-1]) * outputs
+        *inputs, outputs = shape
+        fan_in, fan_out = math.prod(inputs), math.prod(inputs[:-1]) * outputs
         if self.kind == "orthogonal":  # unit columns, or rows where these are fewer
             return self.gain(slope) / max(fan_in, outputs)
         return self.gain(slope) / {"fan_in": fan_in, "fan_out": fan_out}[self.mode]

@@ -1,11 +1,11 @@
-"""The one door to convolution, norm, activation and the rest: nets use no others.
+"""Layers of networks: the only place where they get convolutions, norms, activations.
 
 So a rectifier, a norm or a number of spatial axes chosen here holds for every layer of
 a network, its stem and head included.
 """
 
 import dataclasses
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,49 +22,50 @@ from resnet_jax.models.layers.convolution import (
 )
 from resnet_jax.models.layers.initializers import TORCH_LINEAR, Initializer, InitSpec
 from resnet_jax.ops import pooling
-from resnet_jax.ops.remat_policy import kept
+from resnet_jax.ops.remat_policy import saveable
 
 Step = Literal["norm", "act"]
+Steps: TypeAlias = tuple[Step, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class LayersSpec:
-    """Choices that hold for every layer of a network."""
+    """Options of every layer of a network."""
 
     act: Rectifier = Relu()
-    norm: NormSpec | None = TORCH  # None: the bias alone that a norm would add
+    norm: NormSpec | None = TORCH  # None: only the bias that a norm would add
     init: InitSpec = InitSpec()
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # of the arithmetic
     rank: int = 2  # spatial axes: 2 for images, 3 for clips
-    # What stands for a convolution everywhere but in the stem; None: a plain one
-    operator: "Operator | None" = None
+    operator: "Operator | None" = None  # replaces convolutions outside the stem
+
+
+class ConvOptions(TypedDict):
+    """Keywords of `Layers.conv` that an operator takes."""
+
+    kernel: int
+    strides: int | tuple[int, ...]
+    groups: int
+    padding: Padding
+    then: Steps
+    name: str
 
 
 @runtime_checkable
 class Operator(Protocol):
     """Operator in place of a convolution (Ghost module, binary): frozen data.
 
-    It gets the arguments of `Layers.conv`, and layers whose convolutions are plain.
+    It takes the arguments of `Layers.conv`, and layers whose convolutions are plain.
     """
 
     def __call__(
-        self,
-        layers: "Layers",
-        x: Array,
-        features: int,
-        *,
-        kernel: int,
-        strides: int | tuple[int, ...],
-        groups: int,
-        padding: Padding,
-        then: tuple[Step, ...],
-        name: str,
+        self, layers: "Layers", x: Array, features: int, **options: Unpack[ConvOptions]
     ) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Layers already configured; to be called inside a compact module."""
+    """Configured layers, to be called inside a compact module."""
 
     spec: LayersSpec
     train: bool
@@ -80,12 +81,12 @@ class Layers:
         padding: Padding | None = None,
         bias: Initializer | None = None,
         kernel_map: KernelMap | None = None,
-        then: tuple[Step, ...] = (),
+        then: Steps = (),
         name: str,
     ) -> Float[Array, "b *hw2 features"]:
-        """Convolution, padded to ceil(size / strides) unless told otherwise.
+        """Convolution and the steps `then`; padded to ceil(size / strides) by default.
 
-        The steps of `then` follow it. `kernel_map` changes the kernel ahead of its use.
+        `kernel_map` is applied to the kernel before use.
         """
         if padding is None:
             padding = [((kernel - 1) // 2, kernel // 2)] * self.spec.rank
@@ -101,12 +102,12 @@ class Layers:
         )  # fmt: skip
         return self.then(module(x), then, name=name)
 
-    def then(self, x: Array, steps: tuple[Step, ...], *, name: str) -> Array:
-        """The steps behind a convolution, under the name of its layer."""
+    def then(self, x: Array, steps: Steps, *, name: str) -> Array:
+        """Apply the steps after the convolution of that name."""
         return self.steps(x, steps, name=layer_of(name))
 
     def plain(self) -> "Layers":
-        """Layers with plain convolutions: for stems, which no operator replaces."""
+        """Layers without operator, for stems."""
         return Layers(dataclasses.replace(self.spec, operator=None), self.train)
 
     def norm(self, x: Array, *, name: str) -> Array:
@@ -117,8 +118,8 @@ class Layers:
     def act(self, x: Array, *, name: str) -> Array:
         return self.spec.act(x, train=self.train, name=name)
 
-    def steps(self, x: Array, steps: tuple[Step, ...], *, name: str) -> Array:
-        """Norms and activations in this order, named `norm_<name>`, `act_<name>`."""
+    def steps(self, x: Array, steps: Steps, *, name: str) -> Array:
+        """Apply norms and activations in order, named `norm_<name>`, `act_<name>`."""
         for step in steps:
             x = getattr(self, step)(x, name=f"{step}_{name}")
         return x
@@ -132,25 +133,21 @@ class Layers:
         name: str,
     ) -> Float[Array, "b features"]:
         """Fully connected layer with bias."""
+        dtype = self.spec.dtype
         product = nn.Dense(
-            features,
-            dtype=self.spec.dtype,
-            param_dtype=param_dtype(self.spec.dtype),
-            kernel_init=init,
+            features, dtype=dtype, param_dtype=param_dtype(dtype), kernel_init=init,
             name=name,
-        )
-        return kept(product(x))
+        )  # fmt: skip
+        return saveable(product(x))
 
     def dropout(self, x: Array, rate: float, *, name: str) -> Array:
         drop = nn.Dropout(rate, rng_collection="noise", name=name)
         return drop(x, deterministic=not self.train)
 
-    def instance_norm(
-        self, x: Float[Array, "b *hw c"], *, name: str
-    ) -> Float[Array, "b *hw c"]:
-        """Each channel of each example by its own moments, at least in float32.
+    def instance_norm(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b *hw c"]:
+        """Instance norm without parameters or running statistics, at least in float32.
 
-        Nothing is learnt or kept (Ulyanov et al. 2016; epsilon as in Torch).
+        Ulyanov et al. 2016; epsilon as in Torch.
         """
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         axes = tuple(range(1, x.ndim - 1))
@@ -161,23 +158,14 @@ class Layers:
     def global_mean(self, x: Float[Array, "b *hw c"]) -> Float[Array, "b c"]:
         """Global average pooling, summed at least in float32."""
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return kept(wide.mean(axis=tuple(range(1, x.ndim - 1))).astype(x.dtype))
+        return saveable(wide.mean(axis=tuple(range(1, x.ndim - 1))).astype(x.dtype))
 
-    def max_pool(
-        self, x: Array, *, window: int, strides: int, padding: tuple[int, int] = (0, 0)
-    ) -> Array:
-        return pooling.max_pool(x, window=window, strides=strides, padding=padding)
-
-    def avg_pool(self, x: Array, *, window: int) -> Array:
-        """Mean over windows that do not overlap."""
-        return pooling.avg_pool(x, window=window)
-
-    def local_mean(self, x: Array, *, window: int) -> Array:
-        """Mean over the window around every point."""
-        return pooling.local_mean(x, window=window)
+    max_pool = staticmethod(pooling.max_pool)
+    avg_pool = staticmethod(pooling.avg_pool)
+    local_mean = staticmethod(pooling.local_mean)
 
 
 def layer_of(module: str) -> str:
-    """`1` of `conv1`, `norm_1` and `act_1`; `stem` of `stem_conv` and `norm_stem`."""
+    """Layer of a module: `1` of `conv1` and `norm_1`, `stem` of `stem_conv`."""
     name = module.removeprefix("norm_").removeprefix("act_")
     return name.replace("conv", "").strip("_")

@@ -1,19 +1,17 @@
 """Operators in place of convolutions: frozen data, as `LayersSpec.operator`.
 
-Stems, classifiers and convolutions with a bias (gates) stay as they are.
+Stems, classifiers and convolutions with a bias (gates) keep plain convolutions.
 """
 
 import dataclasses
-import functools
-from typing import Literal
+from typing import Literal, Unpack
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.convolution import Padding
-from resnet_jax.models.layers.layers import Layers, Step
+from resnet_jax.models.layers.layers import ConvOptions, Layers, LayersSpec
 from resnet_jax.ops.convolution import convolve
 
 
@@ -22,12 +20,12 @@ class Ghost:
     """Ghost module: [Y', Phi(Y')], Y' = f * x  (Han et al. 2020, Sec. 3.1).
 
     f makes ceil(features / ratio) intrinsic maps; Phi, a depthwise convolution, makes
-    ratio - 1 ghosts of each. Both parts have the steps that follow; what is over is cut
-    off. A depthwise convolution is cheap already and stays.
+    ratio - 1 ghosts of each. `then` follows both; surplus maps are cut off. Depthwise
+    convolutions are cheap already and stay plain.
     """
 
-    ratio: int = 2  # s, of the paper
-    kernel: int = 3  # d, of Phi
+    ratio: int = 2  # s of the paper
+    kernel: int = 3  # d, the kernel size of Phi
 
     def __post_init__(self):
         if self.ratio < 2:
@@ -36,126 +34,95 @@ class Ghost:
             raise ConfigError(f"model.operator.kernel={self.kernel}: must be odd")
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Float[Array, "b *hw c"],
-        features: int,
-        *,
-        kernel: int,
-        strides: int | tuple[int, ...],
-        groups: int,
-        padding: Padding,
-        then: tuple[Step, ...],
-        name: str,
-    ) -> Float[Array, "b *hw2 features"]:
-        conv = functools.partial(
-            layers.conv, kernel=kernel, strides=strides, groups=groups,
-            padding=padding, then=then, name=name,
-        )  # fmt: skip
+        self, layers: Layers, x: Array, features: int, **options: Unpack[ConvOptions]
+    ) -> Float[Array, "b *hw features"]:
+        groups, name = options["groups"], options["name"]
         if groups == x.shape[-1] > 1:
-            return conv(x, features)
+            return layers.conv(x, features, **options)
         intrinsic = -(-features // self.ratio)
         if intrinsic % groups:
             raise ConfigError(
                 f"model.operator.ratio={self.ratio}: leaves {intrinsic} intrinsic "
                 f"maps of {features} in {name}; its {groups} groups must divide them"
             )
-        y = conv(x, intrinsic)
+        y = layers.conv(x, intrinsic, **options)
         ghosts = layers.conv(
             y, intrinsic * (self.ratio - 1), kernel=self.kernel, groups=intrinsic,
-            then=then, name=f"cheap_{name}",
+            then=options["then"], name=f"cheap_{name}",
         )  # fmt: skip
         return jnp.concatenate([y, ghosts], axis=-1)[..., :features]
 
 
 @dataclasses.dataclass(frozen=True)
 class Dropout:
-    """A plain convolution with dropout between it and its steps."""
+    """Convolution, dropout, and the steps that follow."""
 
     rate: float
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        *,
-        kernel: int,
-        strides: int | tuple[int, ...],
-        groups: int,
-        padding: Padding,
-        then: tuple[Step, ...],
-        name: str,
-    ) -> Array:
-        x = layers.conv(
-            x, features, kernel=kernel, strides=strides, groups=groups,
-            padding=padding, name=name,
-        )  # fmt: skip
+        self, layers: Layers, x: Array, features: int, **options: Unpack[ConvOptions]
+    ) -> Float[Array, "b *hw features"]:
+        name = options["name"]
+        bare: ConvOptions = {**options, "then": ()}
+        x = layers.conv(x, features, **bare)
         x = layers.dropout(x, self.rate, name=f"dropout_{name}")
-        return layers.then(x, then, name=name)
+        return layers.then(x, options["then"], name=name)
+
+
+def with_dropout(layers: LayersSpec, rate: float) -> LayersSpec:
+    """Layers with dropout after every convolution but the stem's."""
+    if not rate:
+        return layers
+    if layers.operator:
+        raise ConfigError(
+            f"dropout={rate}: needs plain convolutions, but they are "
+            f"{type(layers.operator).__name__} operators; set one of the two"
+        )
+    return dataclasses.replace(layers, operator=Dropout(rate))
 
 
 @dataclasses.dataclass(frozen=True)
 class Binary:
-    """Binary kernels alpha sign(W), and the inputs they meet (Rastegari et al. 2016).
+    """Convolution with binary kernels alpha sign(W)  (Rastegari et al. 2016).
 
     real    I * (alpha B)                Binary-Weight-Networks
     scaled  (sign(I) * B) (K alpha)      XNOR-Networks, K = box filter of mean |I|
-    signs   (sign(I) * B) alpha          their released code: no K
+    signs   (sign(I) * B) alpha          the released code: no K
 
     Borders are zeros, of sign(I) and of |I|. The paper gives no rule for the gradient
-    by K: here the chain rule; with groups K is of a group's channels. Whether the
-    projections of shortcuts are binary it does not say; its reason for full precision
-    in the first and the last layer, that little is gained, holds for a 1x1 projection.
+    through K: here the chain rule; with groups, K is per group. It does not say whether
+    projections of shortcuts are binary; its reason for full precision in the first and
+    the last layer, that little is gained, holds for a 1x1 projection.
     """
 
     inputs: Literal["real", "scaled", "signs"] = "real"
     projections: Literal["real", "binary"] = "real"
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Float[Array, "b *hw c"],
-        features: int,
-        *,
-        kernel: int,
-        strides: int | tuple[int, ...],
-        groups: int,
-        padding: Padding,
-        then: tuple[Step, ...],
-        name: str,
-    ) -> Float[Array, "b *hw2 features"]:
-        conv = functools.partial(
-            layers.conv, features=features, kernel=kernel, strides=strides,
-            groups=groups, padding=padding, name=name,
-        )  # fmt: skip
+        self, layers: Layers, x: Array, features: int, **options: Unpack[ConvOptions]
+    ) -> Float[Array, "b *hw features"]:
+        name = options["name"]
         if self.projections == "real" and name.startswith("shortcut"):
-            return conv(x, then=then)
-        y = conv(x if self.inputs == "real" else sign(x), kernel_map=binary)
+            return layers.conv(x, features, **options)
+        bare: ConvOptions = {**options, "then": ()}
+        inputs = x if self.inputs == "real" else sign(x)
+        y = layers.conv(inputs, features, kernel_map=binary, **bare)
         if self.inputs == "scaled":
-            y *= input_scale(
-                x.astype(y.dtype), features, kernel=kernel, strides=strides,
-                groups=groups, padding=padding,
-            )  # fmt: skip
-        return layers.then(y, then, name=name)
+            y *= input_scale(x.astype(y.dtype), features, options)
+        return layers.then(y, options["then"], name=name)
 
 
 BWN, XNOR = Binary("real"), Binary("scaled")
 
 
 def input_scale(
-    x: Float[Array, "b *hw c"],
-    features: int,
-    *,
-    kernel: int,
-    strides: int | tuple[int, ...],
-    groups: int,
-    padding: Padding,
+    x: Float[Array, "b *hw c"], features: int, options: ConvOptions
 ) -> Float[Array, "b *hw2 features"]:
     """K = A * k, A = mean over channels of |I|, k = 1 / (w h)  (Sec. 3.2)."""
-    rank = x.ndim - 2
+    rank, kernel, groups = x.ndim - 2, options["kernel"], options["groups"]
     a = jnp.abs(x).reshape(*x.shape[:-1], groups, -1).mean(-1)
     box = jnp.full((*(kernel,) * rank, 1, groups), 1 / kernel**rank, x.dtype)
+    strides, padding = options["strides"], options["padding"]
     k = convolve(a, box, strides=strides, groups=groups, padding=padding)
     return jnp.repeat(k, features // groups, axis=-1)
 

@@ -1,4 +1,4 @@
-"""Spatial pyramid pooling: vectors of fixed length of maps, or of regions, of any size.
+"""Spatial pyramid pooling of maps, or of regions of maps, to vectors of fixed length.
 
 He et al. 2014, "Spatial Pyramid Pooling in Deep Convolutional Networks" (SPP-net).
 """
@@ -19,19 +19,19 @@ Levels = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class SPP:
-    """The maximum in each of n bins an axis, for every level n, one after the other.
+    """Maxima over n bins per axis, for every level n, concatenated.
 
     [b *hw c] -> [b c * sum(n^rank)]; bins in row-major order, channels last. Bins of an
-    axis of `size` pixels, which may share pixels:
+    axis of `size` pixels, which may overlap:
 
     exact   [floor((i-1)/n size), ceil(i/n size)), for any size  (detection, appendix)
     window  ceil(size/n) pixels every floor(size/n), the layers of fixed-size training
-            (Sec. 2.3); refused where that gives more than n windows, as 9 of level 6 on
-            10 pixels. The released nets have 7/7 for level 2 on 13 pixels where the
+            (Sec. 2.3); an error where that gives more than n windows, as 9 at level 6
+            on 10 pixels. The released nets have 7/7 for level 2 on 13 pixels where the
             rule says 7/6.
     """
 
-    levels: Levels = (1, 2, 3, 6)  # in the released nets' order; the paper's 6, 3, 2, 1
+    levels: Levels = (1, 2, 3, 6)  # in the released nets' order; in the paper reversed
     bins: Literal["exact", "window"] = "exact"
 
     def __post_init__(self):
@@ -50,17 +50,17 @@ class SPP:
         size = x.shape[1:-1]
         if n > min(size):
             raise ConfigError(
-                f"model.levels={self.levels}: {n} bins an axis do not fit a map of "
+                f"model.levels={self.levels}: {n} bins per axis do not fit a map of "
                 f"{'x'.join(map(str, size))}; take smaller levels, or larger images"
             )
-        for axis in range(1, x.ndim - 1):  # a maximum over boxes is one over axes
+        for axis in range(1, x.ndim - 1):  # the maximum over a box, axis by axis
             spans = self.spans(x.shape[axis], n)
             parts = [jax.lax.slice_in_dim(x, *span, axis=axis) for span in spans]
             x = jnp.concatenate([max_along(part, axis) for part in parts], axis)
         return x.reshape(len(x), -1)
 
     def spans(self, size: int, n: int) -> list[tuple[int, int]]:
-        """(first pixel, one past the last) of each bin of an axis."""
+        """(start, stop) in pixels of each bin of an axis."""
         if self.bins == "exact":
             return [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
         window, stride = -(-size // n), size // n
@@ -79,10 +79,10 @@ def regions(
     *,
     levels: Levels = (1, 2, 3, 6),
 ) -> Float[Array, "r features"]:
-    """The exact pyramid of every box of one map, as the detector of Sec. 4 uses them.
+    """Exact pyramid of every box of one map, for detection (Sec. 4).
 
-    A box holds its first and last cell on each axis, both inside; it may be smaller
-    than a level.
+    A box is its first and last cell on each axis, inclusive; it may be smaller than a
+    level.
     """
 
     def pyramid(box):
@@ -92,7 +92,7 @@ def regions(
 
 
 def _binned(x, box, n):
-    """[*hw c] -> [n ... n c]: masks instead of slices, since boxes differ in size."""
+    """[*hw c] -> [n ... n c]; by masks, since boxes differ in size."""
     for axis in range(x.ndim - 1):
         (low, high), i = box[:, axis], jnp.arange(n)
         size = high - low + 1
@@ -109,11 +109,11 @@ def _binned(x, box, n):
 def on_map(
     boxes: Int[Array, "r 2 rank"], *, stride: int, size: tuple[int, ...]
 ) -> Int[Array, "r 2 rank"]:
-    """Corners in pixels of an image as first and last cells of a map (appendix).
+    """Map corners from pixels of an image to first and last cells of a map (appendix).
 
-    floor(x/S) + 1 and ceil(x/S) - 1, S the product of strides: cell x' sees the image
-    around pixel S x', where every layer is padded by floor(kernel/2). As in the
-    released code, a box without a cell gets its middle, and none leaves the map.
+    floor(x/S) + 1 and ceil(x/S) - 1, S the product of strides: the receptive field of
+    cell x' is centred at pixel S x', where every layer is padded by floor(kernel/2). As
+    in the released code, an empty box gets its middle cell, and boxes are clipped.
     """
     low, high = boxes[:, 0] // stride + 1, -(-boxes[:, 1] // stride) - 1
     middle, empty = (low + high) // 2, low > high

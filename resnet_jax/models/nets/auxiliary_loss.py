@@ -1,4 +1,4 @@
-"""Relay back-propagation: losses inside a net, each with a reach (Shen et al. 2016)."""
+"""Relay back-propagation: auxiliary losses of limited reach (Shen et al. 2016)."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,26 +15,25 @@ from resnet_jax.models.layers.layers import Layers, LayersSpec
 
 @dataclasses.dataclass(frozen=True)
 class Relay:
-    """A loss behind a stage, whose gradient goes back through `reaches` and no further.
+    """Loss after a stage, whose gradient moves stages from `reaches` to `stage`.
 
-    Stages count from 1. The stem of a residual net belongs to the first; those of a
-    plain net end with its pools, as in the paper. A loss behind the last stage is the
-    net's own. In the paper an auxiliary output follows some stages, a loss moves the
-    upper ones below it, and neighbours overlap. It leaves open, or we could not find:
-    which stages these are, here data; what they weigh, here one weight for all
-    (`model.auxiliary_loss.weight`); their outputs, here the head of the net once more.
+    Stages count from 1. The stem of a residual net belongs to the first; stages of a
+    plain net end with its pools, as in the paper. A loss after the last stage is the
+    net's own. In the paper a loss moves the upper stages below it, and neighbours
+    overlap. Not published, or not found: the stages, here data; the weights, here one
+    for all (`model.auxiliary_loss.weight`); the outputs, here a copy of the net's head.
     """
 
     stage: int
     reaches: int = 1
 
-    def kept(
+    def masked(
         self, gradient: Mapping[str, PyTree], *, stage_of: Callable[[str], int | float]
     ) -> dict[str, PyTree]:
-        """The gradient of this loss, zero in all that is ahead of its reach.
+        """Gradient of this loss with zeros before its reach.
 
-        The rest of it is what a cut of the map that enters `reaches` would leave.
-        `stage_of` tells the stage of a module by its name; heads are behind all.
+        Equal to the gradient after `stop_gradient` on the input of stage `reaches`.
+        `stage_of` gives the stage of a module by its name; heads come after all stages.
         """
         return {
             name: tree
@@ -46,7 +45,7 @@ class Relay:
 
 @runtime_checkable
 class Staged(Protocol):
-    """The spec of a net of stages, which may have losses behind them."""
+    """Spec of a net of stages that may have auxiliary losses."""
 
     @property
     def relays(self) -> tuple[Relay, ...]: ...
@@ -58,53 +57,50 @@ class Staged(Protocol):
     def layers(self) -> LayersSpec: ...
 
     def end(self, layers: Layers, x: Array) -> Array:
-        """Logits of a map."""
+        """Logits of the last map."""
         ...
 
     def stage_of(self, name: str) -> int | float:
-        """The stage of a module of the net, by its name."""
+        """Stage of a module by its name."""
         ...
 
 
-class Inside(nn.Module):
-    """Sows logits behind a stage in training, where a relay stands there.
-
-    By the end of the net once more, with parameters of its own.
-    """
+class AuxiliaryHead(nn.Module):
+    """Copy of the net's head after a stage with a loss; sows logits in training."""
 
     spec: Staged
     stage: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *hw c"], *, train: bool) -> None:
-        wanted = any(relay.stage == self.stage for relay in every_loss(self.spec)[:-1])
+        wanted = any(relay.stage == self.stage for relay in all_losses(self.spec)[:-1])
         if wanted and (train or self.is_initializing()):
             logits = self.spec.end(Layers(self.spec.layers, train), x)
             if train:
                 self.sow("relays", "logits", logits)
 
 
-def every_loss(spec: Staged) -> tuple[Relay, ...]:
-    """`spec.relays`, and the net's own loss at the end: unless told, it reaches all."""
+def all_losses(spec: Staged) -> tuple[Relay, ...]:
+    """`spec.relays` and the net's own loss, which by default reaches all stages."""
     relays, stages = spec.relays, len(spec.depths)
-    told = f"model.auxiliary_loss.stages={tuple(map(dataclasses.astuple, relays))}"
-    ends = bool(relays) and relays[-1].stage == stages
-    found = relays if ends else (*relays, Relay(stages))
-    for relay in found:
+    field = f"model.auxiliary_loss.stages={tuple(map(dataclasses.astuple, relays))}"
+    has_last = bool(relays) and relays[-1].stage == stages
+    losses = relays if has_last else (*relays, Relay(stages))
+    for relay in losses:
         if not 1 <= relay.reaches <= relay.stage <= stages:
             raise ConfigError(
-                f"{told}: each is a stage from 1 to {stages}, and one at or ahead of "
+                f"{field}: each is a stage from 1 to {stages}, and one at or before "
                 f"it, not {dataclasses.astuple(relay)}"
             )
-    behind = [relay.stage for relay in found]
-    if behind != sorted(set(behind)):
-        raise ConfigError(f"{told}: the stages must rise")
+    ends = [relay.stage for relay in losses]
+    if ends != sorted(set(ends)):
+        raise ConfigError(f"{field}: the stages must rise")
     for stage in range(1, stages + 1):
-        if not any(relay.reaches <= stage <= relay.stage for relay in found):
-            raise ConfigError(f"{told}: no loss reaches stage {stage}")
-    if relays and len(found) == 1:
+        if not any(relay.reaches <= stage <= relay.stage for relay in losses):
+            raise ConfigError(f"{field}: no loss reaches stage {stage}")
+    if relays and len(losses) == 1:
         raise ConfigError(
-            f"{told}: that is the net's own loss, behind the last of {stages} stages; "
+            f"{field}: that is the net's own loss, after the last of {stages} stages; "
             "name an inner one, or model.auxiliary_loss=none"
         )
-    return found
+    return losses

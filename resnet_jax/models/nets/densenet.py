@@ -1,7 +1,7 @@
-"""Concatenating nets: DenseNet, HarDNet and ThreshNet are values of one spec.
+"""Concatenating nets: DenseNet, HarDNet and ThreshNet as values of one spec.
 
-A layer is a residual unit without a shortcut: branches, orders and gates hold here as
-well. What is new is a block's link, the earlier layers that a layer takes side by side.
+A layer is a residual unit without shortcut, with any branch, order and gate. The link
+of a block names the earlier layers whose outputs a layer concatenates.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.layers import Layers, LayersSpec, Step
-from resnet_jax.models.layers.operators import Dropout
+from resnet_jax.models.layers.layers import Layers, LayersSpec, Steps
+from resnet_jax.models.layers.operators import with_dropout
 from resnet_jax.models.nets.stem_head import Head, Stem
 from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.stage import DepthMode
@@ -23,18 +23,18 @@ from resnet_jax.models.units.unit import FULL_PRE, Order, ResidualUnit, UnitSpec
 
 @runtime_checkable
 class Link(Protocol):
-    """Who takes whom in a block: layers count from 1, and 0 is the block's input."""
+    """Connections in a block: layers count from 1, and 0 is the block's input."""
 
     def sources(self, layer: int) -> tuple[int, ...]:
-        """Inputs of a layer, in the order in which they are joined."""
+        """Inputs of a layer, in the order of concatenation."""
         ...
 
     def width(self, layer: int, growth: int) -> int:
-        """The channels that a layer adds."""
+        """Output channels of a layer."""
         ...
 
     def outputs(self, layers: int) -> tuple[int, ...]:
-        """Outputs of a block of so many layers."""
+        """Outputs of a block of that many layers."""
         ...
 
 
@@ -56,8 +56,8 @@ class Dense:
 class Harmonic:
     """x_l = H([x_{l - 2^i} for every 2^i that divides l])  (Chao et al. 2019, Sec. 3).
 
-    A layer that 2 divides z times has growth * multiplier^z channels, made even as in
-    the released code; a block gives its odd layers and the last.
+    A layer whose number has z factors of 2 has growth * multiplier^z channels, made
+    even as in the released code; a block outputs its odd layers and the last.
     """
 
     multiplier: float = 1.7
@@ -78,7 +78,7 @@ class Harmonic:
 
 
 def _twos(layer: int) -> int:
-    """Multiplicity of the factor 2."""
+    """Number of factors of 2."""
     return (layer & -layer).bit_length() - 1
 
 
@@ -86,13 +86,13 @@ Halving = Literal["none", "mean", "max", "overlapping_max", "depthwise"]
 
 
 def halved(layers: Layers, x: Array, how: Halving) -> Array:
-    """Half the resolution: a pool of 2 or 3, or a depthwise convolution with norm."""
+    """Halve the resolution by a pool of 2 or 3, or a depthwise convolution and norm."""
     if how == "none":
         return x
     if min(x.shape[1:-1]) < 2:
         raise ConfigError(
-            f"maps of {'x'.join(map(str, x.shape[1:-1]))} are left to halve: the net "
-            "needs larger images, or fewer blocks that halve"
+            f"maps of {'x'.join(map(str, x.shape[1:-1]))} are too small to halve: the "
+            "net needs larger images, or fewer blocks that halve"
         )
     if how == "mean":
         return layers.avg_pool(x, window=2)
@@ -107,7 +107,7 @@ def halved(layers: Layers, x: Array, how: Halving) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Transition:
-    """Behind a block: dropout, a 1x1 convolution of so many channels, a pool."""
+    """Dropout, a 1x1 convolution and a pool after a block."""
 
     features: int
     order: Order = FULL_PRE
@@ -117,14 +117,14 @@ class Transition:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Layers of one resolution and how they are joined."""
+    """Layers of one resolution, and their connections."""
 
     layers: int
-    growth: int  # channels that a layer adds
+    growth: int  # output channels of a layer
     unit: UnitSpec
     link: Link = Dense()
     transition: Transition | None = None
-    first: UnitSpec | None = None  # the first layer, where it is of another kind
+    first: UnitSpec | None = None  # the first layer, where it differs
 
     def __post_init__(self):
         if self.layers < 1 or self.growth < 1:
@@ -134,23 +134,23 @@ class Block:
             )
 
     def width(self, entering: int) -> int:
-        """Channels ahead of the transition, where so many enter."""
+        """Channels before the transition, of that many input channels."""
         widths = [self.link.width(i, self.growth) for i in range(1, self.layers + 1)]
         return sum([entering, *widths][i] for i in self.link.outputs(self.layers))
 
 
 @dataclasses.dataclass(frozen=True)
 class HarmonicStem:
-    """3x3 at stride 2, a second convolution, a pool  (Chao et al. 2019, their code)."""
+    """3x3 of stride 2, a second convolution, a pool (Chao et al. 2019, code)."""
 
-    kernel: int = 3  # of the second
+    kernel: int = 3  # of the second convolution
     pool: Halving = "overlapping_max"
 
     def __call__(
         self, layers: Layers, x: Float[Array, "b *hw c"], features: int
     ) -> Float[Array, "b *hw2 features"]:
         layers = layers.plain()
-        steps: tuple[Step, ...] = ("norm", "act")
+        steps: Steps = ("norm", "act")
         x = layers.conv(
             x, features // 2, kernel=3, strides=2, then=steps, name="stem_conv1"
         )
@@ -160,19 +160,12 @@ class HarmonicStem:
 
 @dataclasses.dataclass(frozen=True)
 class Separable:
-    """A branch: a 1x1 convolution, then a depthwise 3x3."""
+    """Branch of a 1x1 and a depthwise 3x3 convolution."""
 
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        return (1, 3)
+    kernels = (1, 3)
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         x = layers.conv(x, features, kernel=1, then=("norm", "act"), name="conv1")
         return layers.conv(
@@ -183,17 +176,17 @@ class Separable:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenseNetSpec:
-    """A concatenating network, as data."""
+    """Concatenating network, as data."""
 
     blocks: tuple[Block, ...]
     stem: Stem | HarmonicStem
     stem_width: int
     layers: LayersSpec = LayersSpec()
-    head_steps: tuple[Step, ...] = ("norm", "act")
+    head_steps: Steps = ("norm", "act")
     head: Head = Head()
     num_classes: int = 10
-    # Behind every convolution but the stem's; the released code leaves out the layers
-    # that it rematerialises.
+    # After every convolution but the stem's; the released code omits it in layers that
+    # it rematerialises.
     dropout: float = 0.0
     depth_mode: DepthMode = "unroll"
 
@@ -202,11 +195,7 @@ class DenseNetSpec:
             raise ConfigError("blocks=(): a net has at least one")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout}: must be at least 0 and below 1")
-        if self.dropout and self.layers.operator:
-            raise ConfigError(
-                f"dropout={self.dropout}: acts behind plain convolutions, and here "
-                f"{type(self.layers.operator).__name__} stands for them"
-            )
+        with_dropout(self.layers, self.dropout)  # raises ConfigError
 
     def build(self) -> nn.Module:
         return DenseNet(self)
@@ -221,24 +210,22 @@ class DenseNet(nn.Module):
     def __call__(
         self, x: Float[Array, "b *hw c"], *, train: bool
     ) -> Float[Array, "b n"]:
-        s, shared = self.spec, self.spec.layers
-        if s.dropout:
-            shared = dataclasses.replace(shared, operator=Dropout(s.dropout))
+        s, shared = self.spec, with_dropout(self.spec.layers, self.spec.dropout)
         layers = Layers(shared, train)
         x = s.stem(layers, x, s.stem_width)
         for i, block in enumerate(s.blocks):
-            joined = DenseBlock(block, shared, s.depth_mode, name=f"block{i + 1}")
-            x = joined(x, train=train)
+            module = DenseBlock(block, shared, s.depth_mode, name=f"block{i + 1}")
+            x = module(x, train=train)
         x = layers.steps(x, s.head_steps, name="head")
         return s.head(layers, x, s.num_classes)
 
 
 class DenseBlock(nn.Module):
-    """Straight-line code in any mode: no two layers are of one width.
+    """Layers of a block as straight-line code in any mode, since their widths differ.
 
-    With "remat" or "sqrt" the backward pass computes the inside of a layer again, and
-    memory grows with the layers, not with their square (Pleiss et al. 2017). The last
-    convolution is not repeated, as its gradients do not need what it gave.
+    With "remat" or "sqrt" the backward pass recomputes the inside of a layer, and
+    memory grows linearly with the layers, not quadratically (Pleiss et al. 2017). The
+    last convolution is not repeated, as its gradients do not need its output.
     """
 
     block: Block
@@ -268,11 +255,11 @@ class DenseBlock(nn.Module):
         return self._transition(jnp.concatenate(outputs, axis=-1), train)
 
     def _transition(self, x, train):
-        way, layers = self.block.transition, Layers(self.layers, train)
-        if way is None:
+        spec, layers = self.block.transition, Layers(self.layers, train)
+        if spec is None:
             return x
-        if way.dropout:
-            x = layers.dropout(x, way.dropout, name="dropout_transition")
-        unit = UnitSpec(B((1,)), way.order, "none")
-        unit = ResidualUnit(unit, self.layers, way.features, name="transition")
-        return halved(layers, unit(x, None, train=train), way.pool)
+        if spec.dropout:
+            x = layers.dropout(x, spec.dropout, name="dropout_transition")
+        unit = UnitSpec(B((1,)), spec.order, "none")
+        unit = ResidualUnit(unit, self.layers, spec.features, name="transition")
+        return halved(layers, unit(x, None, train=train), spec.pool)

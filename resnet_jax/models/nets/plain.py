@@ -1,4 +1,4 @@
-"""Plain nets: one layer after the other, written down as a tuple of records."""
+"""Plain nets: a sequence of layers, each a record of frozen data."""
 
 import collections
 import dataclasses
@@ -12,26 +12,26 @@ from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.initializers import TORCH_LINEAR
-from resnet_jax.models.layers.layers import Layers, LayersSpec, Step, layer_of
-from resnet_jax.models.nets.auxiliary_loss import Inside, Relay, every_loss
+from resnet_jax.models.layers.layers import Layers, LayersSpec, Steps, layer_of
+from resnet_jax.models.nets.auxiliary_loss import AuxiliaryHead, Relay, all_losses
 
 
 @runtime_checkable
 class Record(Protocol):
-    """A layer as frozen data; also any `Pool` of the heads that takes a name (SPP)."""
+    """Layer as frozen data; also SPP, a `Pool` of heads that takes a name."""
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Conv:
-    """A convolution and its steps."""
+    """Convolution and its steps."""
 
-    features: int | None  # None: one a class
+    features: int | None  # None: one per class
     kernel: int = 3
     strides: int = 1
-    padding: int | None = None  # on every side; None: what gives ceil(size / strides)
-    steps: tuple[Step, ...] = ("norm", "act")
+    padding: int | None = None  # per side; None: as for ceil(size / strides) outputs
+    steps: Steps = ("norm", "act")
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
         assert self.features is not None  # `PlainSpec.named` fills it in
@@ -47,23 +47,23 @@ class Conv:
 
 @dataclasses.dataclass(frozen=True)
 class Towers:
-    """Convolutions side by side on one map, their outputs joined along channels."""
+    """Parallel sequences of convolutions, their outputs concatenated."""
 
     towers: tuple[tuple[Conv, ...], ...]
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
-        ends = []
+        outputs = []
         for i, tower in enumerate(self.towers, 1):
             y = x
             for j, conv in enumerate(tower, 1):
                 y = conv(layers, y, name=f"{name}_{i}_conv{j}")
-            ends.append(y)
-        return jnp.concatenate(ends, axis=-1)
+            outputs.append(y)
+        return jnp.concatenate(outputs, axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
 class MaxPool:
-    """Maxima of windows; `up` keeps a last window that reaches over the edge.
+    """Max pooling; `up` includes a last window that crosses the edge.
 
     Caffe and cuda-convnet round the number of windows up, most others down.
     """
@@ -86,9 +86,10 @@ class MaxPool:
 
 @dataclasses.dataclass(frozen=True)
 class LRN:
-    """x / (1 + alpha m)^beta, m the mean of x^2 in a window of the channel.
+    """Local response normalisation, x / (1 + alpha m)^beta, within channels.
 
-    Caffe's WITHIN_CHANNEL; beyond the edge there are zeros, which count.
+    m is the mean of x^2 in a window, zeros beyond the edge included; Caffe's
+    WITHIN_CHANNEL.
     """
 
     window: int = 3
@@ -102,7 +103,7 @@ class LRN:
 
 @dataclasses.dataclass(frozen=True)
 class Drop:
-    """Dropout of single numbers (Srivastava et al. 2014)."""
+    """Dropout of single features (Srivastava et al. 2014)."""
 
     rate: float
 
@@ -120,7 +121,7 @@ class Mean:
 
 @dataclasses.dataclass(frozen=True)
 class Flatten:
-    """All numbers of a map as one vector, so for one size of images."""
+    """Map as one vector, for one size of images."""
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
         return x.reshape(len(x), -1)
@@ -128,11 +129,11 @@ class Flatten:
 
 @dataclasses.dataclass(frozen=True)
 class FC:
-    """A fully connected layer with bias, and its steps."""
+    """Fully connected layer with bias, and its steps."""
 
-    features: int | None  # None: one a class
-    steps: tuple[Step, ...] = ("act",)
-    std: float | None = None  # of its kernel at first; None: Torch's uniform
+    features: int | None  # None: one per class
+    steps: Steps = ("act",)
+    std: float | None = None  # of the initial kernel; None: Torch's uniform
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
         assert self.features is not None  # `PlainSpec.named` fills it in
@@ -147,15 +148,15 @@ ON_MAPS = (Conv, Towers, MaxPool, LRN)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlainSpec:
-    """A net without shortcuts, as data."""
+    """Net without units, as data."""
 
     records: tuple[Record, ...]
     layers: LayersSpec = LayersSpec()
     num_classes: int = 10
-    relays: tuple[Relay, ...] = ()  # losses inside the net, in training
+    relays: tuple[Relay, ...] = ()  # auxiliary losses
 
     def __post_init__(self):
-        # 0 layers on maps, 1 what makes a vector of a map, 2 layers on vectors
+        # 0 layers on maps, 1 from map to vector, 2 layers on vectors
         places = [
             0 if isinstance(record, ON_MAPS) else 2 if isinstance(record, FC) else 1
             for record in self.records
@@ -169,10 +170,10 @@ class PlainSpec:
         weighted = [r.features for r in self.records if isinstance(r, Conv | FC)]
         if weighted.count(None) != 1 or weighted[-1] is not None:
             raise ConfigError(
-                f"records: features={weighted}; the last must be None, one a class, "
+                f"records: features={weighted}; the last must be None, one per class, "
                 "and no other"
             )
-        every_loss(self)  # its errors
+        all_losses(self)  # raises ConfigError
 
     @property
     def depths(self) -> tuple[int, ...]:  # records in each stage
@@ -182,11 +183,11 @@ class PlainSpec:
         return PlainNet(self)
 
     def parts(self) -> tuple[list[list[Named]], list[Named]]:
-        """The stages, which end with pools, and what makes logits of the last map."""
+        """Stages, which end with pools, and the records from last map to logits."""
         stages, end = [[]], []
         for named, record in zip(self.named(), self.records, strict=True):
-            scores = isinstance(record, Conv) and record.features is None
-            if end or scores or not isinstance(record, (*ON_MAPS, Drop)):
+            classifier = isinstance(record, Conv) and record.features is None
+            if end or classifier or not isinstance(record, (*ON_MAPS, Drop)):
                 end.append(named)
             else:
                 stages[-1].append(named)
@@ -195,19 +196,19 @@ class PlainSpec:
         return [stage for stage in stages if stage] or [[]], end
 
     def end(self, layers: Layers, x: Array) -> Array:
-        """Logits of a map, by the records behind all stages."""
+        """Logits of the last map, by the records after all stages."""
         for name, record in self.parts()[1]:
             x = record(layers, x, name=name)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
     def stage_of(self, name: str) -> int | float:
-        """The stage of a module of the net, by its name; the end is behind all."""
+        """Stage of a module by its name; infinity after all stages."""
         stages = enumerate(self.parts()[0], 1)
-        of = {layer_of(key): number for number, stage in stages for key, _ in stage}
-        return of.get(layer_of(name).split("_")[0], math.inf)
+        known = {layer_of(key): number for number, stage in stages for key, _ in stage}
+        return known.get(layer_of(name).split("_")[0], math.inf)
 
     def named(self) -> Iterator[Named]:
-        """conv1, maxpool1, conv2, ..., each kind counted; the last FC is `head`."""
+        """Named records: conv1, maxpool1, conv2, ...; the last FC is `head`."""
         count = collections.Counter()
         for record in self.records:
             kind = type(record).__name__.lower()
@@ -219,17 +220,14 @@ class PlainSpec:
             yield name, record
 
     def widened(self, k: int | float) -> "PlainSpec":
-        """The net with every width times k."""
+        """Multiply every width by k."""
         return dataclasses.replace(
             self, records=tuple(_widened(record, k) for record in self.records)
         )
 
 
 class PlainNet(nn.Module):
-    """The records, one after the other.
-
-    In training, logits of `relays` are sown as relays/relay<k>; at test there are none.
-    """
+    """Sequence of the records; in training, sows logits as relays/relay<k>/logits."""
 
     spec: PlainSpec
 
@@ -241,7 +239,7 @@ class PlainNet(nn.Module):
         for number, stage in enumerate(s.parts()[0], 1):
             for name, record in stage:
                 x = record(layers, x, name=name)
-            Inside(s, number, name=f"relay{number}")(x, train=train)
+            AuxiliaryHead(s, number, name=f"relay{number}")(x, train=train)
         return s.end(layers, x)
 
 
@@ -263,6 +261,6 @@ def _check_fits(x: Array, extent: int, *, name: str) -> None:
     size = x.shape[1:-1]
     if min(size) < extent:
         raise ConfigError(
-            f"{name}: needs {extent} pixels an axis, but its map is "
+            f"{name}: needs {extent} pixels per axis, but its map is "
             f"{'x'.join(map(str, size))}; the net is for larger images"
         )

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.layers import Layers, LayersSpec, Step
-from resnet_jax.models.nets.auxiliary_loss import Inside, Relay, every_loss
+from resnet_jax.models.layers.layers import Layers, LayersSpec, Steps
+from resnet_jax.models.nets.auxiliary_loss import AuxiliaryHead, Relay, all_losses
 from resnet_jax.models.nets.stem_head import CIFAR, Head, Stem
 from resnet_jax.models.units.ghost import GGhost, GhostStage
 from resnet_jax.models.units.stage import DepthMode, Stage
@@ -20,51 +20,49 @@ from resnet_jax.models.units.unit import UnitSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNetSpec:
-    """A residual (or plain) network, as data."""
+    """Residual (or plain) network, as data."""
 
     depths: tuple[int, ...]  # units in each stage
     widths: tuple[int, ...]  # output channels of each stage
     unit: UnitSpec = UnitSpec()
-    # The first unit of each stage, where it is of another kind; (): all are `unit`
-    firsts: tuple[UnitSpec, ...] = ()
+    firsts: tuple[UnitSpec, ...] = ()  # first unit of each stage; (): all are `unit`
     strides: tuple[int, ...] = ()  # of each stage; (): 1, then 2
-    ghosts: GGhost | None = None  # of stages behind the first with more than two units
+    ghosts: GGhost | None = None  # of stages after the first with more than two units
     layers: LayersSpec = LayersSpec()
     stem: Stem = CIFAR
     stem_width: int = 16
     head: Head = Head()
-    head_steps: tuple[Step, ...] | None = None  # None: what stands ahead of a branch
+    head_steps: Steps | None = None  # None: the `before` of the unit's order
     num_classes: int = 10
-    relays: tuple[Relay, ...] = ()  # losses inside the net, in training
-    survival: float = 1.0  # of the last unit; falls linearly from the stem on
+    relays: tuple[Relay, ...] = ()  # auxiliary losses
+    survival: float = 1.0  # probability of the last unit; linear decay from the stem
     depth_mode: DepthMode | tuple[DepthMode, ...] = "scan"  # of all, or of each stage
 
     def __post_init__(self):
         if len(self.depths) != len(self.widths) or min(self.depths) < 1:
             raise ConfigError(
-                "one width and at least one unit a stage: got "
+                "one width and at least one unit per stage: got "
                 f"depths={self.depths}, widths={self.widths}"
             )
         modes = () if isinstance(self.depth_mode, str) else self.depth_mode
-        each = {"firsts": self.firsts, "strides": self.strides, "depth_mode": modes}
-        for name, given in each.items():
-            if len(given) not in (0, len(self.depths)):
-                raise ConfigError(
-                    f"{name}: {len(given)} given for {len(self.depths)} stages"
-                )
-        every_loss(self)  # its errors
+        stages = len(self.depths)
+        fields = {"firsts": self.firsts, "strides": self.strides, "depth_mode": modes}
+        for name, given in fields.items():
+            if len(given) not in (0, stages):
+                raise ConfigError(f"{name}: {len(given)} given for {stages} stages")
+        all_losses(self)  # raises ConfigError
 
     def build(self) -> nn.Module:
         return ResNet(self)
 
     def stage_of(self, name: str) -> int | float:
-        """The stage of a module of the net, by its name; the head is behind all."""
+        """Stage of a module by its name; infinity for the head."""
         if name.startswith("stage"):
             return int(name.removeprefix("stage"))
         return 1 if "stem" in name else math.inf
 
     def end(self, layers: Layers, x: Array) -> Array:
-        """Logits of a map: the steps ahead of the head, and the head."""
+        """Logits of the last map, by the steps before the head and the head."""
         before = self.unit.order.before
         steps = before if self.head_steps is None else self.head_steps
         x = layers.steps(x, steps, name="head")
@@ -74,11 +72,11 @@ class ResNetSpec:
 class ResNet(nn.Module):
     """Stem, stages, head  (He et al. 2016a, Table 1 and Sec. 4.2).
 
-    Where the stem ends with norm and activation, the first unit has none of its own
-    ahead of the branch. For pre-activation nets that is the rule of He et al. 2016b,
-    Sec. 5: "the first activation right after conv1, before splitting into two paths";
-    likewise the head repeats once more what stands ahead of each branch.
-    In training, logits of `relays` are sown as relays/relay<k>; at test there are none.
+    Where the stem ends with norm and activation, the first unit has no steps before its
+    branch. For pre-activation nets that is the rule of He et al. 2016b, Sec. 5: "the
+    first activation right after conv1, before splitting into two paths"; likewise the
+    steps before each branch are repeated before the head.
+    In training, logits of auxiliary losses are sown as relays/relay<k>/logits.
     """
 
     spec: ResNetSpec
@@ -102,17 +100,16 @@ class ResNet(nn.Module):
                 strides=strides[i], mode=modes[i], name=f"stage{i + 1}",
             )  # fmt: skip
             x = stage(x, survival, train=train)
-            Inside(s, i + 1, name=f"relay{i + 1}")(x, train=train)
+            AuxiliaryHead(s, i + 1, name=f"relay{i + 1}")(x, train=train)
         return s.end(layers, x)
 
     def _first(self, stage):
-        """The spec of a stage's first unit."""
+        """Spec of the first unit of a stage."""
         unit = self.spec.firsts[stage] if self.spec.firsts else self.spec.unit
         if stage > 0 or not self.spec.stem.steps:
             return unit
-        return dataclasses.replace(
-            unit, order=dataclasses.replace(unit.order, before=())
-        )
+        order = dataclasses.replace(unit.order, before=())
+        return dataclasses.replace(unit, order=order)
 
     def _survival(self):
         """p_l = 1 - (l / L) (1 - p_L) for l = 1 .. L, cut into stages."""

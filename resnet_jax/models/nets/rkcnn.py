@@ -1,4 +1,4 @@
-"""RKCNN: time steps in periods of one resolution; a head that reads every period."""
+"""RKCNN: Runge-Kutta steps in periods of one resolution; the head reads all periods."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, LayersSpec
-from resnet_jax.models.layers.operators import Dropout
+from resnet_jax.models.layers.operators import with_dropout
 from resnet_jax.models.nets.densenet import halved
 from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.units.branch import B
@@ -20,13 +20,13 @@ from resnet_jax.models.units.unit import FULL_PRE, Order, ResidualUnit, UnitSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RKCNNSpec:
-    """y <- y + F(y) in each step; between periods norm, act, 1x1, gate, mean of 2x2."""
+    """Steps y + F(y); transitions of norm, act, 1x1, gate and 2x2 mean pooling."""
 
     depths: tuple[int, ...] = (1, 1, 1)  # steps in each period
     width: int = 80  # channels of the state and of every stage
     unit: UnitSpec = UnitSpec(Clique(), Order(), "A")
-    gate: SE | None = SE(reduction=2)  # "attention" of the transitions
-    dropout: float = 0.0  # behind every convolution but the stem's
+    gate: SE | None = SE(reduction=2)  # of the transitions ("attention")
+    dropout: float = 0.0  # after every convolution but the stem's
     layers: LayersSpec = LayersSpec()
     stem: Stem = Stem(steps=())
     num_classes: int = 10
@@ -38,18 +38,14 @@ class RKCNNSpec:
                 f"depths={self.depths}, width={self.width}: at least one step in each "
                 "of at least one period, and one channel"
             )
-        if self.dropout and self.layers.operator:
-            raise ConfigError(
-                f"dropout={self.dropout}: acts behind plain convolutions, and here "
-                f"{type(self.layers.operator).__name__} stands for them"
-            )
+        with_dropout(self.layers, self.dropout)  # raises ConfigError
 
     def build(self) -> nn.Module:
         return RKCNN(self)
 
 
 class RKCNN(nn.Module):
-    """Stem, periods and transitions; the classifier sees the means of all periods."""
+    """Stem, periods, transitions; a classifier of the channel means of all periods."""
 
     spec: RKCNNSpec
 
@@ -57,22 +53,20 @@ class RKCNN(nn.Module):
     def __call__(
         self, x: Float[Array, "b *hw c"], *, train: bool
     ) -> Float[Array, "b n"]:
-        s, shared = self.spec, self.spec.layers
-        x, means = s.stem(Layers(shared, train), x, s.width), []
-        if s.dropout:
-            shared = dataclasses.replace(shared, operator=Dropout(s.dropout))
-        layers = Layers(shared, train)
-        between = UnitSpec(B((1,)), FULL_PRE, "none", s.gate)
+        s, shared = self.spec, with_dropout(self.spec.layers, self.spec.dropout)
+        layers, means = Layers(shared, train), []
+        x = s.stem(layers, x, s.width)
+        unit = UnitSpec(B((1,)), FULL_PRE, "none", s.gate)
         for i, steps in enumerate(s.depths, 1):
             if i > 1:
-                way = ResidualUnit(between, shared, s.width, name=f"transition{i - 1}")
-                x = halved(layers, way(x, None, train=train), "mean")
+                reduce = ResidualUnit(unit, shared, s.width, name=f"transition{i - 1}")
+                x = halved(layers, reduce(x, None, train=train), "mean")
             period = Stage(
                 s.unit, s.unit, shared, steps, s.width, strides=1, mode=s.depth_mode,
                 name=f"stage{i}",
             )  # fmt: skip
             x = period(x, None, train=train)
-            read = layers.steps(x, ("norm", "act"), name=f"head{i}")
-            means.append(layers.global_mean(read))
+            y = layers.steps(x, ("norm", "act"), name=f"head{i}")
+            means.append(layers.global_mean(y))
         logits = layers.dense(jnp.concatenate(means, -1), s.num_classes, name="head")
         return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

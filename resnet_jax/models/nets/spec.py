@@ -1,4 +1,4 @@
-"""The spec of a network of any kind."""
+"""Spec of any network."""
 
 from typing import TypeAlias
 

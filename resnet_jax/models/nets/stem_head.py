@@ -6,34 +6,30 @@ from typing import Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resnet_jax.models.layers.layers import Layers, Step
+from resnet_jax.models.layers.layers import Layers, Steps
 
 
 @dataclasses.dataclass(frozen=True)
 class Stem:
-    """One convolution, its steps, and a max pool  (He et al. 2016a, Table 1).
+    """Convolution, its steps, and a max pool  (He et al. 2016a, Table 1).
 
-    Never replaced by an operator: first layers stay as they are (XNOR-Net, GhostNet).
+    No operator replaces the first convolution of a net, as in XNOR-Net and GhostNet.
     """
 
     kernel: int = 3
-    strides: int | tuple[int, ...] = 1  # one for all axes, or one an axis
+    strides: int | tuple[int, ...] = 1  # one for all axes, or one per axis
     pool: tuple[int, int] | None = None  # window and stride, padded by (window - 1) / 2
-    steps: tuple[Step, ...] = ("norm", "act")
+    steps: Steps = ("norm", "act")
 
     def __call__(
         self, layers: Layers, x: Float[Array, "b *hw c"], features: int
     ) -> Float[Array, "b *hw2 features"]:
         layers, side = layers.plain(), (self.kernel - 1) // 2
+        padding = [(side, side)] * layers.spec.rank
         x = layers.conv(
-            x,
-            features,
-            kernel=self.kernel,
-            strides=self.strides,
-            padding=[(side, side)] * layers.spec.rank,
-            then=self.steps,
-            name="stem_conv",
-        )
+            x, features, kernel=self.kernel, strides=self.strides, padding=padding,
+            then=self.steps, name="stem_conv",
+        )  # fmt: skip
         if self.pool is None:
             return x
         window, strides = self.pool
@@ -47,14 +43,14 @@ IMAGENET = Stem(kernel=7, strides=2, pool=(3, 2))
 
 @runtime_checkable
 class Pool(Protocol):
-    """Makes a vector of fixed length of a map of any size."""
+    """Pooling of a map of any size to a vector of fixed length."""
 
     def __call__(self, layers: Layers, x: Array) -> Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class GlobalMean:
-    """The mean of each channel."""
+    """Global average pooling."""
 
     def __call__(
         self, layers: Layers, x: Float[Array, "b *hw c"]
@@ -66,7 +62,7 @@ class GlobalMean:
 class Head:
     """Pooling, hidden layers with activation and dropout, the classifier.
 
-    `dropout` acts behind every hidden layer; ahead of the classifier where none is.
+    Without hidden layers, `dropout` acts before the classifier.
     """
 
     pool: Pool = GlobalMean()
@@ -80,13 +76,12 @@ class Head:
         x = self.pool(layers, x)
         for i, features in enumerate(self.hidden):
             x = layers.dense(x, features, name=f"fc{i + 1}")
-            x = self._dropped(layers, layers.act(x, name=f"act_fc{i + 1}"), i)
+            x = layers.act(x, name=f"act_fc{i + 1}")
+            x = self._dropout(layers, x, name=f"dropout{i + 1}")
         if not self.hidden:
-            x = self._dropped(layers, x, 0)
+            x = self._dropout(layers, x, name="dropout1")
         logits = layers.dense(x, num_classes, name="head")
         return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
-    def _dropped(self, layers, x, number):
-        if not self.dropout:
-            return x
-        return layers.dropout(x, self.dropout, name=f"dropout{number + 1}")
+    def _dropout(self, layers, x, *, name):
+        return layers.dropout(x, self.dropout, name=name) if self.dropout else x

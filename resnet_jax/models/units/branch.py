@@ -11,29 +11,24 @@ from jaxtyping import Array
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.dropout import Noise
-from resnet_jax.models.layers.layers import Layers, Step
+from resnet_jax.models.layers.layers import Layers, Steps
 
 
 @runtime_checkable
 class Branch(Protocol):
     """end(F(x)): [b *hw c] -> [b *hw/strides features].
 
-    The call names every layer that it makes and closes with the steps `end`. A branch
-    that takes noise ahead of its last convolution has a field `noise: Noise | None`.
+    The call names every layer and closes with the steps `end`. A branch that takes
+    noise before its last convolution has a field `noise: Noise | None`.
     """
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Kernel sizes of its weighted layers, for the depth rule of its networks."""
+        """Kernel sizes of weighted layers, as the depth of networks counts them."""
         ...
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array: ...
 
 
@@ -44,8 +39,8 @@ class B:
     kernels: tuple[int, ...] = (3, 3)
     inner: float = 1.0  # inner width / output width
     cardinality: int = 1  # groups of the inner convolutions (ResNeXt)
-    stride_at: int = 0  # which convolution subsamples
-    noise: Noise | None = None  # ahead of the last convolution
+    stride_at: int = 0  # index of the convolution that subsamples
+    noise: Noise | None = None  # before the last convolution
 
     def __post_init__(self):
         if not 0 <= self.stride_at < len(self.kernels):
@@ -54,12 +49,7 @@ class B:
             )
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         last = len(self.kernels) - 1
         for i, kernel in enumerate(self.kernels):
@@ -79,18 +69,18 @@ class B:
 
 BASIC = B((3, 3))
 BOTTLENECK = B((1, 3, 1), inner=1 / 4)  # strides in the first 1x1, as in the papers
-BOTTLENECK_3X3 = B((1, 3, 1), inner=1 / 4, stride_at=1)  # in the 3x3: fb, torchvision
+BOTTLENECK_3X3 = B((1, 3, 1), inner=1 / 4, stride_at=1)  # fb.resnet.torch, torchvision
 SINGLE = B((3,))  # the 1-layer skip of He et al. 2016b, Table 3
 
 
-class Apply(nn.Module):
-    """Gives a branch its own scope in the parameter tree."""
+class BranchModule(nn.Module):
+    """A branch as a module, a scope in the parameter tree."""
 
     branch: Branch
     layers: Layers
     features: int
     strides: int
-    end: tuple[Step, ...]
+    end: Steps
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

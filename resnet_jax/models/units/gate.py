@@ -14,8 +14,8 @@ from resnet_jax.models.layers.layers import Layers
 class SE:
     """Squeeze and excitation: F * sigmoid(W2 act(W1 mean(F)))  (Hu et al. 2018).
 
-    Where it stands is the journal's ablation: behind the branch (standard), ahead of it
-    (pre), behind the addition and its steps (post), on the shortcut (identity).
+    Places of the journal's ablation: after the branch (standard), before it (pre),
+    after the addition and its steps (post), on the shortcut (identity).
     """
 
     reduction: int = 16
@@ -28,8 +28,8 @@ class SE:
         hidden = self.hidden or c // self.reduction
         if not hidden:
             raise ConfigError(
-                f"model.unit.gate.reduction={self.reduction}: leaves nothing of {c} "
-                "channels; make it smaller"
+                f"model.unit.gate.reduction={self.reduction}: must be at most the {c} "
+                "channels of the unit"
             )
         s = layers.dense(layers.global_mean(f), hidden, name="squeeze")
         s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")

@@ -10,40 +10,35 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.layers import Layers, Step
+from resnet_jax.models.layers.layers import Layers, Steps
 from resnet_jax.models.layers.operators import Ghost
 from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.gate import SE
-from resnet_jax.models.units.stage import Stage, recomputing
+from resnet_jax.models.units.stage import Stage, scan_units
 from resnet_jax.models.units.unit import Order, ResidualUnit, UnitSpec
 
-LINEAR = Order(end=("norm",))  # GhostNet: nothing behind the addition
+LINEAR = Order(end=("norm",))  # GhostNet: no activation after the addition
 
 
 @dataclasses.dataclass(frozen=True)
 class GhostBottleneck:
     """Ghost module, depthwise k x k where it subsamples, gate, Ghost module.
 
-    Han et al. 2020, Fig. 3; the gate's place as in the released code.
+    Han et al. 2020, Fig. 3; the gate's place is that of the released code.
     """
 
     hidden: int  # channels between the two modules
-    kernel: int = 3  # k
+    kernel: int = 3  # k of the depthwise convolution
     gate: SE | None = None
     ghost: Ghost = Ghost()
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Kernel sizes of both Ghost modules and of the layer between them."""
+        """Kernel sizes of both Ghost modules and of the convolution between them."""
         return (1, self.kernel, 1)
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         spec = dataclasses.replace(layers.spec, operator=self.ghost)
         layers = Layers(spec, layers.train)
@@ -62,18 +57,10 @@ class XUnit:
     """1x1, grouped 3x3, 1x1, all of one width  (RegNetX: Radosavovic et al. 2020)."""
 
     group_width: int
-
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        return (1, 3, 1)
+    kernels = (1, 3, 1)
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         groups = max(1, features // self.group_width)
         branch = B(self.kernels, cardinality=groups, stride_at=1)
@@ -85,7 +72,7 @@ class GGhost:
     """Split of a stage of more than two units into intrinsic and ghost channels."""
 
     share: float = 0.5  # lambda: ghosts / channels
-    multiple: int = 1  # which intrinsic channels are rounded down to
+    multiple: int = 1  # intrinsic channels are rounded down to it
     unit: UnitSpec | None = None  # of the intrinsic path; None: that of the net
 
     def __post_init__(self):
@@ -93,6 +80,7 @@ class GGhost:
             raise ConfigError(f"model.ghost_share={self.share}: must be in (0, 1)")
 
     def intrinsic(self, features: int) -> int:
+        """Intrinsic channels of a stage."""
         whole = int(round(features * (1 - self.share), 6))
         raw = whole // self.multiple * self.multiple
         if not 0 < raw < features:
@@ -104,13 +92,13 @@ class GGhost:
 
 
 class GhostStage(Stage):
-    """[intrinsic, ghosts], the ghosts from the first unit and means of all others.
+    """G-Ghost stage: [intrinsic, ghosts] between a first and a last unit.
 
-    Han et al. 2022 and released code (g_ghost_regnet.py): behind the first unit, n - 2
-    narrow units work on the intrinsic channels; the ghosts are a 1x1 convolution of the
-    other channels, plus two of the means of all maps; the last unit is whole again.
-    What follows an addition in the units (`order.after`) follows this one. Variables of
-    the narrow units are stacked as `rest`. Mode sqrt is remat here.
+    Han et al. 2022 and released code (g_ghost_regnet.py): n - 2 narrow units work on
+    the intrinsic channels of the first unit's output; ghosts are a 1x1 convolution of
+    its other channels, plus two of the means of all maps. The units' `order.after`
+    follows that addition, too. Variables of the narrow units are stacked as `rest`.
+    Mode sqrt is remat here.
     """
 
     ghost: GGhost = GGhost()
@@ -136,21 +124,14 @@ class GhostStage(Stage):
         return last(jnp.concatenate([y, ghosts], axis=-1), tail, train=train)
 
     def _intrinsic(self, x, survival, train):
-        """The last narrow unit's map [b *hw raw], and means of all [b (n-2)*raw]."""
+        """Output of the last narrow unit [b *hw raw], means of all [b (n-2)*raw]."""
         layers = Layers(self.layers, train)
 
         def step(rest: ResidualUnit, x: Array, p: Array | None):
             y = rest(x, p, train=train)
             return y, layers.global_mean(y)
 
-        step = recomputing(step, self.mode)
-        loop = nn.scan(
-            step,
-            variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
-            split_rngs={"params": True, "drop_path": True, "noise": True},
-            length=self.units - 2,
-            unroll=self.units - 2 if self.mode == "unroll" else 1,
-        )
+        loop = scan_units(step, self.mode, length=self.units - 2)
         unit = self.ghost.unit or self.rest
         rest = ResidualUnit(unit, self.layers, x.shape[-1], name="rest")
         y, means = loop(rest, x, survival)

@@ -1,4 +1,4 @@
-"""Residual units as time steps of dx/dt = f(x): any Butcher tableau, and RKCNN."""
+"""Residual units as Runge-Kutta steps of dx/dt = f(x): Butcher tableaux, and RKCNN."""
 
 import dataclasses
 import math
@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.layers import Layers, Step
-from resnet_jax.models.units.branch import BASIC, Apply, Branch
+from resnet_jax.models.layers.layers import Layers, Steps
+from resnet_jax.models.units.branch import BASIC, Branch, BranchModule
 
 
 @dataclasses.dataclass(frozen=True)
 class Tableau:
-    """k_i = f(x + sum_j a_ij k_j), step sum_i b_i k_i.
+    """Butcher tableau: k_i = f(x + sum_j a_ij k_j), step sum_i b_i k_i.
 
-    Row i of `a` has i entries (from 0), or one a stage, as implicit methods need.
+    Row i of `a` has i entries (from 0), or for implicit methods one per stage.
     """
 
     a: tuple[tuple[float, ...], ...]
@@ -29,7 +29,7 @@ class Tableau:
         for i, row in enumerate(self.a):
             if len(row) not in (i, stages):
                 raise ConfigError(
-                    f"tableau: row {i} of a must have {i} entries, or {stages} of an "
+                    f"tableau: row {i} of a must have {i} entries, or {stages} for an "
                     f"implicit method; got {row}"
                 )
         if not math.isclose(sum(self.b), 1.0, abs_tol=1e-9):
@@ -39,7 +39,7 @@ class Tableau:
 
     @property
     def implicit(self) -> bool:
-        """Does a stage read itself or a later one?"""
+        """True if a stage reads itself or a later one."""
         return any(any(row[i:]) for i, row in enumerate(self.a))
 
 
@@ -58,10 +58,10 @@ IMPLICIT_MIDPOINT = Tableau(((1 / 2,),), (1.0,))
 class RungeKutta:
     """One step of size 1 of dx/dt = f(x), f the branch closed by `end`.
 
-    A method evaluates one f: its stages share weights, unless they are `own`. Slopes
-    start from 0 and are replaced one after the other; a sweep gives an explicit method
-    exactly, and several iterate towards the solution of an implicit one. A unit that
-    resizes, which leads to another space, takes one f of its own.
+    Stages share the weights of f, unless they are `own`. Slopes start from 0 and are
+    replaced one after the other: one sweep is exact for an explicit method, several
+    iterate towards the solution of an implicit one. A unit that resizes maps to another
+    space and is one evaluation of f.
     """
 
     tableau: Tableau = RK4
@@ -72,28 +72,23 @@ class RungeKutta:
     def __post_init__(self):
         if self.tableau.implicit != (self.sweeps > 1) or self.sweeps < 1:
             raise ConfigError(
-                f"sweeps={self.sweeps}: must be 1 for an explicit tableau, which it "
-                "makes exact, and at least 2 for an implicit one"
+                f"sweeps={self.sweeps}: must be 1 for an explicit tableau, where it is "
+                "exact, and at least 2 for an implicit one"
             )
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Kernel sizes of one evaluation of f: in counts of depth a step is a unit."""
+        """Kernel sizes of one evaluation of f: depth counts a step as one unit."""
         return self.branch.kernels
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         resized = strides != 1 or x.shape[-1] != features
-        one = resized or self.weights == "shared"
-        names = ["f"] if one else [f"f{i + 1}" for i in range(len(self.tableau.b))]
+        single = resized or self.weights == "shared"
+        names = ["f"] if single else [f"f{i + 1}" for i in range(len(self.tableau.b))]
         f = [
-            Apply(self.branch, layers, features, strides, end, name=name)
+            BranchModule(self.branch, layers, features, strides, end, name=name)
             for name in names
         ]
         if resized:
@@ -108,10 +103,9 @@ class RungeKutta:
 
 
 def _combined(weights, slopes):
-    """Their weighted sum, or None of nothing."""
-    terms = [
-        w * k for w, k in zip(weights, slopes, strict=False) if w and k is not None
-    ]
+    """Weighted sum of the known slopes, None if there is none."""
+    pairs = zip(weights, slopes, strict=False)
+    terms = [w * k for w, k in pairs if w and k is not None]
     return sum(terms[1:], terms[0]) if terms else None
 
 
@@ -119,14 +113,14 @@ def _combined(weights, slopes):
 class Clique:
     """end(sum_i z_i), z_i = H([x, z_1 .. z_{i-1}])  (RKCNN: Zhu et al. 2022, code).
 
-    H is norm, act, 1x1, norm, act, 3x3; the coefficients of the method are absorbed in
-    its weights. `update` replaces each z_i by H'([x, all z_j but z_i]): not (RKCNN-E),
-    in place, so that later ones see it (RKCNN-I), or all at once (RKCNN-R). The E, I
-    and R are the released code's; that E is the paper's explicit form is assumed.
+    H is norm, act, 1x1, norm, act, 3x3; its weights absorb the coefficients of the
+    method. `update` replaces each z_i by H'([x, all z_j but z_i]): none (RKCNN-E), in
+    place, so that later ones see it (RKCNN-I), or all at once (RKCNN-R). E, I and R are
+    the released code's; that E is the paper's explicit form is assumed.
     """
 
     stages: int = 5
-    neck: float = 1.0  # channels between the convolutions / of the state
+    neck: float = 1.0  # channels between the convolutions / channels of the state
     update: Literal["none", "in_place", "at_once"] = "none"
 
     def __post_init__(self):
@@ -135,16 +129,11 @@ class Clique:
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Kernel sizes of all slopes and of their updates."""
+        """Kernel sizes of all stages and of their updates."""
         return (1, 3) * self.stages * (1 if self.update == "none" else 2)
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         if strides != 1 or x.shape[-1] != features:
             raise ConfigError(

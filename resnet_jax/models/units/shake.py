@@ -1,4 +1,4 @@
-"""Shakes: branches weighted at random, one way forward and another way back."""
+"""Shake-Shake and ShakeDrop: random weights, others in the backward pass."""
 
 import dataclasses
 
@@ -7,53 +7,48 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resnet_jax.models.layers.layers import Layers, Step
-from resnet_jax.models.units.branch import BASIC, Apply, Branch
+from resnet_jax.models.layers.layers import Layers, Steps
+from resnet_jax.models.units.branch import BASIC, Branch, BranchModule
 
 
 @jax.custom_vjp
 def scaled(y: Array, forward: Array, backward: Array) -> Array:
-    """forward * y, with backward * dy as its gradient: the shakes' rule."""
+    """forward * y, whose gradient is backward * dy."""
     return forward * y
 
 
-def _scaled(y, forward, backward):
+def _forward(y, forward, backward):
     return forward * y, (forward, backward)
 
 
-def _unscaled(factors, dy):
+def _backward(factors, dy):
     forward, backward = factors
     return backward * dy, jnp.zeros_like(forward), jnp.zeros_like(backward)
 
 
-scaled.defvjp(_scaled, _unscaled)
+scaled.defvjp(_forward, _backward)
 
 
 @dataclasses.dataclass(frozen=True)
 class ShakeShake:
     """a F1(x) + (1 - a) F2(x); backward another a; 1/2 at test (Gastaldi 2017).
 
-    Both are drawn from U(0, 1) for every image: "Shake-Shake-Image". In the paper the
-    unit's order is `relu_only_pre`.
+    Both are drawn from U(0, 1) per image: "Shake-Shake-Image". In the paper the unit's
+    order is `relu_only_pre`.
     """
 
     arm: Branch = BASIC
 
     @property
     def kernels(self) -> tuple[int, ...]:
-        """Kernel sizes of one branch: in counts of depth the other adds nothing."""
+        """Kernel sizes of one of the two branches."""
         return self.arm.kernels
 
     def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        end: tuple[Step, ...],
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
         f1, f2 = (
-            Apply(self.arm, layers, features, strides, end, name=f"arm{i}")(x)
+            BranchModule(self.arm, layers, features, strides, end, name=f"arm{i}")(x)
             for i in (1, 2)
         )
         if not layers.train:
@@ -62,7 +57,7 @@ class ShakeShake:
 
 
 class ShakeModule(nn.Module):
-    """Draws both shares."""
+    """Weighted sum, the weights drawn from the stream "noise"."""
 
     @nn.compact
     def __call__(self, f1: Array, f2: Array) -> Array:
@@ -76,8 +71,8 @@ def shake_drop(
 ) -> Float[Array, "b *hw c"]:
     """(g + a - g a) F; backward g + b - g b  (Yamada et al. 2019, Eq. 6).
 
-    g ~ Bernoulli(survival) for the batch, a ~ U(-1, 1) and b ~ U(0, 1) an element, as
-    in the released code. The mean of the forward factor is the survival.
+    g ~ Bernoulli(survival) per batch, a ~ U(-1, 1) and b ~ U(0, 1) per element, as in
+    the released code. The mean of the forward factor is the survival probability.
     """
     gate, alpha, beta = jax.random.split(key, 3)
     g = jax.random.bernoulli(gate, survival).astype(f.dtype)

@@ -1,24 +1,41 @@
 """Shortcuts: their types, and how they join the branch.
 
-Types decide what happens where a unit changes resolution or width (He et al. 2016a,
-Sec. 4.1); joins are the shortcuts of He et al. 2016b, Fig. 2 and Table 1.
+Types apply where a unit changes resolution or width (He et al. 2016a, Sec. 4.1); joins
+are the shortcuts of He et al. 2016b, Fig. 2 and Table 1.
 """
 
 import dataclasses
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from resnet_jax.models.layers.layers import Layers
+from resnet_jax.models.layers.layers import Layers, Steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Separable:
+    """Depthwise k x k, then 1x1, where resized  (GhostNet, released code)."""
+
+    kernel: int = 3
+
+    def __call__(
+        self, layers: Layers, x: Array, features: int, strides: int, norm: Steps
+    ) -> Array:
+        x = layers.conv(
+            x, x.shape[-1], kernel=self.kernel, strides=strides, groups=x.shape[-1],
+            then=norm, name="shortcut_depthwise_conv",
+        )  # fmt: skip
+        return layers.conv(x, features, kernel=1, then=norm, name="shortcut_conv")
+
 
 # A          subsample, pad new channels with zeros; no parameters
 # B          project by a 1x1 convolution where resized, identity elsewhere
 # C          project everywhere
 # avgpool-A  like A, averaging instead of subsampling (Huang et al. 2016)
 # none       no shortcut: a plain net
-ShortcutType = Literal["A", "B", "C", "avgpool-A", "none"]
+Shortcut: TypeAlias = Literal["A", "B", "C", "avgpool-A", "none"] | Separable
 
 
 def shortcut(
@@ -27,15 +44,15 @@ def shortcut(
     preact: Array,
     features: int,
     *,
-    kind: "ShortcutType | Separable",
+    kind: Shortcut,
     strides: int,
-    norm: tuple[Literal["norm"], ...],
+    norm: Steps,
 ) -> Array | None:
     """h(x) [b *hw/strides features], or None for a plain net.
 
-    Where the unit resizes, h takes the pre-activation that the branch takes
-    (He et al. 2016b, Sec. 5 and released code); elsewhere the identity takes x itself.
-    A projection ends with `norm` where its branch does.
+    Where the unit resizes, h takes the pre-activation of the branch (He et al. 2016b,
+    Sec. 5 and released code); elsewhere the identity takes x itself. A projection ends
+    with `norm` where its branch does.
     """
     resized = strides != 1 or x.shape[-1] != features
     if kind == "none":
@@ -53,40 +70,19 @@ def shortcut(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Separable:
-    """Depthwise k x k, then 1x1, where resized  (GhostNet, released code)."""
-
-    kernel: int = 3
-
-    def __call__(
-        self,
-        layers: Layers,
-        x: Array,
-        features: int,
-        strides: int,
-        norm: tuple[Literal["norm"], ...],
-    ) -> Array:
-        x = layers.conv(
-            x, x.shape[-1], kernel=self.kernel, strides=strides, groups=x.shape[-1],
-            then=norm, name="shortcut_depthwise_conv",
-        )  # fmt: skip
-        return layers.conv(x, features, kernel=1, then=norm, name="shortcut_conv")
-
-
 def subsample(x: Array, strides: int) -> Array:
-    """Every strides-th pixel, from the first."""
+    """Every strides-th pixel along each axis, from the first."""
     return x[(slice(None), *(slice(None, None, strides),) * (x.ndim - 2))]
 
 
 def zero_pad(x: Array, features: int) -> Array:
-    """New channels of zeros behind the old ones."""
+    """Pad with channels of zeros."""
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, features - x.shape[-1])])
 
 
 @runtime_checkable
 class Join(Protocol):
-    """(h, F) -> their sum, in some proportion."""
+    """Sum of shortcut and branch, in some proportion."""
 
     def __call__(self, layers: Layers, h: Array, f: Array) -> Array: ...
 
@@ -114,8 +110,8 @@ class Scaled:
 class Gated:
     """(1 - g) h + g F (exclusive) or (1 - g) h + F (shortcut-only gating).
 
-    g = sigmoid(W h + bias), a 1x1 convolution of the resized shortcut, element-wise;
-    `bias` is the initial gate bias b_g, which the paper searches from 0 to -10.
+    g = sigmoid(W h + bias), W a 1x1 convolution of the resized shortcut; `bias` is the
+    initial gate bias b_g, which the paper searches from 0 to -10.
     """
 
     gates: Literal["both", "shortcut"] = "both"

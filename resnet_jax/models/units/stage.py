@@ -1,8 +1,8 @@
-"""Stages: units at one resolution, stored stacked and run as a loop."""
+"""Stage: units at one resolution, with stacked parameters, run as a loop."""
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -15,32 +15,34 @@ from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.units.unit import ResidualUnit, UnitSpec
 from resnet_jax.ops.remat_policy import POLICY
 
-# How a stage runs, never what it is: all share one layout of parameters.
-# scan   one loop over the units: program size does not grow with depth; the backward
-#        pass keeps what convolutions gave and computes what is element-wise again
-# unroll straight-line code over the same stacked parameters
-# remat  the loop; activations inside a unit are computed again in the backward pass,
-#        so that memory holds one map a unit
-# sqrt   a loop over about sqrt(units) segments, each computed again as a whole: memory
-#        holds one map a segment and the activations of one (Chen et al. 2016, Sec. 4.1)
+# Execution of a stage; all modes compute the same from one layout of parameters.
+# scan   one loop over the units: program size does not grow with depth; outputs of
+#        convolutions are saved for the backward pass, the rest is recomputed
+# unroll straight-line code over the stacked parameters
+# remat  one loop; the backward pass recomputes the inside of each unit, so that one map
+#        per unit is stored
+# sqrt   a loop over about sqrt(units) segments, each recomputed as a whole: one map per
+#        segment is stored, and activations of one segment (Chen et al. 2016, Sec. 4.1)
 DepthMode = Literal["scan", "unroll", "remat", "sqrt"]
-Step = TypeVar("Step", bound=Callable)
 
 
-def recomputing(step: Step, mode: DepthMode) -> Step:
-    """The body of a loop, with what its backward pass keeps of a unit.
-
-    Only its input where it is rematerialised, else what `kept` marks.
-    """
+def scan_units(step: Callable, mode: DepthMode, *, length: int) -> Callable:
+    """Loop of `step(unit, carry, x)` over units with stacked variables."""
     policy = None if mode in ("remat", "sqrt") else POLICY
-    return nn.remat(step, prevent_cse=False, policy=policy)
+    return nn.scan(
+        nn.remat(step, prevent_cse=False, policy=policy),
+        variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
+        split_rngs={"params": True, "drop_path": True, "noise": True},
+        length=length,
+        unroll=length if mode == "unroll" else 1,
+    )
 
 
 class Stage(nn.Module):
-    """`first` may subsample and widen; `rest` are identical, parameters stacked.
+    """Units of one resolution: `first` may subsample and widen, `rest` are identical.
 
-    The variables of `rest` carry a leading axis `units`, so that depth costs no
-    compile time. `survival` has one entry a unit, or is None.
+    The variables of `rest` have a leading axis `units`, so that compile time does not
+    grow with depth. `survival` has one entry per unit, or is None.
     """
 
     first: UnitSpec
@@ -72,26 +74,19 @@ class Stage(nn.Module):
         def step(rest: ResidualUnit, x: Array, p: Array | None):
             return rest(x, p, train=train), None
 
-        step = recomputing(step, self.mode)
-        length = self.units - 1
-        loop = nn.scan(
-            step,
-            variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
-            split_rngs={"params": True, "drop_path": True, "noise": True},
-            length=length,
-            unroll=length if self.mode == "unroll" else 1,
-        )
+        loop = scan_units(step, self.mode, length=self.units - 1)
         rest = ResidualUnit(self.rest, self.layers, self.features, name="rest")
         return loop(rest, x, tail)[0]
 
     def _segments(self, x, survival, train):
-        """The loop in two levels; lifted transforms cannot cut the stacked axis.
+        """Loop over segments, written with jax.lax.scan.
 
-        Nor can their draws of noise be had outside them: there are none here.
+        Lifted transforms cannot split the stacked axis, and without them units cannot
+        draw noise.
         """
         unit = ResidualUnit(self.rest, self.layers, self.features, parent=None)
-        kept = ("batch_stats", "intermediates")
-        mutable = [name for name in kept if self.is_mutable_collection(name)]
+        collections = ("batch_stats", "intermediates")
+        mutable = [name for name in collections if self.is_mutable_collection(name)]
         length = self.units - 1
 
         def step(x: Array, of_unit: tuple[PyTree, Array | None]):
@@ -107,20 +102,18 @@ class Stage(nn.Module):
         def segment(x, of_units):
             return jax.lax.scan(step, x, of_units)
 
-        held = {n: tree["rest"] for n, tree in self.variables.items() if "rest" in tree}
-        stacked = (held, survival)
+        trees = self.variables.items()
+        stacked = ({n: tree["rest"] for n, tree in trees if "rest" in tree}, survival)
         size = math.isqrt(length)
-        odd = length % size  # units ahead of the segments of equal size
-        x, ahead = jax.checkpoint(segment)(x, jax.tree.map(lambda a: a[:odd], stacked))
-        segments = jax.tree.map(
-            lambda a: a[odd:].reshape(-1, size, *a.shape[1:]), stacked
-        )
-        again = jax.checkpoint(segment, prevent_cse=False)
-        x, behind = jax.lax.scan(again, x, segments)
+        odd = length % size  # units before the segments of equal size
+        head = jax.tree.map(lambda a: a[:odd], stacked)
+        tail = jax.tree.map(lambda a: a[odd:].reshape(-1, size, *a.shape[1:]), stacked)
+        x, new_head = jax.checkpoint(segment)(x, head)
+        x, new_tail = jax.lax.scan(jax.checkpoint(segment, prevent_cse=False), x, tail)
         new = jax.tree.map(
             lambda a, b: jnp.concatenate([a, b.reshape(-1, *b.shape[2:])]),
-            ahead,
-            behind,
+            new_head,
+            new_tail,
         )
         for name in mutable:
             self.put_variable(name, "rest", new.get(name, {}))

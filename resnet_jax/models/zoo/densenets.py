@@ -1,6 +1,6 @@
-"""The papers' concatenating networks as functions to specs; each cites its table.
+"""Concatenating networks of the papers as functions to specs; each cites its table.
 
-Fields of a layer beyond the branch (order, gate) may be given by keyword.
+Fields of a layer beyond the branch (order, gate) are keywords.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Unpack
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import Relu6
-from resnet_jax.models.layers.layers import LayersSpec, Step
+from resnet_jax.models.layers.layers import LayersSpec, Steps
 from resnet_jax.models.nets.densenet import (
     Block,
     Dense,
@@ -30,13 +30,13 @@ from resnet_jax.models.units.unit import (
     UnitFields,
     UnitSpec,
 )
-from resnet_jax.models.zoo.resnets import units_a_stage
+from resnet_jax.models.zoo.resnets import lookup, units_per_stage
 
-# B of DenseNet-B and -BC: a 1x1 convolution of 4k channels ahead of the 3x3 of k.
+# B of DenseNet-B and -BC: a 1x1 convolution of 4k channels before the 3x3 of k.
 BOTTLENECK = B((1, 3), inner=4.0)
 
-# Layers a block, and growth rate: Huang et al. 2017, Table 1; 161 from the released
-# code. What they call 264 has 265 weighted layers.
+# Layers per block, and growth rate: Huang et al. 2017, Table 1; 161 from the released
+# code. Their "264" has 265 weighted layers.
 IMAGENET_BLOCKS = {
     121: ((6, 12, 24, 16), 32),
     169: ((6, 12, 32, 32), 32),
@@ -44,8 +44,8 @@ IMAGENET_BLOCKS = {
     264: ((6, 12, 64, 48), 32),
     161: ((6, 12, 36, 24), 48),
 }
-# Blocks of the released codes: growth, layers, channels of the transition, whether it
-# halves. HarDNet (Chao et al. 2019): channels of the stem and multiplier ahead of them.
+# Blocks of the released codes: growth, layers, channels of the transition, 1 if it
+# halves. HarDNet (Chao et al. 2019): channels of the stem, multiplier, blocks.
 HARDNETS = {
     39: (48, 1.6, (
         (16, 4, 96, 1), (20, 16, 320, 1), (64, 8, 640, 1), (160, 4, 1024, 0),
@@ -65,7 +65,7 @@ THRESHNETS = {  # Ju et al. 2022
     95: ((32, 6, 128, 1), (32, 12, 256, 1), (32, 16, 384, 0), (40, 16, 480, 1),
          (160, 4, 960, 0)),
 }  # fmt: skip
-# Convolution, norm, activation: in a unit without a shortcut.
+# Convolution, norm, activation, in a unit without shortcut
 POST = RELU_BEFORE_ADDITION
 
 
@@ -83,14 +83,14 @@ def densenet(
     """3n+4 (plain, C) or 6n+4 (B, BC) layers for 32x32 images.
 
     Huang et al. 2017, Sec. 3 and Table 2. The stem has 16 channels, or 2k for BC; the
-    released code has 2k throughout. `links` of other kinds are no nets of that paper.
+    released code has 2k always. The paper has no other `links`.
     """
-    n = units_a_stage(depth, layers=len(branch.kernels), extra=4)
+    n = units_per_stage(depth, layers=len(branch.kernels), extra=4)
     is_bc = len(branch.kernels) > 1 and compression < 1
     stem_width = stem_width or (2 * growth if is_bc else 16)
     layer = _layer("densenet", branch, **unit)
-    # A pre-activation brings its own norm.
-    steps: tuple[Step, ...] = () if layer.order.before else ("norm", "act")
+    # A pre-activation has a norm itself.
+    steps: Steps = () if layer.order.before else ("norm", "act")
     return DenseNetSpec(
         blocks=_blocks(
             (n,) * 3, growth, layer, links, entering=stem_width, compression=compression
@@ -112,11 +112,7 @@ def densenet_imagenet(
     **unit: Unpack[UnitFields],
 ) -> DenseNetSpec:
     """DenseNet-BC 121 ... 264 for 224x224 images (Huang et al. 2017, Table 1)."""
-    if depth not in IMAGENET_BLOCKS:
-        raise ConfigError(
-            f"model.depth={depth}: must be one of {tuple(IMAGENET_BLOCKS)}"
-        )
-    depths, published = IMAGENET_BLOCKS[depth]
+    depths, published = lookup("depth", depth, IMAGENET_BLOCKS)
     growth = growth or published
     layer = _layer("densenet_imagenet", branch, **unit)
     return DenseNetSpec(
@@ -163,7 +159,7 @@ def _blocks(
     entering: int,
     compression: float,
 ) -> tuple[Block, ...]:
-    """Blocks with transitions between them that keep a share of the channels."""
+    """Blocks, and transitions that compress the channels between them."""
     if not 0 < compression <= 1:
         raise ConfigError(
             f"model.compression={compression}: must be above 0 and at most 1"
@@ -174,8 +170,8 @@ def _blocks(
     for n, link in zip(depths, links, strict=True):
         block = Block(n, growth, layer, link)
         entering = math.floor(compression * block.width(entering))
-        way = Transition(entering, layer.order)
-        blocks.append(dataclasses.replace(block, transition=way))
+        transition = Transition(entering, layer.order)
+        blocks.append(dataclasses.replace(block, transition=transition))
     blocks[-1] = dataclasses.replace(blocks[-1], transition=None)
     return tuple(blocks)
 
@@ -185,21 +181,14 @@ def hardnet(depth: int, *, branch: Branch = SINGLE) -> DenseNetSpec:
 
     Chao et al. 2019, released code.
     """
-    if depth not in HARDNETS:
-        raise ConfigError(f"model.depth={depth}: must be one of {tuple(HARDNETS)}")
-    stem_width, multiplier, rows = HARDNETS[depth]
+    stem_width, multiplier, rows = lookup("depth", depth, HARDNETS)
     light = isinstance(branch, Separable)
     layer = UnitSpec(branch, Order(end=("norm",)) if light else POST, "none")
     stem = HarmonicStem(1, "depthwise") if light else HarmonicStem()
     kinds = ((layer, Harmonic(multiplier)),) * len(rows)
-    blocks = _released(rows, kinds, "depthwise" if light else "max")
-    if depth == 85:
-        *others, last = blocks
-        assert last.transition is not None  # every released block has one
-        way = dataclasses.replace(last.transition, dropout=0.1)
-        blocks = (*others, dataclasses.replace(last, transition=way))
+    pool, dropout = "depthwise" if light else "max", 0.1 if depth == 85 else 0.0
     return DenseNetSpec(
-        blocks=blocks,
+        blocks=_released(rows, kinds, pool, last_dropout=dropout),
         stem=stem,
         stem_width=stem_width,
         layers=LayersSpec(act=Relu6()),
@@ -210,17 +199,16 @@ def hardnet(depth: int, *, branch: Branch = SINGLE) -> DenseNetSpec:
 
 
 def threshnet(depth: int) -> DenseNetSpec:
-    """ThreshNet-79 and 95: dense blocks, and from a threshold on harmonic ones.
+    """ThreshNet-79 and 95: dense blocks, then harmonic blocks.
 
     Ju et al. 2022, released code; their multiply-adds are at 224x224, their errors on
-    CIFAR-10 at 32x32 through the same stem. ThreshNet-28 is not released.
+    CIFAR-10 at 32x32 with this stem, too. ThreshNet-28 is not released.
     """
-    if depth not in THRESHNETS:
-        raise ConfigError(f"model.depth={depth}: must be one of {tuple(THRESHNETS)}")
+    rows = lookup("depth", depth, THRESHNETS)
     dense = (UnitSpec(BOTTLENECK, FULL_PRE, "none"), Dense())
     harmonic = (UnitSpec(SINGLE, POST, "none"), Harmonic(1.7))
     return DenseNetSpec(
-        blocks=_released(THRESHNETS[depth], (dense,) * 3 + (harmonic,) * 2, "max"),
+        blocks=_released(rows, (dense,) * 3 + (harmonic,) * 2, "max"),
         stem=HarmonicStem(),
         stem_width=64,
         head_steps=(),
@@ -231,8 +219,12 @@ def _released(
     rows: tuple[tuple[int, int, int, int], ...],
     kinds: tuple[tuple[UnitSpec, Link], ...],
     pool: Halving,
+    *,
+    last_dropout: float = 0.0,
 ) -> tuple[Block, ...]:
+    """Blocks of a released code; `last_dropout` is that of the last transition."""
+    rates = (0.0,) * (len(rows) - 1) + (last_dropout,)
     return tuple(
-        Block(n, growth, unit, link, Transition(c, POST, pool if halves else "none"))
-        for (growth, n, c, halves), (unit, link) in zip(rows, kinds, strict=True)
+        Block(n, growth, *kind, Transition(c, POST, pool if halves else "none", rate))
+        for (growth, n, c, halves), kind, rate in zip(rows, kinds, rates, strict=True)
     )

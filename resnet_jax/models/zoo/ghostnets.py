@@ -14,6 +14,7 @@ from resnet_jax.models.units.gate import SE
 from resnet_jax.models.units.ghost import LINEAR, GGhost, GhostBottleneck, XUnit
 from resnet_jax.models.units.shortcut import Separable
 from resnet_jax.models.units.unit import UnitFields, UnitSpec
+from resnet_jax.models.zoo.resnets import lookup
 
 # kernel, hidden and output channels, gate, stride: Han et al. 2020, Table 1, and
 # ghostnet.py of the released code
@@ -28,8 +29,8 @@ GHOSTNET = (
 )
 # fmt: on
 
-# units a stage, widths, width of a group: Radosavovic et al. 2020, as in
-# g_ghost_regnet.py of the released code
+# units per stage, widths, channels per group: Radosavovic et al. 2020, as in
+# g_ghost_regnet.py of the released code of Han et al. 2022
 REGNETX = {
     "3.2GF": ((2, 6, 15, 2), (96, 192, 432, 1008), 48),
     "4.0GF": ((2, 5, 14, 2), (80, 240, 560, 1360), 40),
@@ -40,7 +41,7 @@ REGNETX = {
 
 @dataclasses.dataclass(frozen=True)
 class Widened:
-    """The mean of each channel, behind a 1x1 convolution to more of them."""
+    """Global average pooling after a 1x1 convolution to more channels."""
 
     features: int
 
@@ -53,9 +54,9 @@ class Widened:
         return layers.global_mean(x)
 
 
-HALF = Ghost()  # of the maps are ghosts
-# subsamplings left out, the first ones first: maps of 7, 4 and 2 pixels at the end
-SMALLER = {"imagenet": 0, "cifar": 2, "digits": 3}
+HALF = Ghost()  # half of the maps are ghosts
+# Leading subsamplings that are omitted: the last maps have 7, 4 and 2 pixels
+OMITTED = {"imagenet": 0, "cifar": 2, "digits": 3}
 
 
 def ghostnet(
@@ -65,9 +66,9 @@ def ghostnet(
     images: Literal["imagenet", "cifar", "digits"] = "imagenet",
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """GhostNet for images of 224 pixels; ours, for 32 or 8, subsample less.
+    """GhostNet for 224x224 images; for 32x32 and 8x8, ours, with less subsampling.
 
-    Han et al. 2020, Table 1. `unit` changes fields of all units.
+    Han et al. 2020, Table 1. `unit` are fields of all units.
     """
     if width <= 0:
         raise ConfigError(f"model.width={width}: must be positive")
@@ -80,7 +81,7 @@ def ghostnet(
         firsts.append(UnitSpec(branch, **slots | unit))
         widths.append(divisible(features * width))
     strides = [2, *(row[-1] for row in GHOSTNET)]
-    for _ in range(SMALLER[images]):
+    for _ in range(OMITTED[images]):
         strides[strides.index(2)] = 1
     return ResNetSpec(
         depths=(1,) * len(firsts),
@@ -96,18 +97,14 @@ def ghostnet(
 
 
 def divisible(channels: int | float, by: int = 4) -> int:
-    """The nearest multiple, never less than 0.9 of the channels."""
+    """Nearest multiple of `by`, never less than 0.9 of the channels."""
     near = max(by, int(channels + by / 2) // by * by)
     return near + by if near < 0.9 * channels else near
 
 
 def regnetx(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
     """RegNetX for 224x224 images  (Radosavovic et al. 2020)."""
-    if variant not in REGNETX:
-        raise ConfigError(
-            f"model.variant={variant!r}: must be one of {', '.join(REGNETX)}"
-        )
-    depths, widths, group_width = REGNETX[variant]
+    depths, widths, group_width = lookup("variant", variant, REGNETX)
     return ResNetSpec(
         depths=depths,
         widths=widths,
@@ -120,7 +117,7 @@ def regnetx(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
 
 
 def gghost(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
-    """G-Ghost-RegNetX: groups of three quarters in the intrinsic path, dropout 0.2."""
+    """G-Ghost-RegNetX: groups of 3/4 the width in the intrinsic path, dropout 0.2."""
     spec = regnetx(variant, **unit)
     _, _, group_width = REGNETX[variant]
     narrow = int(0.75 * group_width)

@@ -1,13 +1,11 @@
-"""The papers' plain nets as functions to specs; each cites its table.
+"""Plain nets of the papers as functions to specs; each cites its table.
 
-Without norms, as most of them are published, `Layers.norm` leaves a bias.
+Most are published without norms: `Layers.norm` is then a bias.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Literal
 
-from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.layers.pyramid import SPP, Levels
 from resnet_jax.models.nets.plain import (
@@ -22,25 +20,16 @@ from resnet_jax.models.nets.plain import (
     Record,
     Towers,
 )
+from resnet_jax.models.zoo.resnets import lookup
 
-Key = TypeVar("Key")
-Entry = TypeVar("Entry")
-
-BARE = LayersSpec(norm=None)
+NO_NORM = LayersSpec(norm=None)
 OVERLAPPING = MaxPool(3, 2, "up")
-
-
-def chosen(field: str, value: Key, table: Mapping[Key, Entry]) -> Entry:
-    """The entry of a table, or an error that names the field and the choices."""
-    if value not in table:
-        raise ConfigError(f"model.{field}={value!r}: must be one of {(*table,)}")
-    return table[value]
 
 
 def nin(*, width: int | float = 1) -> PlainSpec:
     """Network in Network for CIFAR (Lin et al. 2014; mavenlin/cuda-convnet).
 
-    Both pools are maxima, and a rectifier follows the last convolution, too.
+    Both pools are max pools, and a rectifier follows the last convolution, too.
     """
 
     def mlpconv(kernel, first, second, third):
@@ -51,7 +40,7 @@ def nin(*, width: int | float = 1) -> PlainSpec:
         *mlpconv(5, 192, 192, 192), OVERLAPPING, Drop(0.5),
         *mlpconv(3, 192, 192, None), Mean(),
     )  # fmt: skip
-    return PlainSpec(records=records, layers=BARE).widened(width)
+    return PlainSpec(records=records, layers=NO_NORM).widened(width)
 
 
 KERNELS = {"A": (5,), "B": (5, 1), "C": (3, 3)}
@@ -70,10 +59,10 @@ def all_cnn(
 ) -> PlainSpec:
     """A, B, C and their Strided, ConvPool and All-CNN forms (Springenberg et al. 2015).
 
-    Tables 1 and 2. The 3x3 behind the second pool is unpadded, 8 to 6 pixels: the paper
+    Tables 1 and 2. The 3x3 after the second pool is unpadded, 8 to 6 pixels: the paper
     averages over 6x6; reproductions disagree. `digits`, ours: padded, for 8x8 images.
     """
-    form, kernels = chosen("variant", variant, VARIANTS)
+    form, kernels = lookup("variant", variant, VARIANTS)
 
     def stage(features):
         convs = [Conv(features, kernel) for kernel in kernels]
@@ -84,12 +73,12 @@ def all_cnn(
         pools = () if form in ("Strided", "All-CNN") else (OVERLAPPING,)
         return *convs, *pools, Drop(0.5)
 
-    padding = chosen("size", size, {"cifar": 0, "digits": None})
+    padding = lookup("size", size, {"cifar": 0, "digits": None})
     records = (
         Drop(0.2), *stage(96), *stage(192),
         Conv(192, padding=padding), Conv(192, 1), Conv(None, 1), Mean(),
     )  # fmt: skip
-    return PlainSpec(records=records, layers=BARE).widened(width)
+    return PlainSpec(records=records, layers=NO_NORM).widened(width)
 
 
 VGG_DEPTHS = {
@@ -111,16 +100,16 @@ def vgg(
     levels: Levels = (),
     width: int | float = 1,
 ) -> PlainSpec:
-    """Stages of 3x3 convolutions, a 2x2 pool behind each (Simonyan & Zisserman 2015).
+    """Stages of 3x3 convolutions, a 2x2 pool after each (Simonyan & Zisserman 2015).
 
     `cifar` has norms and one hidden layer of 512 (VGG-16 of Han et al. 2020). `mean`
-    ends with the mean of the last map and the classifier alone (VGG-19 of Liu et al.
-    2017). `levels` put a pyramid in the place of the last pool. The depth is that of
-    the ImageNet net: for CIFAR VGG-16 has 15 weighted layers, VGG-19 by the mean 17.
+    ends with global average pooling and the classifier (VGG-19 of Liu et al. 2017).
+    `levels` replace the last pool by a pyramid. The depth is that of the ImageNet net:
+    for CIFAR, VGG-16 has 15 weighted layers, VGG-19 of variant `mean` 17.
     """
-    stages = chosen("depth", depth, VGG_DEPTHS)
-    hidden = chosen("size", size, VGG_HIDDEN)
-    end = chosen("variant", variant, VGG_ENDS)
+    stages = lookup("depth", depth, VGG_DEPTHS)
+    hidden = lookup("size", size, VGG_HIDDEN)
+    end = lookup("variant", variant, VGG_ENDS)
     records = []
     for number, convs in enumerate(stages):
         records += [MaxPool()] * (number > 0)
@@ -130,19 +119,19 @@ def vgg(
         records += [FC(features), *[Drop(0.5)] * (size == "imagenet")]
     spec = PlainSpec(
         records=(*records, FC(None, ())),
-        layers=BARE if size == "imagenet" else LayersSpec(),
+        layers=NO_NORM if size == "imagenet" else LayersSpec(),
         num_classes=1000 if size == "imagenet" else 10,
     )
     return spec.widened(width)
 
 
 def _imagenet(*records: Record, std: tuple[float, float, float]) -> PlainSpec:
-    """The records, and the classifier of 4096, 4096, 1000 with dropout."""
+    """Records followed by a classifier of 4096, 4096, 1000 with dropout."""
     first, second, last = std
     classifier = (FC(4096, std=first), Drop(0.5), FC(4096, std=second), Drop(0.5))
     return PlainSpec(
         records=(*records, *classifier, FC(None, (), std=last)),
-        layers=BARE,
+        layers=NO_NORM,
         num_classes=1000,
     )
 
@@ -154,14 +143,13 @@ def prelu_small(depth: int, *, width: int | float = 1) -> PlainSpec:
     """14 or 30 layers (He et al. 2015, Table 1; model E of He & Sun 2015).
 
     Maps of 109, 36 and 18 pixels. How the 2x2 convolutions are padded is not published;
-    here by one pixel on the far sides, which keeps the size.
+    here by one pixel on the far sides, which preserves the size.
     """
-    if depth not in (14, 30):
-        raise ConfigError(f"model.depth={depth}: must be one of (14, 30)")
+    last_convs = lookup("depth", depth, {14: 6, 30: 22})
     return _imagenet(
         Conv(64, 7, strides=2, padding=0), MaxPool(3, 3),
         *[Conv(128, 2)] * 4, MaxPool(),
-        *[Conv(256, 2)] * (depth - 8), SPP((6, 3, 2, 1)),
+        *[Conv(256, 2)] * last_convs, SPP((6, 3, 2, 1)),
         std=HE2015_STD,
     ).widened(width)  # fmt: skip
 
@@ -177,7 +165,7 @@ def prelu_large(
     variant: Literal["A", "B", "C"], *, width: int | float = 1
 ) -> PlainSpec:
     """Models A (19 layers), B and C (22) of He et al. 2015, Table 3."""
-    convs, (first, second, third) = chosen("variant", variant, PRELU_LARGE)
+    convs, (first, second, third) = lookup("variant", variant, PRELU_LARGE)
     return _imagenet(
         Conv(96, 7, strides=2), MaxPool(),
         *[Conv(first)] * convs, MaxPool(),
@@ -190,8 +178,8 @@ def prelu_large(
 def spp_net(*, levels: Levels = (1, 2, 3, 6), width: int | float = 1) -> PlainSpec:
     """ZF-5 of He et al. 2014, Table 1 (ShaoqingRen/SPP_net); no levels: a 3x3 pool.
 
-    The pyramid takes any image; levels 1, 2, 3, 6 are the paper's 50 bins, 1, 2, 3, 4
-    its 30. Convnet*-5 and the Overfeat nets are not here: their padding is not known.
+    With a pyramid, images of any size; levels 1, 2, 3, 6 are the paper's 50 bins, 1, 2,
+    3, 4 its 30. Convnet*-5 and the Overfeat nets are missing: their padding is unknown.
     """
     end = (SPP(levels),) if levels else (MaxPool(3, 2), Flatten())
     return _imagenet(
@@ -205,10 +193,10 @@ def spp_net(*, levels: Levels = (1, 2, 3, 6), width: int | float = 1) -> PlainSp
 def places2(*, size: str = "imagenet", width: int | float = 1) -> PlainSpec:
     """Model B of Shen et al. 2016: blocks of three towers (released prototxt).
 
-    Size `imagenet`, or `digits`, ours, for 8x8 images: one block where there are four,
-    no pool behind the first convolution, no hidden layers.
+    `digits`, ours, for 8x8 images: one block in place of four, no pool after the first
+    convolution, no hidden layers.
     """
-    blocks = chosen("size", size, {"imagenet": 4, "digits": 1})
+    blocks = lookup("size", size, {"imagenet": 4, "digits": 1})
 
     def towers(width):
         one, two, three = (Conv(width, 1),), (Conv(width),), (Conv(2 * width),) * 2
@@ -217,7 +205,7 @@ def places2(*, size: str = "imagenet", width: int | float = 1) -> PlainSpec:
     body = (*towers(64), MaxPool(), *towers(128), MaxPool(), *towers(128))
     if size == "digits":
         records = (Conv(128), *body, SPP((2, 1)), FC(None, ()))
-        return PlainSpec(records=records, layers=BARE).widened(width)
+        return PlainSpec(records=records, layers=NO_NORM).widened(width)
     stem, std = (Conv(128, 7, strides=2), MaxPool()), (0.01, 0.01, 0.01)
     spec = _imagenet(*stem, *body, SPP((7, 3, 2, 1)), std=std).widened(width)
     return dataclasses.replace(spec, num_classes=401)

@@ -1,9 +1,10 @@
-"""The papers' networks as functions to specs; each cites its table.
+"""Residual networks of the papers as functions to specs; each cites its table.
 
-`unit` fields beyond the branch (order, shortcut, gate, join) may be given by keyword.
+Fields of the unit beyond the branch (order, shortcut, gate, join) are keywords.
 """
 
-from typing import Unpack
+from collections.abc import Mapping
+from typing import TypeVar, Unpack
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.dropout import Noise
@@ -12,7 +13,10 @@ from resnet_jax.models.nets.stem_head import CIFAR, IMAGENET, Stem
 from resnet_jax.models.units.branch import BASIC, BOTTLENECK, B, Branch
 from resnet_jax.models.units.unit import UnitFields, UnitSpec
 
-# Units a stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
+Key = TypeVar("Key")
+Entry = TypeVar("Entry")
+
+# Units per stage: He et al. 2016a, Table 1; 200 from He et al. 2016b (released code).
 IMAGENET_DEPTHS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -24,7 +28,14 @@ IMAGENET_DEPTHS = {
 MIXED = B((3, 1, 1, 1))
 
 
-def units_a_stage(depth: int, *, layers: int, extra: int = 2, stages: int = 3) -> int:
+def lookup(field: str, value: Key, table: Mapping[Key, Entry]) -> Entry:
+    """Entry of a table; ConfigError with the field and the choices if there is none."""
+    if value not in table:
+        raise ConfigError(f"model.{field}={value!r}: must be one of {(*table,)}")
+    return table[value]
+
+
+def units_per_stage(depth: int, *, layers: int, extra: int = 2, stages: int = 3) -> int:
     """n of the papers' depth rules, depth = (layers x stages) n + extra."""
     slope = layers * stages
     n, left = divmod(depth - extra, slope)
@@ -37,7 +48,7 @@ def units_a_stage(depth: int, *, layers: int, extra: int = 2, stages: int = 3) -
 
 
 def scaled(widths: tuple[int, ...], k: int | float) -> tuple[int, ...]:
-    """Widths times the widening factor k; all must stay whole."""
+    """Widths times the widening factor k; all products must be whole."""
     wide = tuple(width * k for width in widths)
     if k <= 0 or any(w != round(w) for w in wide):
         raise ConfigError(f"model.width={k}: widths {wide} must be whole and positive")
@@ -54,9 +65,9 @@ def cifar_resnet(
     """6n+2 (basic), 9n+2 (bottleneck) or 3n+2 (single) layers for 32x32 images.
 
     He et al. 2016a, Sec. 4.2; 2016b, Sec. 4 and appendix. Widths 16, 32, 64, times 4
-    behind bottlenecks. ResNeXt-29 is the bottleneck net of width 4 (Xie et al. 2017).
+    with bottlenecks. ResNeXt-29 is the bottleneck net of width 4 (Xie et al. 2017).
     """
-    n = units_a_stage(depth, layers=len(branch.kernels))
+    n = units_per_stage(depth, layers=len(branch.kernels))
     bottleneck = branch.kernels == BOTTLENECK.kernels
     widths = (64, 128, 256) if bottleneck else (16, 32, 64)
     return ResNetSpec(
@@ -75,14 +86,14 @@ def wide_resnet(
     noise: Noise | None = None,
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """WRN-depth-width of B(kernels): 3 l n + 4 layers, l to a branch, on 32x32 images.
+    """WRN-depth-width of B(kernels): 3 l n + 4 layers, l per branch, for 32x32 images.
 
     Zagoruyko & Komodakis 2016, Table 1; depth counts the stem and three projections.
-    Dropout stands ahead of a branch's last convolution (Table 6). The stem has 16
-    channels whatever the width. At width 1 nothing projects in the
-    first stage, whose identity takes the stem's output without norm (released code).
+    Dropout is before a branch's last convolution (Table 6). The stem has 16 channels
+    for any width. At width 1 the first stage has no projection: its identity takes the
+    stem's output without norm (released code).
     """
-    n = units_a_stage(depth, layers=len(kernels), extra=4)
+    n = units_per_stage(depth, layers=len(kernels), extra=4)
     return ResNetSpec(
         depths=(n,) * 3,
         widths=scaled((16, 32, 64), width),
@@ -97,16 +108,16 @@ def plain(
     """Stem, units of one 3x3 and three 1x1 convolutions in three stages, fc: 4n+2.
 
     For the 22 and 30 layers of He et al. 2015, Fig. 2 and 3, without norms; like their
-    nets these widen (16, 32, 64) and subsample. Zeros at the borders are no part of
-    that theory: on digits of 8x8 pixels and the stages behind, they keep of the
-    variance behind a 3x3 layer 0.84, 0.69 and 0.44. Hence the 1x1.
+    nets these widen (16, 32, 64) and subsample. Their theory neglects zero padding: on
+    maps of 8x8, 4x4 and 2x2 pixels it multiplies the variance after a 3x3 layer by
+    0.84, 0.69 and 0.44. Hence the 1x1.
     """
     if "branch" in unit or unit.get("shortcut") != "none":
         raise ConfigError(
-            "model.name='plain': has a branch of its own and no shortcuts; needs "
+            "model.name='plain': has a fixed branch and no shortcuts; needs "
             "model.unit.branch='auto' and model.unit.shortcut='none'"
         )
-    n = units_a_stage(depth, layers=len(MIXED.kernels), stages=1)
+    n = units_per_stage(depth, layers=len(MIXED.kernels), stages=1)
     if n < 3:
         raise ConfigError(f"model.depth={depth}: must be at least 14 (e.g. 22)")
     widths = scaled((16, 32, 64), width)
@@ -127,17 +138,14 @@ def imagenet_resnet(
 ) -> ResNetSpec:
     """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1).
 
-    Wider than 1, the stem keeps its 64 channels (Zagoruyko & Komodakis 2016).
+    Wide nets have the stem's 64 channels, too (Zagoruyko & Komodakis 2016).
     """
-    if depth not in IMAGENET_DEPTHS:
-        raise ConfigError(
-            f"model.depth={depth}: must be one of {tuple(IMAGENET_DEPTHS)}"
-        )
+    depths = lookup("depth", depth, IMAGENET_DEPTHS)
     branch = branch or (BASIC if depth < 50 else BOTTLENECK)
-    grown = 4 if len(branch.kernels) == 3 else 1
+    expansion = 4 if len(branch.kernels) == 3 else 1
     return ResNetSpec(
-        depths=IMAGENET_DEPTHS[depth],
-        widths=scaled(tuple(grown * w for w in (64, 128, 256, 512)), width),
+        depths=depths,
+        widths=scaled(tuple(expansion * w for w in (64, 128, 256, 512)), width),
         unit=UnitSpec(branch, **unit),
         stem=IMAGENET,
         stem_width=scaled((64,), min(width, 1))[0],

@@ -1,4 +1,4 @@
-"""3D ResNets as functions to specs: residual units over three axes, for clips."""
+"""3D ResNets, for clips, as functions to specs; each cites its source."""
 
 import dataclasses
 from typing import Unpack
@@ -21,28 +21,27 @@ RESNEXT = B((1, 3, 1), inner=1 / 2, cardinality=32, stride_at=1)  # ResNeXt-101
 
 @dataclasses.dataclass(frozen=True)
 class ClipStem(Stem):
-    """A stem that refuses clips so small that a stride behind it finds one point."""
+    """Stem with a minimum size of clips, below which a later stride meets one point."""
 
     least: tuple[int, int, int] = (1, 1, 1)  # frames, height, width
 
     def __call__(
         self, layers: Layers, x: Float[Array, "b *thw c"], features: int
     ) -> Float[Array, "b *thw2 features"]:
-        size = x.shape[1:-1]
-        needs = "x".join(map(str, self.least))
+        size, least = x.shape[1:-1], "x".join(map(str, self.least))
         if len(size) != 3:
             raise ConfigError(f"the net takes clips [b t h w c], not images {x.shape}")
-        if any(has < least for has, least in zip(size, self.least, strict=True)):
+        if any(has < needs for has, needs in zip(size, self.least, strict=True)):
             raise ConfigError(
                 f"clips of {'x'.join(map(str, size))} (frames, height, width) are too "
-                f"small: the net subsamples again and again, and needs {needs}"
+                f"small for the net's strides: it needs {least}"
             )
         return super().__call__(layers, x, features)
 
 
 @dataclasses.dataclass(frozen=True)
 class Normed:
-    """A join behind a norm of the shortcut."""
+    """Join after a norm of the shortcut."""
 
     join: Join = Add()
 
@@ -61,25 +60,25 @@ def resnet_3d(
 
     Released with shortcuts of type A at 18 and 34 layers, B from 50 on; `WIDE` at 50 is
     their WRN-50, `RESNEXT` at 101 their ResNeXt-101. Their type A passes no gradient
-    (`out.data`) where a unit resizes; here it does, as everywhere in the field. Their
-    pre-activation net normalises projections of x itself, and ends without norm.
+    (`out.data`) where a unit resizes; here it does, as is usual. Their pre-activation
+    net normalises projections of x itself, and has no norm before the head.
     """
     branch = branch or (BASIC if depth < 50 else BOTTLENECK_3X3)
     kind: UnitFields = {"shortcut": "A" if depth < 50 else "B"}
     spec = imagenet_resnet(depth, branch=branch, width=width, **kind | unit)
-    same = first = own_preact(spec.unit)
-    bare = "norm" not in same.order.end  # else projections end with one already
-    if same != spec.unit and same.shortcut == "B" and bare:
-        first = dataclasses.replace(same, join=Normed(same.join))
-    resized = (spec.stem_width, *spec.widths)
+    unit_spec = projecting = own_preact(spec.unit)
+    unnormed = "norm" not in unit_spec.order.end  # else projections end with a norm
+    if unit_spec != spec.unit and unit_spec.shortcut == "B" and unnormed:
+        projecting = dataclasses.replace(unit_spec, join=Normed(unit_spec.join))
+    inputs = (spec.stem_width, *spec.widths)
     return dataclasses.replace(
         spec,
-        unit=same,
+        unit=unit_spec,
         firsts=tuple(
-            same if before == after else first
-            for before, after in zip(resized, spec.widths, strict=False)
+            unit_spec if before == after else projecting
+            for before, after in zip(inputs, spec.widths, strict=False)
         ),
-        # four halvings of time and five of space, the last of two points or more
+        # four halvings of time and five of space, the last of at least two points
         stem=ClipStem(kernel=7, strides=(1, 2, 2), pool=(3, 2), least=(9, 17, 17)),
         layers=LayersSpec(rank=3),
         num_classes=400,
@@ -93,10 +92,7 @@ def small_resnet_3d(
     width: int | float = 1,
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """The 6n+2 or 9n+2 net for small clips, 8x16x16: its stem halves height and width.
-
-    Ours; no paper has it.
-    """
+    """6n+2 or 9n+2 layers for clips of 8x16x16, whose stem halves the images; ours."""
     spec = cifar_resnet(depth, branch=branch, width=width, **unit)
     stem = ClipStem(strides=(1, 2, 2), least=(3, 5, 5), steps=spec.stem.steps)
     return dataclasses.replace(spec, stem=stem, layers=LayersSpec(rank=3))

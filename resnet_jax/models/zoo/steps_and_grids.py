@@ -1,6 +1,6 @@
 """Min-Nets, MGIC and Runge-Kutta nets as functions to specs; each cites its source.
 
-`unit` fields beyond the branch (order, shortcut, gate, join) may be given by keyword.
+Fields of the unit beyond the branch (order, shortcut, gate, join) are keywords.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from resnet_jax.models.zoo.resnets import (
     IMAGENET_DEPTHS,
     cifar_resnet,
     scaled,
-    units_a_stage,
+    units_per_stage,
 )
 
 MIN, MULTIGRID, RK4_STEP, RKCNN_E = Min(), Multigrid(), RungeKutta(), Clique()
@@ -42,12 +42,12 @@ def min_net(
     width: int | float = 1,
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """6n+2 layers for 32x32: each stage begins with a Min unit, pyramid units follow.
+    """6n+2 layers for 32x32 images: a Min unit, then pyramid units, in each stage.
 
-    Gruening & Barth 2021, released code; n = 3, 5, 7, 9 there, and a Min unit stands
-    for two layers. Another branch is in pyramid units throughout: BASIC, the baseline.
+    Gruening & Barth 2021, released code; n = 3, 5, 7, 9 there, and a Min unit counts as
+    two layers. Another branch is in pyramid units everywhere: BASIC is the baseline.
     """
-    n = units_a_stage(depth, layers=2)
+    n = units_per_stage(depth, layers=2)
     published: UnitFields = {"order": PYRAMID, "shortcut": "avgpool-A"}
     fields = published | unit
     is_min = isinstance(branch, Min)
@@ -68,8 +68,8 @@ def min_densenet(
 ) -> DenseNetSpec:
     """DenseNet-BC whose blocks begin with a Min unit  (Gruening & Barth 2021, code).
 
-    6n+4 layers for 32x32 images; 22, 58 and 100 there. The unit's shortcut is a 1x1
-    convolution with bias, to the few channels that a layer adds.
+    6n+4 layers for 32x32 images; 22, 58 and 100 there. The Min unit's shortcut is a 1x1
+    convolution with bias to the channels of a layer.
     """
     spec = densenet(depth, growth=growth, branch=BOTTLENECK, compression=0.5, **unit)
     first = UnitSpec(Beside(MIN), RELU_BEFORE_ADDITION, "none")
@@ -86,19 +86,19 @@ def mgic_net(
 ) -> ResNetSpec:
     """ResNet-18 and 34 for 32x32 images, with V-cycles  (Eliasof et al. 2023, code).
 
-    Stages of 64, 128, 256 and 512 channels behind a 3x3 stem. With another branch it
-    is the ResNet to compare with.
+    Stages of 64, 128, 256 and 512 channels after a 3x3 stem. With another branch it is
+    the baseline ResNet.
     """
     if depth not in (18, 34):
         raise ConfigError(f"model.depth={depth}: must be 18 or 34")
     widths = scaled((64, 128, 256, 512), width)
-    same = UnitSpec(branch, **unit)
-    resized = dataclasses.replace(same, shortcut="none")
+    unit_spec = UnitSpec(branch, **unit)
+    resized = dataclasses.replace(unit_spec, shortcut="none")
     return ResNetSpec(
         depths=IMAGENET_DEPTHS[depth],
         widths=widths,
-        unit=same,
-        firsts=(same, *(resized,) * 3) if isinstance(branch, Multigrid) else (),
+        unit=unit_spec,
+        firsts=(unit_spec, *(resized,) * 3) if isinstance(branch, Multigrid) else (),
         stem_width=widths[0],
     )
 
@@ -110,21 +110,21 @@ def rk_resnet(
     width: int | float = 1,
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """The 6n+2 net of `cifar_resnet` where each unit behind a stage's first is a step.
+    """`cifar_resnet` of 6n+2 layers, with steps for all but each stage's first unit.
 
-    f is all of a residual unit but its shortcut and the steps behind the addition. The
+    f is a residual unit without its shortcut and the steps after the addition. The
     depth counts a step as one unit, whatever its stages; Euler's is the residual net.
     """
     spec = cifar_resnet(depth, branch=branch.branch, width=width, **unit)
     plain, order = spec.unit, spec.unit.order
     if order.before:
         branch = dataclasses.replace(branch, branch=Ahead(branch.branch, order.before))
-    bare = dataclasses.replace(order, before=())
+    no_preact = dataclasses.replace(order, before=())
     return dataclasses.replace(
         spec,
-        unit=dataclasses.replace(plain, branch=branch, order=bare),
+        unit=dataclasses.replace(plain, branch=branch, order=no_preact),
         # the stem ends with norm and activation
-        firsts=(dataclasses.replace(plain, order=bare), plain, plain),
+        firsts=(dataclasses.replace(plain, order=no_preact), plain, plain),
         head_steps=order.before,
     )
 
@@ -139,9 +139,9 @@ def rkcnn(
     """RKCNN of 80 channels: 6sn+2 layers of s stages (E), 12sn+2 with updates (I, R).
 
     Zhu et al. 2022, released code: RKCNN-E-5_5_5 is depth 32, RKCNN-I- and R-5_5_5 are
-    depth 62, all of n = 1 step a period. The gate stands in the transitions.
+    depth 62, all of n = 1 step per period. The gate is in the transitions.
     """
-    n = units_a_stage(depth, layers=len(branch.kernels))
+    n = units_per_stage(depth, layers=len(branch.kernels))
     return RKCNNSpec(
         depths=(n,) * 3,
         width=scaled((80,), width)[0],
