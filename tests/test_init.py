@@ -13,6 +13,7 @@ import tiers
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.errors import ConfigError
+from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import Elu, LeakyRelu, PRelu, Relu, RRelu
 from resnet_jax.models.layers.initializers import InitSpec
 from resnet_jax.models.layers.layers import LayersSpec
@@ -21,6 +22,7 @@ from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.units.branch import BOTTLENECK
 from resnet_jax.models.units.shortcut import Gated
 from resnet_jax.models.units.unit import FULL_PRE, SE, UnitSpec
+from resnet_jax.models.zoo.steps_and_grids import rk_resnet
 
 SHAPE = (3, 3, 64, 128)
 FAN_IN, FAN_OUT = 9 * 64, 9 * 128
@@ -295,6 +297,15 @@ def test_lsuv_stops_at_its_tolerance():
     np.testing.assert_allclose(kernel.T @ kernel, np.eye(8), atol=1e-5)
     tight = lsuv(net, variables, images, tolerance=1e-4, max_iterations=3)
     assert max(abs(v - 1) for v in outputs(net, tight, images).values()) < 1e-4
+
+
+def test_lsuv_takes_each_layer_once():
+    net = rk_resnet(14, width=1 / 4).build()
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    shapes = complexity.shapes(net, images.shape[1:])
+    variables = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes)
+    with pytest.raises(ConfigError, match=r"lsuv: stage\d/rest/.*used 4 times"):
+        lsuv(net, variables, images)
 
 
 def test_lsuv_needs_images_that_vary():

@@ -80,5 +80,11 @@ def _variances(net, variables, images) -> dict[Path, Array]:
 
     with nn.intercept_methods(measured):
         _, sown = net.apply(variables, images, train=False, mutable=["intermediates"])
-    found = cast(dict[Path, tuple[Array]], flatten_dict(sown["intermediates"]))
+    found = cast(dict[Path, tuple[Array, ...]], flatten_dict(sown["intermediates"]))
+    for path, variances in found.items():
+        if len(variances) > 1:
+            layer = "/".join(path[:-1])
+            raise ConfigError(
+                f"model.init=lsuv: {layer} is used {len(variances)} times per pass"
+            )
     return {path[:-1]: variance for path, (variance,) in found.items()}

@@ -105,4 +105,7 @@ def scaled_by_data(experiment: Experiment, state: TrainState) -> PyTree:
     batch = experiment.pipeline.first_batch()
     images = experiment.pipeline.preprocess(None, batch, train=False)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return lsuv(experiment.net.build(), variables, images)["params"]
+    net = experiment.net
+    if hasattr(net, "depth_mode"):  # layers have no names inside segments
+        net = replaced(net, {"depth_mode": "scan"})
+    return lsuv(net.build(), variables, images)["params"]

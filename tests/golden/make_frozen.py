@@ -56,6 +56,7 @@ Rows = dict[str, dict[str, Any]]
 # What specs of version 0.1 say, and what they say today.
 RENAMED = {
     ", transfer='drawn'": "",
+    "policy=PolicySpec(kind='none', operations=2, magnitude=9.0)": "policy=None",
     ", factor=": ", decay_factor=",
     "nesterov='none'": "nesterov=False",
     "nesterov='nesterov'": "nesterov=True",
