@@ -1,8 +1,10 @@
 """Two CPU devices, quick compilation, no silent broadcasting, no accelerator."""
 
 import importlib.metadata
+import multiprocessing.process
 import os
 import shutil
+import subprocess
 import tempfile
 
 # A sixth of the time to compile. Tests of optimised programs ask for them by name.
@@ -45,6 +47,21 @@ def float64():
 def settings(monkeypatch):
     """Commands in this process leave the settings of jax as they are."""
     monkeypatch.setattr(cli, "prepare_jax", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def processes(request, monkeypatch):
+    """Refuse processes, but for git, to tests without the marker `process`."""
+    popen = subprocess.Popen
+
+    def refuse(command, *arguments, **fields):
+        if isinstance(command, list) and command[0] == "git":  # for env.json
+            return popen(command, *arguments, **fields)
+        pytest.fail(f"starts a process, {command}: mark the test `process`")
+
+    if not request.node.get_closest_marker("process"):
+        monkeypatch.setattr(subprocess, "Popen", refuse)
+        monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
 
 
 @pytest.fixture(scope="session")

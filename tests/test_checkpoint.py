@@ -545,6 +545,7 @@ def script(code):
     return textwrap.dedent(WRITER) + textwrap.dedent(code)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("limit", [0, 100_000])
 def test_a_full_disk(tmp_path, limit):
     run = python(
@@ -596,6 +597,7 @@ def test_a_failed_save_does_not_hide_the_first_error(tmp_path, caplog, monkeypat
 # --- kills
 
 
+@pytest.mark.process
 def test_killed_inside_an_asynchronous_save(tmp_path):
     code = script(
         """
@@ -676,6 +678,7 @@ PEER = """
 """
 
 
+@pytest.mark.process
 def test_two_processes_write_and_one_reads(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import (
@@ -137,7 +138,7 @@ def key(seed):
     return jax.random.key(seed, impl="rbg")  # compiles fast
 
 
-@pytest.mark.parametrize("branch", SLOTS["branch"])
+@pytest.mark.parametrize("branch", tiers.one_in(2, SLOTS["branch"]))
 def test_shapes_of_the_whole_product(branch):
     """Where a unit subsamples and widens; what all layers share takes turns."""
     axes = [SLOTS[slot] for slot in ("order", "shortcut", "gate")]
@@ -250,7 +251,7 @@ def test_min_of_signs_with_a_gradient(float64):
     )
 
 
-@pytest.mark.parametrize("slots, act", NOISY.values(), ids=NOISY)
+@pytest.mark.parametrize("slots, act", tiers.one_in(2, NOISY.values()), ids=NOISY)
 def test_noise_in_the_loop_is_noise_in_straight_lines(slots, act, float64):
     unit, layers = UnitSpec(**slots), LayersSpec(act=act)
     stage, variables, x = staged(unit, layers)

@@ -311,7 +311,7 @@ def test_none_empties_a_slot(changed):
         ("model.name=resnet", r"model.name='resnet': must be one of cifar_resnet, "),
         (
             "model.act=swish",
-            r"model.act='swish': must be one of relu, relu6, leaky_relu",
+            r"model.act='swish': must be one of relu, relu6, rrelu",
         ),
         ("model.unit.gate=1", r"model.unit.gate='1': must be one of se, none"),
         ("model.unit=basic", r"model.unit='basic': has fields of its own, order, "),

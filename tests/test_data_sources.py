@@ -261,6 +261,7 @@ def test_digits_hold_scikit_learns_images(tmp_path):
     assert (np.abs(share) < 1).all()
 
 
+@pytest.mark.process
 def test_two_processes_prepare_digits_at_once(tmp_path):
     code = (
         "import sys; from resnet_jax.data.sources import source, splits;"

@@ -103,6 +103,7 @@ def test_crops_differ_between_epochs_and_seeds(large):
     assert not (first(0, 0) == first(1, 0)).all()
 
 
+@pytest.mark.process
 def test_worker_processes_change_nothing(large):
     threads = streamed(large["train"], seed=2, batch_size=4, crop=CROP)
     workers = dataclasses.replace(threads, workers=2, threads=1)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_nd as nd
+import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity
@@ -91,7 +92,7 @@ def pyramid(x, at):
     return x + at.norm(at.conv(y, "conv2"), "2")
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("rank", tiers.one_in(3, [2, 1, 3]))
 @pytest.mark.parametrize("stride", [1, 2])
 def test_minimum_of_two_filters(rank, stride):
     x = comparing.drawn(3, *(6,) * rank, 4)
@@ -146,7 +147,7 @@ def baseline(x, at):
     return at.dense(nd.mean(x), "head")
 
 
-@pytest.mark.parametrize("expected", [whole_net, baseline])
+@pytest.mark.parametrize("expected", tiers.one_in(2, [whole_net, baseline]))
 def test_nets(expected):
     branch = Min() if expected is whole_net else BASIC
     spec = min_net(14, branch=branch, width=1 / 4)

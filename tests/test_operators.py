@@ -184,7 +184,7 @@ def test_ghosts_have_rectifiers_of_their_own(float64):
 @pytest.mark.parametrize(
     "order, projections", [("original", "real"), ("full pre-activation", "binary")]
 )
-@pytest.mark.parametrize("inputs", tiers.one_in(2, ["scaled", "real", "signs"]))
+@pytest.mark.parametrize("inputs", tiers.one_in(3, ["scaled", "real", "signs"]))
 def test_binary_convolutions(inputs, order, projections, float64):
     """Norm, sign, convolution: the paper's order is full pre-activation without act."""
     branch, expected = BRANCHES["3x3"]

@@ -161,6 +161,7 @@ def test_the_share_of_an_unknown_peak_is_left_out(shop, tmp_path):
     assert "peak_share" not in row and row["images_per_s"] > 0
 
 
+@pytest.mark.compile
 def test_too_few_steps_to_trace(shop, tmp_path, capsys):
     """A run of two steps; and the end of one in the middle of its trace."""
     cases = {

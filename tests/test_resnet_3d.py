@@ -7,7 +7,6 @@ import counted
 import numpy as np
 import pytest
 import reference_nd as nd
-import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity
@@ -120,7 +119,8 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", tiers.one_in(4, NETS))
+@pytest.mark.compile
+@pytest.mark.parametrize("name", NETS)
 def test_nets_over_three_axes(name):
     """One or two units a stage; clips that no stride divides."""
     spec, unit = NETS[name]

@@ -128,7 +128,7 @@ JOINS = {
 
 
 @pytest.mark.parametrize("name", JOINS)
-@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize("shortcut", tiers.one_in(2, ["A", "B"]))
 def test_joins(name, shortcut):
     join, expected = JOINS[name]
     compare(unit(join=join, shortcut=shortcut), join=expected, shortcut=shortcut)
@@ -187,7 +187,7 @@ RECTIFIERS = {
 }
 
 
-@pytest.mark.parametrize("name", RECTIFIERS)
+@pytest.mark.parametrize("name", tiers.one_in(2, RECTIFIERS))
 @pytest.mark.parametrize("order", ["original", "full pre-activation"])
 def test_rectifiers_in_stem_units_gates_and_head(name, order):
     act, expected = RECTIFIERS[name]
