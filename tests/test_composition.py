@@ -138,7 +138,7 @@ def key(seed):
     return jax.random.key(seed, impl="rbg")  # compiles fast
 
 
-@pytest.mark.parametrize("branch", tiers.one_in(2, SLOTS["branch"]))
+@pytest.mark.parametrize("branch", tiers.one_in(7, SLOTS["branch"]))
 def test_shapes_of_the_whole_product(branch):
     """Where a unit subsamples and widens; what all layers share takes turns."""
     axes = [SLOTS[slot] for slot in ("order", "shortcut", "gate")]
@@ -242,6 +242,7 @@ def test_the_loop_is_unit_after_unit(words, float64):
     assert_alike(found, wanted)
 
 
+@pytest.mark.compile
 def test_min_of_signs_with_a_gradient(float64):
     """The one pair of which the test above compares no gradient."""
     stage, variables, x = staged(*specs(SMOOTH))

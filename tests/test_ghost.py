@@ -221,6 +221,7 @@ def test_g_ghost_stage(name, units, share, float64):
 # ---------------------------------------------------------------- ways to run
 
 
+@pytest.mark.compile
 def test_all_ways_to_run_a_g_ghost_stage_are_equal(float64):
     """Output, statistics and gradients of compiled loops, and none is empty."""
     results = []

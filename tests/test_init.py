@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiers
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.errors import ConfigError
@@ -253,7 +252,8 @@ def outputs(net, variables, images):
     return variances
 
 
-@pytest.mark.parametrize("name", tiers.one_in(4, NETS))
+@pytest.mark.compile
+@pytest.mark.parametrize("name", NETS)
 def test_lsuv_gives_every_layer_unit_variance(name):
     net, variables, images = example(NETS[name])
     before, scaled = outputs(net, variables, images), lsuv(net, variables, images)

@@ -398,6 +398,7 @@ def diverged(shop, workdir, changes, capsys):
     return capsys.readouterr().err
 
 
+@pytest.mark.compile
 def test_a_batch_of_nan_is_left_out_and_counted(shop, tmp_path, nan_at_5):
     changes = {"train.steps": 12, "train.max_nonfinite_updates": 1}
     workdir = shop.train(tmp_path / "run", changes)

@@ -89,7 +89,8 @@ def test_pmap_differs_from_jit_where_batchnorm_sees_another_batch():
     assert abs(one[1]["loss"] - two[1]["loss"]).max() > 1e-3
 
 
-@pytest.mark.parametrize("spmd", tiers.one_in(2, ["jit", "pmap"]))
+@pytest.mark.compile
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_parts_of_a_batch_are_spread_as_well(spmd):
     one = trainer(1, "jit", 4, accumulate=2)
     two = trainer(2, spmd, 4, accumulate=2)
@@ -104,7 +105,8 @@ def test_parts_of_a_batch_are_spread_as_well(spmd):
     assert_same(two.run(2), one.run(2))
 
 
-@pytest.mark.parametrize("spmd", tiers.one_in(2, ["pmap", "jit"]))
+@pytest.mark.compile
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_many_updates_in_one_call(spmd):
     net = trainer(2, spmd, "global")
     assert_same(net.run(3, k=3), three_updates(2, spmd, "global"))

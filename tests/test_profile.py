@@ -155,6 +155,7 @@ def test_a_traced_run(shop, tmp_path, monkeypatch):
             assert row["peak_share"] == pytest.approx(share, abs=1e-4)
 
 
+@pytest.mark.compile
 def test_the_share_of_an_unknown_peak_is_left_out(shop, tmp_path):
     train(shop, tmp_path, {"train.steps": 4})
     (row,) = [row for row in runs.rows(tmp_path) if row["split"] == "train"]

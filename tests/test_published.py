@@ -213,7 +213,7 @@ ROWS += [(*row, (224, 224, 3)) for row in IMAGENET]
 
 
 @pytest.mark.parametrize(
-    "row", tiers.one_in(2, [(row,) for row in ROWS]), ids=[row[0] for row in ROWS]
+    "row", tiers.one_in(4, [(row,) for row in ROWS]), ids=[row[0] for row in ROWS]
 )
 def test_parameters_and_multiply_adds(row):
     _, spec, params, macs, image = row

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 import pytest
 import runs
-import tiers
 import tinytask
 
 from resnet_jax.errors import ConfigError
@@ -169,8 +168,9 @@ def behind(n, name):
 # Values
 
 
-@pytest.mark.parametrize("name", tiers.one_in(2, NETS))
-@pytest.mark.parametrize("relays", tiers.one_in(2, RELAYS))
+@pytest.mark.compile
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("relays", RELAYS)
 def test_the_gradient_is_the_sum_over_the_losses_that_reach(relays, name):
     losses = RELAYS[relays]
     task, state = task_of(losses, NETS[name])
@@ -294,6 +294,7 @@ def test_a_signal_that_is_cut_is_not_computed():
     assert short < 0.9 * operations(Relay(1, 1), Relay(2, 1), Relay(3, 1))
 
 
+@pytest.mark.compile
 def test_parts_of_a_batch_add_up():
     """Without norms, which see one part at a time."""
     bare = LayersSpec(norm=None, dtype="float64")

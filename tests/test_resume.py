@@ -166,6 +166,7 @@ def test_losses_are_the_same_on_one_two_and_four_devices(shop, whole, tmp_path):
     assert_close_rows(tmp_path / "run", whole)
 
 
+@pytest.mark.compile
 def test_a_streamed_run_continues_a_resident_one(shop, whole, half, copied):
     workdir = shop.train(copied(half), {"data.feed": "streaming"})
     assert_close_rows(workdir, whole)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-import tiers
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import PRelu, RRelu, RReluModule
@@ -115,7 +114,8 @@ UNIT = {
 }
 
 
-@pytest.mark.parametrize("unit", tiers.one_in(2, UNIT))
+@pytest.mark.compile
+@pytest.mark.parametrize("unit", UNIT)
 def test_all_ways_to_run_a_stage_are_equal(unit):
     nets = [stage(mode, unit=UNIT[unit]) for mode in MODES]
     data = example(nets[0], None)
@@ -139,16 +139,14 @@ def test_closed_units_are_equal_too():
     assert [bool(unit.any()) for unit in kernel] == [False, True, True, False, True]
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize(
     "unit, act, survival",
-    tiers.one_in(
-        3,
-        [
-            (UnitSpec(), RRelu(), None),
-            (UnitSpec(join=Dropped(0.5)), PRelu(), None),
-            (UnitSpec(shortcut="avgpool-A"), PRelu(), [0.9] + [0.5] * (UNITS - 1)),
-        ],
-    ),
+    [
+        (UnitSpec(), RRelu(), None),
+        (UnitSpec(join=Dropped(0.5)), PRelu(), None),
+        (UnitSpec(shortcut="avgpool-A"), PRelu(), [0.9] + [0.5] * (UNITS - 1)),
+    ],
     ids=["randomised rectifier", "dropout", "stochastic depth"],
 )
 def test_draws_do_not_depend_on_how_a_stage_runs(unit, act, survival):

@@ -99,6 +99,7 @@ def test_three_seeds_are_each_as_by_itself(devices, float64):
     assert not np.allclose(*kernel, rtol=1e-3)
 
 
+@pytest.mark.compile
 def test_two_seeds_on_two_devices_never_talk(float64):
     together, text = compiled(2, (0, 5))
     assert_each_by_itself((0, 5), *together.run(4))
@@ -112,6 +113,7 @@ def test_several_updates_in_one_call(float64):
     assert_each_by_itself((0, 5), *trainer(2, (0, 5)).run(4, k=4))
 
 
+@pytest.mark.compile
 def test_vmap_gives_what_the_loop_gives(float64, monkeypatch):
     """Other platforms than a CPU take it."""
     monkeypatch.setattr(mesh, "_sequential_vmap", jax.vmap)
@@ -119,6 +121,7 @@ def test_vmap_gives_what_the_loop_gives(float64, monkeypatch):
     assert_each_by_itself((3, 0, 5), *together.run(4))
 
 
+@pytest.mark.compile
 def test_initial_states_and_scores_are_each_as_by_itself(float64):
     together = trainer(2, (0, 5))
     seeds, data = together.program.seeds, together.data

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import runs
-import tiers
 import tinytask
 
 from resnet_jax.config.schema import VERSION
@@ -115,7 +114,8 @@ def by_hand(preprocess, size):
     return scaled
 
 
-@pytest.mark.parametrize("spmd", tiers.one_in(2, ["jit", "pmap"]))
+@pytest.mark.compile
+@pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_a_step_at_a_size_is_one_on_images_of_that_size(spmd, float64):
     fields = {"train.dtype": "float64", "train.spmd": spmd, "data.augment": "crop"}
     net = tinytask.trainer(fields, count=2, units=1)

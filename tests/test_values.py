@@ -101,7 +101,9 @@ def layers(**fields):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("branch", [BASIC, BOTTLENECK], ids=["basic", "bottleneck"])
+@pytest.mark.parametrize(
+    "branch", tiers.one_in(2, [BASIC, BOTTLENECK]), ids=["basic", "bottleneck"]
+)
 @pytest.mark.parametrize(
     "shortcut", tiers.one_in(2, ["A", "B", "C", "avgpool-A", "none"])
 )
