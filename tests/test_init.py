@@ -301,7 +301,9 @@ def test_lsuv_stops_at_its_tolerance():
 
 def test_lsuv_takes_each_layer_once():
     net = rk_resnet(14, width=1 / 4).build()
-    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    images = jnp.asarray(
+        np.random.default_rng(0).normal(size=(2, 8, 8, 3)), jnp.float32
+    )
     shapes = complexity.shapes(net, images.shape[1:])
     variables = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes)
     with pytest.raises(ConfigError, match=r"lsuv: stage\d/rest/.*used 4 times"):

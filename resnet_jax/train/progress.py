@@ -1,7 +1,7 @@
 """Progress bar of a run, on a terminal or in a log file."""
 
 import sys
-from typing import Any, Self
+from typing import Any
 
 import tqdm
 
@@ -18,7 +18,7 @@ class Bar:
             **options,
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self):
         return self
 
     def __exit__(self, *error) -> None:
