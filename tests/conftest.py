@@ -3,6 +3,7 @@
 import importlib.metadata
 import multiprocessing.process
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
 os.environ.setdefault("XLA_FLAGS", QUICK)
-# What one test has compiled need not be compiled by another, in whatever process.
+# What one process of a test has compiled need not be compiled by the next.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 made = None if CACHE in os.environ else tempfile.mkdtemp(prefix="resnet_jax_tests_")
 if made:
@@ -28,6 +29,9 @@ import pytest  # noqa: E402
 from resnet_jax import cli  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# The cache is for processes that tests start. XLA has crashed on writing to it in a
+# process that had compiled thousands of programs.
+jax.config.update("jax_enable_compilation_cache", False)
 
 
 def pytest_unconfigure():
@@ -62,6 +66,18 @@ def processes(request, monkeypatch):
     if not request.node.get_closest_marker("process"):
         monkeypatch.setattr(subprocess, "Popen", refuse)
         monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    """Drop compiled programs before their memory mappings reach the kernel's limit.
+
+    Linux allows 65,530 per process; XLA ends the process at the next one.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -462,7 +462,7 @@ def nested(flat_tree):
         ({"model.unit.join": "scaled", "model.unit.shortcut": "none"},
          r"model.unit.join='scaled': needs a shortcut, not 'none'"),
         ({"model.name": "vgg", "model.variant": "mean"},
-         r"model.size='imagenet': VGG for it has no mean"),
+         r"model.variant='mean': is of model.size=cifar, not 'imagenet'"),
         ({"model.name": "min_net", "model.depth": 8, "model.unit.order": "full_pre"},
          r"model.unit.order='full_pre': model.depth=8 has Min units only"),
         ({"model.name": "rk_resnet", "model.depth": 8},

@@ -192,8 +192,8 @@ class Vgg(Sequential):
         from resnet_jax.models.zoo.plain_nets import vgg
 
         if self.variant == "mean" and self.size != "cifar":
-            told = "has no mean for an end; use model.size=cifar"
-            raise ConfigError(f"model.size={self.size!r}: VGG for it {told}")
+            told = f"is of model.size=cifar, not {self.size!r}"
+            raise ConfigError(f"model.variant='mean': {told}")
         return vgg(
             self.depth, size=self.size, variant=self.variant, levels=self.levels,
             width=self.width,
