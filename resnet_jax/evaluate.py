@@ -1,14 +1,17 @@
 """Score a checkpoint on any split, with moving or precise BatchNorm statistics.
 
-python -m resnet_jax.evaluate --workdir runs/digits_preact/PreAct-20/seed0
-python -m resnet_jax.evaluate --workdir DIR --split train --precise 200
+  python -m resnet_jax.evaluate --workdir runs/digits_preact/PreAct-20/seed0
+  python -m resnet_jax.evaluate --workdir DIR --split train --precise 200
 
---workdir DIR       the folder of a run; only read
---split SPLIT       test (default), val or train; every example once
---protocol NAME     evaluation protocol (1crop), by default the run's
---best              use the checkpoint of the best validation error, not the last one
---precise N         recompute BatchNorm statistics over N training batches
---data_dir DIR      folder of the data set, by default the config's
+  --workdir DIR     the folder of a run; only read
+  --split SPLIT     test (default), val or train; every example once
+  --protocol NAME   evaluation protocol (1crop), by default the run's
+  --best            use the checkpoint of the best validation error, not the last one
+  --precise N       recompute BatchNorm statistics over N training batches
+  --data_dir DIR    folder of the data set, by default the config's
+  --debug           show tracebacks of errors that a user can cause
+
+Exit codes: 0 done, 2 config or usage, 3 data, 4 checkpoint.
 """
 
 import argparse
@@ -50,7 +53,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--best", action="store_true")
     parser.add_argument("--precise", type=int, default=0)
     parser.add_argument("--data_dir")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.precise < 0:
+        parser.error(f"--precise {options.precise}: must be a number of batches")
+    return options
 
 
 if __name__ == "__main__":

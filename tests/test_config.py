@@ -77,6 +77,38 @@ def test_unknown_row():
         configured({}, rows, "PreAct20")
 
 
+OWN = """
+from resnet_jax.config.schema import Config
+import ml_collections
+
+def get_config(row="a"):
+    config = ml_collections.ConfigDict(Config().to_dict(), type_safe=False)
+    config.train.epochs = 1.0
+    with config.unlocked():
+        config.model.dpth = 8
+        config.optim = 5
+    return config
+"""
+
+
+def test_a_config_that_a_file_makes_itself_is_told_like_any_other(tmp_path):
+    path = tmp_path / "claim.py"
+    path.write_text(OWN)
+    with pytest.raises(ConfigError) as caught:
+        experiment_file.load(path).config()
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("model.dpth: config.model='cifar_resnet' has no field")
+    assert first.endswith("did you mean 'model.depth'?")
+    assert second == "optim.name=5: must be one of sgd, adamw"
+
+
+def test_a_row_that_is_no_mapping_is_named(tmp_path):
+    path = tmp_path / "claim.py"
+    path.write_text(FILE + 'ROWS["other"] = 7\n')
+    with pytest.raises(ConfigError, match=r"ROWS\['other'\]: must map fields to val"):
+        experiment_file.load(path)
+
+
 @pytest.mark.parametrize(
     ("field", "path", "value"),
     [

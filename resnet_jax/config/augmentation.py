@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from resnet_jax.config.types import Count, Positive, Probability, part
 
-Magnitude: TypeAlias = Annotated[Positive, Field(ge=1, le=10)]
+Magnitude: TypeAlias = Annotated[float, Strict(), Field(ge=1, le=10)]
 
 
 @part

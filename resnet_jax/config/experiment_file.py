@@ -68,8 +68,10 @@ class ExperimentFile:
 
     def config(self, row: str | None = None, fields: Sequence[str] = ()) -> Config:
         """Validated config of a row after --config.x.y=v; ConfigError on any error."""
-        tree, problems = changed(self.tree(row), overrides(fields))
-        return validated(tree, problems)
+        # A layer on the defaults: a file may have set fields that do not exist.
+        tree, problems = changed(Config().to_dict(), self.tree(row))
+        tree, more = changed(tree, overrides(fields))
+        return validated(tree, problems + more)
 
     def require_rows(self) -> "ExperimentFile":
         """Return the file; ConfigError if it has no rows or no seeds."""
@@ -135,6 +137,8 @@ def _check_rows(
                 f"{path}: ROWS[{row!r}]: a row names a folder: letters, "
                 "digits, '.', '_', '+', '-', at most 64"
             )
+        elif not isinstance(rows[row], Mapping):
+            problems.append(f"{path}: ROWS[{row!r}]: must map fields to values")
     for name, named in keys.items():
         for row in named if isinstance(named, Mapping) else ():
             if row not in rows:

@@ -141,7 +141,7 @@ def _rules(note: object) -> Iterator[str]:
     for part in getattr(note, "metadata", [note]):
         for name, word in words.items():
             if (bound := getattr(part, name, None)) is not None:
-                yield f"{word} {bound:g}"
+                yield f"{word} {bound if isinstance(bound, int) else f'{bound:g}'}"
         if (least := getattr(part, "min_length", None)) is not None:
             yield f"{least} or more"
         if (pattern := getattr(part, "pattern", None)) is not None:
