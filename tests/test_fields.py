@@ -83,7 +83,7 @@ SMALL = {
     "prelu_large": {"data.name": "imagenet2012"},
     "spp_net": {"data.name": "imagenet2012"},
     "places2": {"data.name": "imagenet2012"},
-    "vgg": {"data.name": "imagenet2012"},
+    "vgg": {"model.size": "cifar", "data.name": "imagenet2012"},
 }
 # What must be set besides, for a field to have a place.
 BESIDES = {
