@@ -3,7 +3,6 @@
 import importlib.metadata
 import multiprocessing.process
 import os
-import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -66,18 +65,6 @@ def processes(request, monkeypatch):
     if not request.node.get_closest_marker("process"):
         monkeypatch.setattr(subprocess, "Popen", refuse)
         monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs():
-    """Drop compiled programs before their memory mappings reach the kernel's limit.
-
-    Linux allows 65,530 per process; XLA ends the process at the next one.
-    """
-    yield
-    maps = pathlib.Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
-        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

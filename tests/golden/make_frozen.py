@@ -21,7 +21,6 @@ import functools
 import hashlib
 import importlib.metadata
 import io
-import itertools
 import json
 import os
 import pathlib
@@ -160,17 +159,19 @@ def full() -> Rows:
         row = own.row(reference)
         variables, params, multiply_adds = counted(row.net, row.image)
         found[name] = {
-            "spec": repr(row.net),
+            "spec": renamed(repr(row.net)),
             "tree": variables,
             "params": params,
             "macs": multiply_adds,
-        } | own.training(row)
-        for (key, text), (old, new) in itertools.product(
-            found[name].items(), RENAMED.items()
-        ):
-            if isinstance(text, str):
-                found[name][key] = found[name][key].replace(old, new)
+        } | {part: renamed(text) for part, text in own.training(row).items()}
     return found
+
+
+def renamed(text: str) -> str:
+    """A spec's text in the words of today."""
+    for old, new in RENAMED.items():
+        text = text.replace(old, new)
+    return text
 
 
 @functools.cache
