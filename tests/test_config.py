@@ -348,11 +348,21 @@ def test_none_empties_a_slot(changed):
         ("model.unit.gate=1", r"model.unit.gate='1': must be one of se, none"),
         ("model.unit=basic", r"model.unit='basic': has fields of its own, order, "),
         ("model.depth.x=1", r"model.depth.x: model.depth is a value, without fields"),
+        ("train.name=5", r"train='5': has fields of its own, epochs, iterations, "),
+        ("model.act.name.x=1", r"model.act.name.x: model.act.name is a value, without"),
+        ("optim.beta1=0.5", r"='sgd' has no field 'beta1'; it .*; a field of adamw$"),
+        ("optim={'name': 'sgd'", r"--config.optim={'name': 'sgd': not a mapping, as"),
+        ("optim.nesterov=nesterov", r"nesterov='nesterov': must be True or False$"),
     ],
 )
 def test_words_that_no_slot_knows(field, message, changed):
     with pytest.raises(ConfigError, match=message):
         changed(field)
+
+
+def test_a_value_beside_fields_of_a_section_is_named(changed):
+    with pytest.raises(ConfigError, match=r"^train='5': has fields of its own, epochs"):
+        changed("train=5", "train.epochs=1")
 
 
 def test_members_of_slots_on_the_command_line(changed):
@@ -386,8 +396,12 @@ def test_the_page_of_all_fields_is_up_to_date():
 def test_help_of_a_part_and_of_a_misspelt_one():
     text = reference.text("model.unit.join")
     assert "model.unit.join.bias=-6.0  (float)" in text and "model.depth" not in text
-    with pytest.raises(ConfigError, match="no such field or part; did you mean"):
+    with pytest.raises(ConfigError, match=r"; model.unit has .*; did you mean .*join'"):
         reference.text("model.unit.joint")
+    with pytest.raises(ConfigError, match=r"optim has .*; did you mean .*learning_rat"):
+        reference.text("optim.lr")
+    with pytest.raises(ConfigError, match=r"a config has model, data, optim, train, s"):
+        reference.text("foo")
 
 
 # --- configs of version 0.1

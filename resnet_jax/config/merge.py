@@ -115,16 +115,28 @@ class Merge:
     def __init__(self):
         self.problems: list[str] = []
 
-    def section(self, cls: type, tree: Tree, changes: Tree, path: str = "") -> Tree:
-        """Fields of a part after changes."""
+    def section(
+        self,
+        cls: type,
+        tree: Tree,
+        changes: Tree,
+        path: str = "",
+        *,
+        of: Slot | None = None,
+    ) -> Tree:
+        """Fields of a part, the member of slot `of` or of none, after changes."""
         known, merged = hints(cls), dict(tree)
         for name, value in changes.items():
             where = f"{path}.{name}".lstrip(".")
-            if name not in known:
+            if name in known:
+                merged[name] = self._value(known[name], tree.get(name), value, where)
+            elif name == "name":  # of a slot, which this is not
+                self.problems.append(_without_word(cls, path, value))
+            else:
                 typed = _typed_path(where, value)
-                self.problems.append(_unknown(cls, path, name, tree, typed=typed))
-                continue
-            merged[name] = self._value(known[name], tree.get(name), value, where)
+                self.problems.append(
+                    _unknown(cls, path, name, tree, typed=typed) + _others(of, name)
+                )
         return merged
 
     def _value(self, hint: Hint, old: Value, value: Value, path: str) -> Value:
@@ -132,20 +144,20 @@ class Merge:
             return self._slot(found, old, value, path)
         if part := section(hint):
             if not isinstance(value, dict):
-                self.problems.append(
-                    f"{path}={value!r}: has fields of its own, {', '.join(hints(part))}"
-                )
+                self.problems.append(_without_word(part, path, value))
                 return old
             return self.section(part, old, value, path)
         if isinstance(value, dict):
-            inner = next((name for name in value if name != "name"), "name")
-            self.problems.append(f"{path}.{inner}: {path} is a value, without fields")
+            self.problems.append(_without_fields(path, value))
             return old
         return parsed(value, _kinds(hint)) if isinstance(value, Text) else value
 
     def _slot(self, found: Slot, old: Tree | None, value: Value, path: str) -> Value:
         changes = value if isinstance(value, dict) else {"name": value}
         word = changes.get("name", old and old["name"])
+        if isinstance(word, dict):
+            self.problems.append(_without_fields(f"{path}.name", word))
+            return old
         if word is None and "name" not in changes:
             first = next(iter(changes))
             self.problems.append(
@@ -171,7 +183,27 @@ class Merge:
             kept = {k: v for k, v in kept.items() if k in hints(member)}
             old = dataclasses.asdict(member()) | kept | {"name": str(word)}
         rest = {name: v for name, v in changes.items() if name != "name"}
-        return self.section(member, old, rest, path)
+        return self.section(member, old, rest, path, of=found)
+
+
+def _without_word(cls: type, path: str, value: Value) -> str:
+    """Error message for a value in the place of a section."""
+    return f"{path}={value!r}: has fields of its own, {', '.join(hints(cls))}"
+
+
+def _without_fields(path: str, value: Tree) -> str:
+    """Error message for a mapping in the place of a value."""
+    inner = next((name for name in value if name != "name"), "name")
+    return f"{path}.{inner}: {path} is a value, without fields"
+
+
+def _others(found: Slot | None, name: str) -> str:
+    """Words of a slot whose members have a field, where they are few."""
+    members = found.members.items() if found else ()
+    having = [word for word, member in members if name in hints(member)]
+    if not 0 < len(having) <= 4:
+        return ""
+    return f"; a field of {', '.join(having)}"
 
 
 def _typed_path(path: str, value: object) -> str:

@@ -16,7 +16,8 @@ class Text(str):
 def overrides(arguments: Sequence[str]) -> Tree:
     """Changes by dotted path; ConfigError for any other argument."""
     return {
-        path: _mapping(text) or Text(text) for path, text in _assignments(arguments)
+        path: _mapping(path, text) if text.startswith("{") else Text(text)
+        for path, text in _assignments(arguments)
     }
 
 
@@ -35,10 +36,14 @@ def _assignments(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield path, text
 
 
-def _mapping(text: str) -> Tree | None:
+def _mapping(path: str, text: str) -> Tree:
     """Parse a member of a slot with fields, {"name": "scaled", "branch": 1.0}."""
-    found = literal(text) if text.startswith("{") else None
-    return found if isinstance(found, dict) else None
+    found = literal(text)
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"--config.{path}={text}: not a mapping, as {{'name': 'scaled'}} is one"
+        )
+    return found
 
 
 def literal(text: str) -> Value:

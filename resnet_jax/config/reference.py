@@ -58,8 +58,7 @@ def text(part: str = "") -> str:
         if not part or entry.path == part or entry.path.startswith(f"{part}.")
     ]
     if not chosen:
-        near = did_you_mean(part, [entry.path for entry in entries()])
-        raise ConfigError(f"--help_fields {part}: no such field or part{near}")
+        raise ConfigError(f"--help_fields {part}: no such field or part{_near(part)}")
     lines = []
     for entry in chosen:
         lines.append(f"{entry.path}={entry.default}  ({entry.type})")
@@ -69,6 +68,19 @@ def text(part: str = "") -> str:
             subsequent_indent="    ", break_on_hyphens=False,
         )  # fmt: skip
     return "\n".join(lines)
+
+
+def _near(part: str) -> str:
+    """The part that the beginning of a path names, and what it has."""
+    paths = [entry.path for entry in entries()]
+    owner = part
+    while owner and not any(path.startswith(f"{owner}.") for path in paths):
+        owner = owner.rpartition(".")[0]
+    prefix = f"{owner}." if owner else ""
+    names = [p[len(prefix) :].partition(".")[0] for p in paths if p.startswith(prefix)]
+    names = list(dict.fromkeys(names))
+    near = did_you_mean(part[len(prefix) :], names, prefix=prefix)
+    return f"; {owner or 'a config'} has {', '.join(names)}{near}"
 
 
 def page() -> str:

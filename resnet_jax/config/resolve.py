@@ -86,6 +86,7 @@ def _messages(error: pydantic.ValidationError, tree: Mapping[str, object]) -> li
         rule = re.sub(
             r"^(Input|String) should|^Value error, must", "must", problem["msg"]
         )
+        rule = "must be True or False" if "boolean" in rule else rule
         rules.setdefault(f"{path}={value!r}", []).append(rule)
     return [f"{field}: {' or '.join(rule)}" for field, rule in rules.items()]
 

@@ -40,7 +40,7 @@ class DataConfig:
     augment: Augment = "none"
     """Augmentation of training images."""
     normalize: Literal["none", "pixel_mean", "channel"] | None = None
-    """Normalisation; None: that of the augmentation's paper."""
+    """Normalisation, none: pixels in [0, 1]; None: that of the augmentation's paper."""
     sizes: tuple[Count, ...] = ()
     """Sides of training images in pixels, an epoch each in turn; (): as they are."""
     policy: Policy | None = None

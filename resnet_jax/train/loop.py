@@ -131,13 +131,15 @@ def call_step(
     size = spec.size(step)
     # The first call of a program, which compiles, makes one update.
     count = spec.updates_per_call(step) if timer.compiled(size) else 1
-    run.progress.doing("training" if timer.compiled(size) else "compiling")
+    if not timer.compiled(size):
+        run.progress.doing("compiling")
     with timer.on("data"):
         batches = run.program.padded(run.batches(step, count), spec.steps_per_call)
         batches = run.program.place(batches)
     with jax.profiler.StepTraceAnnotation("train", step_num=step):
         state, outputs = run.updates[size](state, run.data, batches, count)
     timer.count_call(count * spec.batch_size, outputs, program=size)
+    run.progress.doing("training")
     return state, count, outputs
 
 

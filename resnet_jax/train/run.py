@@ -40,6 +40,8 @@ from resnet_jax.train.replicas import (
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, scaled_by_data, updates
 
+LISTED = 5  # parameters that an error message names
+
 Folder = pathlib.Path
 
 
@@ -169,14 +171,16 @@ def precise_rows(
 
 
 def parameter_changes(new: Config, old: StoredConfig) -> list[str]:
-    """List parameters whose shape or dtype differs under a changed config."""
+    """List the first parameters whose shape or dtype differs under a changed config."""
     before = _parameters(validated(old.tree), old.derived)
     after = _parameters(new, old.derived)
-    return [
+    changed = [
         f"{path}: checkpoint {before.get(path)} vs model {after.get(path)}"
         for path in sorted({**before, **after})
         if before.get(path) != after.get(path)
     ]
+    more = [f"and {len(changed) - LISTED} more"] if len(changed) > LISTED else []
+    return changed[:LISTED] + more
 
 
 def _parameters(config: Config, derived: Tree) -> dict[str, str]:
