@@ -3,6 +3,7 @@
 import importlib.metadata
 import multiprocessing.process
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -28,8 +29,7 @@ import pytest  # noqa: E402
 from resnet_jax import cli  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# The cache is for processes that tests start. XLA has crashed on writing to it in a
-# process that had compiled thousands of programs.
+# The cache is for processes that tests start.
 jax.config.update("jax_enable_compilation_cache", False)
 
 
@@ -65,6 +65,19 @@ def processes(request, monkeypatch):
     if not request.node.get_closest_marker("process"):
         monkeypatch.setattr(subprocess, "Popen", refuse)
         monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+
+
+@pytest.fixture(autouse=True)
+def programs():
+    """Drop compiled programs before their memory mappings reach the kernel's limit.
+
+    Linux allows 65,530 per process; XLA ends the process at the next one. Compiling a
+    hundred units of three layers takes 40,000.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -19,21 +19,20 @@ TESTS = pathlib.Path(__file__).parent
 FROZEN = json.loads((TESTS / "golden" / "frozen.json").read_text())["rows"]
 
 
+@functools.cache
+def counts(spec, image) -> tuple[complexity.Parts, int]:
+    """Parameters by kind, and multiply-adds."""
+    if row := rows().get((plain(spec), tuple(image))):
+        return complexity.Parts(**FROZEN[row]["parts"]), FROZEN[row]["macs"]
+    return complexity.counts(spec.build(), image)
+
+
 def params(spec, image) -> int:
-    if found := known(spec, image):
-        return found["params"]
-    return complexity.num_params(spec.build(), image)
+    return counts(spec, image)[0].params
 
 
 def multiply_adds(spec, image) -> int:
-    if found := known(spec, image):
-        return found["macs"]
-    return complexity.multiply_adds(spec.build(), image)
-
-
-def known(spec, image):
-    """The counts of frozen.json; None for a net that no experiment has."""
-    return FROZEN.get(rows().get((plain(spec), tuple(image)), ""))
+    return counts(spec, image)[1]
 
 
 @functools.cache

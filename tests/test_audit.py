@@ -5,10 +5,11 @@ import functools
 import json
 from pathlib import Path
 
+import counted
 import pytest
 
 from resnet_jax import audit, papers
-from resnet_jax.analysis import audit_compare
+from resnet_jax.analysis import audit_compare, audit_values
 from resnet_jax.analysis.audit_values import ConfigValues
 from resnet_jax.config import experiment_file
 from resnet_jax.config.merge import hints, leaves, slot
@@ -25,13 +26,6 @@ from resnet_jax.papers.facts import Fact, said
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 PATHS = {path.stem: str(path) for path in sorted(EXPERIMENTS.glob("*.py"))}
-# Files whose nets are counted within seconds; of all others the first tier reads the
-# fields alone.
-QUICK = (
-    "all_cnn", "cifar_preact", "digits_norm_group", "digits_preact", "nin", "places2",
-    "rectifiers", "spp_net", "vgg",
-)  # fmt: skip
-
 load = functools.cache(experiment_file.load)
 
 
@@ -54,15 +48,10 @@ def run(capsys, *argv):
     return code, *capsys.readouterr()
 
 
-@functools.cache
-def audited_but_for_counts():
-    """All rows of all files, by the file's name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_compare, "ConfigValues", Uncounted)
-        return {
-            name: audit_compare.audited(load(path), None, [])
-            for name, path in PATHS.items()
-        }
+@pytest.fixture(autouse=True)
+def looked_up(monkeypatch):
+    """Counts of the experiments' nets, which test_experiments compares with the nets."""
+    monkeypatch.setattr(audit_values, "_counted", counted.counts)
 
 
 def unread(row):
@@ -73,32 +62,7 @@ def unread(row):
     return {quantity for each in facts for quantity in each} - quantities
 
 
-def test_every_row_follows_its_paper_or_says_why_but_for_its_counts():
-    problems = [
-        f"{name}: {line}"
-        for name, rows in audited_but_for_counts().items()
-        for line in audit_compare.wrong(rows)
-    ]
-    assert not problems, "\n".join(problems)
-
-
-def test_nothing_but_counts_that_a_paper_says_of_a_row_goes_unread():
-    missing = {
-        f"{name}:{row.name}": quantities
-        for name, rows in audited_but_for_counts().items()
-        for row in rows
-        if (quantities := unread(row) - {*audit_compare.COUNTS})
-    }
-    assert not missing
-
-
-every_experiment = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.compile)
-        for name in PATHS
-    ],
-)
+every_experiment = pytest.mark.parametrize("name", PATHS)
 
 
 @every_experiment

@@ -49,7 +49,7 @@ SLOTS = {
         "single": SINGLE,
         "ResNeXt": B((1, 3, 1), inner=1 / 2, cardinality=4, stride_at=1),
         "Min": Min(),
-        "multigrid": Multigrid(group=4, coarsest=8),
+        "multigrid": Multigrid(group=8, coarsest=16),
         "Runge-Kutta": RungeKutta(MIDPOINT),
     },
     "order": {

@@ -17,6 +17,7 @@ PYTHONPATH=CHECKOUT tells the commit, wherever this file lies. The files hold
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -67,7 +68,7 @@ def package() -> types.SimpleNamespace:
 
     rows(file)       names of the rows of an experiment file
     row(reference)   FILE:ROW resolved; has .config, .net (a spec), .image (its shape)
-    shapes(net, image), params(shapes), multiply_adds(net, image, shapes)
+    shapes(net, image), parts(shapes), multiply_adds(net, image, shapes)
     training(row)    {name: text} of the optimizer and the augmentation
     main(arguments)  exit code of a training run
     """
@@ -104,7 +105,7 @@ def package() -> types.SimpleNamespace:
         rows=lambda file: list(load(str(file)).rows),
         row=row,
         shapes=lambda net, image: complexity.shapes(net.build(), image),
-        params=lambda shapes: complexity.parts_of(shapes["params"]).params,
+        parts=lambda shapes: complexity.parts_of(shapes["params"]),
         multiply_adds=lambda net, image, shapes: complexity.multiply_adds(
             net.build(), image, variables=shapes
         ),
@@ -133,7 +134,7 @@ def first_package() -> types.SimpleNamespace:
         rows=lambda file: list(cli.definitions(str(file))["ROWS"]),
         row=lambda reference: readings.Row(cli.changed(reference, [])),
         shapes=lambda net, image: cost.shapes(net.build(), image),
-        params=lambda shapes: cost.parts_of(shapes["params"]).params,
+        parts=lambda shapes: cost.parts_of(shapes["params"]),
         multiply_adds=lambda net, image, shapes: cost.multiply_adds(
             net.build(), image, variables=shapes
         ),
@@ -157,11 +158,11 @@ def full() -> Rows:
     own, found = package(), {}
     for name, reference in references().items():
         row = own.row(reference)
-        variables, params, multiply_adds = counted(row.net, row.image)
+        variables, parts, multiply_adds = counted(row.net, row.image)
         found[name] = {
             "spec": renamed(repr(row.net)),
             "tree": variables,
-            "params": params,
+            **parts,
             "macs": multiply_adds,
         } | {part: renamed(text) for part, text in own.training(row).items()}
     return found
@@ -175,11 +176,19 @@ def renamed(text: str) -> str:
 
 
 @functools.cache
-def counted(net: Any, image: tuple[int, ...]) -> tuple[dict[str, str], int, int]:
+def counted(
+    net: Any, image: tuple[int, ...]
+) -> tuple[dict[str, str], dict[str, Any], int]:
     """The tree of variables; parameters; multiply-adds."""
     own = package()
     shapes = own.shapes(net, image)
-    return tree(shapes), own.params(shapes), own.multiply_adds(net, image, shapes)
+    macs = own.multiply_adds(net, image, shapes)
+    return tree(shapes), parameters(own.parts(shapes)), macs
+
+
+def parameters(parts: Any) -> dict[str, Any]:
+    """Parameters in all, and by kind."""
+    return {"params": parts.params, "parts": dataclasses.asdict(parts)}
 
 
 def tree(shapes: Any) -> dict[str, str]:
@@ -199,6 +208,7 @@ def compact(rows: Rows) -> Rows:
             "spec": digest(row["spec"]),
             "tree": digest("\n".join(sorted(map(" ".join, row["tree"].items())))),
             "params": row["params"],
+            "parts": row["parts"],
             "macs": row["macs"],
         }
         for name, row in rows.items()
