@@ -50,7 +50,7 @@ def run(capsys, *argv):
 
 @pytest.fixture(autouse=True)
 def looked_up(monkeypatch):
-    """Counts of the experiments' nets, which test_experiments compares with the nets."""
+    """Counts of the experiments' nets; test_experiments compares them with the nets."""
     monkeypatch.setattr(audit_values, "_counted", counted.counts)
 
 
