@@ -1,14 +1,13 @@
 """Mutation check: sixty small faults, planted one at a time, and the tests that fail.
 
-    python benchmarks/mutation.py --out results/mutation.json [--count 60] [--jobs 2]
+    python benchmarks/mutation.py --out results/benchmarks/mutation.json [--count 60]
 
 The faults are drawn by a seeded generator, as many from each of the rooms models,
 train, data, runs and report: a comparison or a sign turned, a number changed by one, a
 condition negated, a call left out, a value not returned. Each is planted in a copy of
-the checkout. The tests of the unit tier that cover its line run first, by a coverage
-measurement with contexts (`pip install pytest-cov`), then the tiers `compile` and
-`process`. A run goes on where an earlier one stopped: what stands in the output file is
-not tried again.
+the checkout. Of the tiers unit and `compile` those tests run that cover its line, by a
+coverage measurement with contexts (`pip install pytest-cov`); then the tier `process`.
+A run goes on where an earlier one of the same commit stopped.
 """
 
 import argparse
@@ -123,11 +122,12 @@ def sample(count: int, seed: int) -> list[Fault]:
         files = sorted((ROOT / "resnet_jax" / room).rglob("*.py"))
         every = [fault for path in files for fault in faults(path)]
         drawn += chosen.sample(every, count // len(ROOMS))
+    chosen.shuffle(drawn)
     return drawn
 
 
 def covering(database: pathlib.Path, fault: Fault) -> list[str]:
-    """Tests of the unit tier that run through the line of a fault."""
+    """Tests that run through the line of a fault; of small files first."""
     query = """
         select context.context, line_bits.numbits from line_bits
         join context on context.id = line_bits.context_id
@@ -146,7 +146,9 @@ def covering(database: pathlib.Path, fault: Fault) -> list[str]:
     return sorted(hit, key=lambda test: (by_file[test.partition("::")[0]], test))
 
 
-def pytest(checkout: pathlib.Path, *arguments: str) -> tuple[bool, str]:
+def pytest(
+    checkout: pathlib.Path, *arguments: str, limit: int = LIMIT
+) -> tuple[bool, str]:
     """(whether tests fail or do not end, the first that fails)."""
     try:
         done = subprocess.run(
@@ -155,11 +157,11 @@ def pytest(checkout: pathlib.Path, *arguments: str) -> tuple[bool, str]:
             env=os.environ | {"PYTHONPATH": str(checkout), "JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,
-            timeout=LIMIT,
+            timeout=limit,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return True, f"no end within {LIMIT} s"
+        return True, f"no end within {limit} s"
     lines = done.stdout.splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return done.returncode not in (0, 5), (failed or [done.stdout[-200:]])[0][:200]
@@ -173,9 +175,14 @@ def tried(checkout: pathlib.Path, database: pathlib.Path, fault: Fault) -> dict:
     told = dataclasses.asdict(fault)
     try:
         tests = covering(database, fault)
-        tiers = [("unit", ["-n", "0", *tests])] if tests else []
-        tiers += [("all", ["-m", "compile or process"])]
-        for tier, arguments in tiers:
+        tiers = {
+            "unit": ["-n", "0", *tests],
+            "compile": ["-n", "0", "-m", "compile", *tests],
+            "process": ["-m", "process"],
+        }
+        for tier, arguments in tiers.items():
+            if not tests and tier != "process":
+                continue
             caught, test = pytest(checkout, *arguments)
             if caught:
                 return told | {"caught": tier, "test": test}
@@ -197,7 +204,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
-    done = json.loads(chosen.out.read_text())["faults"] if chosen.out.exists() else []
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+    before = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
+    done = before["faults"] if before.get("commit") == commit.strip() else []
     seen = {(fault["file"], fault["number"]) for fault in done}
     left = [
         fault
@@ -208,9 +217,16 @@ def main() -> None:
         copies = queue.Queue()
         for job in range(chosen.jobs):
             copies.put(copied(pathlib.Path(place) / f"checkout{job}"))
-        first = copies.queue[0]
-        pytest(first, "--cov=resnet_jax", "--cov-context=test", "--cov-report=")
-        database = first / ".coverage"
+        database = chosen.out.with_suffix(".coverage")  # not to be committed
+        if not done or not database.exists():
+            first = copies.queue[0]
+            measured = ("--cov=resnet_jax", "--cov-context=test", "--cov-report=")
+            failed, test = pytest(
+                first, *measured, "-m", "not process", limit=4 * LIMIT
+            )
+            if failed:
+                raise SystemExit(f"a test fails without a fault: {test}")
+            shutil.copy(first / ".coverage", database)
 
         def one(fault):
             checkout = copies.get()
@@ -220,10 +236,12 @@ def main() -> None:
                 copies.put(checkout)
 
         with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
-            for told in pool.map(one, left):
-                done.append(told)
-                chosen.out.write_text(json.dumps(summary(done), indent=1) + "\n")
-                print(len(done), told, flush=True)
+            futures = [pool.submit(one, fault) for fault in left]
+            for future in concurrent.futures.as_completed(futures):
+                done.append(future.result())
+                told = {"commit": commit.strip(), "seed": chosen.seed, **summary(done)}
+                chosen.out.write_text(json.dumps(told, indent=1) + "\n")
+                print(len(done), done[-1], flush=True)
 
 
 def summary(done: list[dict]) -> dict:
