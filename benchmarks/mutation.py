@@ -4,9 +4,10 @@
 
 The faults are drawn by a seeded generator, as many from each of the rooms models,
 train, data, runs and report: a comparison or a sign turned, a number changed by one, a
-condition negated, a call left out, a value not returned. Each is planted in a copy of
-the checkout. Of the tiers unit and `compile` those tests run that cover its line, by a
-coverage measurement with contexts (`pip install pytest-cov`); then the tier `process`.
+condition negated, a call left out, a value not returned. Each is planted in a clone of
+the last commit. Of the tiers unit and `compile` those tests run that cover its line, by
+a coverage measurement with contexts (`pip install pytest-cov`); then the tier
+`process`.
 A run goes on where an earlier one of the same commit stopped.
 """
 
@@ -191,10 +192,10 @@ def tried(checkout: pathlib.Path, database: pathlib.Path, fault: Fault) -> dict:
         path.write_text(before)
 
 
-def copied(place: pathlib.Path) -> pathlib.Path:
-    """A copy of the checkout."""
-    ignored = shutil.ignore_patterns(".git", "runs", "__pycache__")
-    return shutil.copytree(ROOT, place, ignore=ignored)
+def cloned(place: pathlib.Path) -> pathlib.Path:
+    """A checkout of the last commit."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, place], check=True)
+    return place
 
 
 def main() -> None:
@@ -216,7 +217,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         copies = queue.Queue()
         for job in range(chosen.jobs):
-            copies.put(copied(pathlib.Path(place) / f"checkout{job}"))
+            copies.put(cloned(pathlib.Path(place) / f"checkout{job}"))
         database = chosen.out.with_suffix(".coverage")  # not to be committed
         if not done or not database.exists():
             first = copies.queue[0]
