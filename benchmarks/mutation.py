@@ -5,10 +5,10 @@
 The faults are drawn by a seeded generator, as many from each of the rooms models,
 train, data, runs and report: a comparison or a sign turned, a number changed by one, a
 condition negated, a call left out, a value not returned. Each is planted in a clone of
-the last commit. Of the tiers unit and `compile` those tests run that cover its line, by
-a coverage measurement with contexts (`pip install pytest-cov`); then the tier
-`process`.
-A run goes on where an earlier one of the same commit stopped.
+the last commit. Tier by tier, what no earlier one has caught is tried: of unit and
+`compile` by the tests that cover its line, as a coverage measurement with contexts
+tells (`pip install pytest-cov`), at last by the whole tier `process`. A run goes on
+where an earlier one of the same commit stopped.
 """
 
 import argparse
@@ -37,6 +37,13 @@ TURNED = {
     ast.And: ast.Or, ast.Or: ast.And, ast.In: ast.NotIn, ast.NotIn: ast.In,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
+TIERS = {
+    "unit": "not compile and not process",
+    "compile": "compile and not process",
+    "process": "process",
+}
+# It gives up its rights, and with them the file of the measurement.
+UNMEASURED = ("--deselect", "tests/test_checkpoint.py::test_a_read_only_directory")
 LIMIT = 1800  # seconds, after which tests are taken for endless
 
 
@@ -168,28 +175,25 @@ def pytest(
     return done.returncode not in (0, 5), (failed or [done.stdout[-200:]])[0][:200]
 
 
-def tried(checkout: pathlib.Path, database: pathlib.Path, fault: Fault) -> dict:
-    """Which tier catches a fault, and the first test that does."""
+def tried(checkout: pathlib.Path, arguments: list[str], fault: Fault) -> str | None:
+    """The first test that fails with a fault in its place; None if all pass."""
     path = checkout / fault.file
     before = path.read_text()
     path.write_text(fault.planted(before))
-    told = dataclasses.asdict(fault)
     try:
-        tests = covering(database, fault)
-        tiers = {
-            "unit": ["-n", "0", *tests],
-            "compile": ["-n", "0", "-m", "compile", *tests],
-            "process": ["-m", "process"],
-        }
-        for tier, arguments in tiers.items():
-            if not tests and tier != "process":
-                continue
-            caught, test = pytest(checkout, *arguments)
-            if caught:
-                return told | {"caught": tier, "test": test}
-        return told | {"caught": None, "test": None}
+        caught, test = pytest(checkout, *arguments)
+        return test if caught else None
     finally:
         path.write_text(before)
+
+
+def measured(checkout: pathlib.Path, tier: str, database: pathlib.Path) -> None:
+    """Tells which tests of a tier run through which lines."""
+    told = ("--cov=resnet_jax", "--cov-context=test", "--cov-report=")
+    failed, test = pytest(checkout, *told, *UNMEASURED, "-m", TIERS[tier], limit=7200)
+    if failed:
+        raise SystemExit(f"{tier}: fails without a fault: {test}")
+    shutil.copy(checkout / ".coverage", database)
 
 
 def cloned(place: pathlib.Path) -> pathlib.Path:
@@ -206,51 +210,68 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
     commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
-    before = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
-    done = before["faults"] if before.get("commit") == commit.strip() else []
-    seen = {(fault["file"], fault["number"]) for fault in done}
-    left = [
-        fault
-        for fault in sample(chosen.count, chosen.seed)
-        if (fault.file, fault.number) not in seen
-    ]
+    told = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
+    if told.get("commit") != commit.strip():
+        drawn = map(dataclasses.asdict, sample(chosen.count, chosen.seed))
+        faults = [fault | {"caught": None, "passed": []} for fault in drawn]
+        told = {"commit": commit.strip(), "seed": chosen.seed, "faults": faults}
     with tempfile.TemporaryDirectory() as place:
-        copies = queue.Queue()
+        clones = queue.Queue()
         for job in range(chosen.jobs):
-            copies.put(cloned(pathlib.Path(place) / f"checkout{job}"))
-        database = chosen.out.with_suffix(".coverage")  # not to be committed
-        if not done or not database.exists():
-            first = copies.queue[0]
-            measured = ("--cov=resnet_jax", "--cov-context=test", "--cov-report=")
-            failed, test = pytest(
-                first, *measured, "-m", "not process", limit=4 * LIMIT
-            )
-            if failed:
-                raise SystemExit(f"a test fails without a fault: {test}")
-            shutil.copy(first / ".coverage", database)
-
-        def one(fault):
-            checkout = copies.get()
-            try:
-                return tried(checkout, database, fault)
-            finally:
-                copies.put(checkout)
-
-        with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
-            futures = [pool.submit(one, fault) for fault in left]
-            for future in concurrent.futures.as_completed(futures):
-                done.append(future.result())
-                told = {"commit": commit.strip(), "seed": chosen.seed, **summary(done)}
-                chosen.out.write_text(json.dumps(told, indent=1) + "\n")
-                print(len(done), done[-1], flush=True)
+            clones.put(cloned(pathlib.Path(place) / f"checkout{job}"))
+        for tier in TIERS:
+            database = chosen.out.with_suffix(f".{tier}.coverage")  # not committed
+            if tier != "process" and not database.exists():
+                measured(clones.queue[0], tier, database)
+            try_all(told, tier, database, clones, chosen)
 
 
-def summary(done: list[dict]) -> dict:
-    """The faults with the share that each tier catches."""
-    unit = sum(fault["caught"] == "unit" for fault in done)
-    every = sum(fault["caught"] is not None for fault in done)
-    shares = {"unit": round(unit / len(done), 3), "all": round(every / len(done), 3)}
-    return {"tried": len(done), "caught": shares, "faults": done}
+def try_all(
+    told: dict,
+    tier: str,
+    database: pathlib.Path,
+    clones: queue.Queue,
+    chosen: argparse.Namespace,
+) -> None:
+    """Tries what no tier has caught, `jobs` faults at a time; writes the file."""
+
+    def one(record):
+        fault = Fault(**{name: record[name] for name in Fault.__annotations__})
+        arguments = ["-m", TIERS[tier]]
+        if tier != "process":
+            arguments += ["-n", "0", *(tests := covering(database, fault))]
+            if not tests:
+                return None
+        checkout = clones.get()
+        try:
+            return tried(checkout, arguments, fault)
+        finally:
+            clones.put(checkout)
+
+    left = [
+        record
+        for record in told["faults"]
+        if record["caught"] is None and tier not in record["passed"]
+    ]
+    with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
+        futures = {pool.submit(one, record): record for record in left}
+        for future in concurrent.futures.as_completed(futures):
+            record = futures[future]
+            if test := future.result():
+                record |= {"caught": tier, "test": test}
+            else:
+                record["passed"].append(tier)
+            chosen.out.write_text(json.dumps(told | shares(told), indent=1) + "\n")
+            print(tier, record, flush=True)
+
+
+def shares(told: dict) -> dict:
+    """Shares of the faults that are caught by the unit tier, and by all together."""
+    caught = [fault["caught"] for fault in told["faults"]]
+    return {
+        "unit": round(caught.count("unit") / len(caught), 3),
+        "all": round(1 - caught.count(None) / len(caught), 3),
+    }
 
 
 if __name__ == "__main__":
