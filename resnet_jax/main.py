@@ -20,7 +20,7 @@ The same command resumes an interrupted run; SIGTERM saves and ends with 143.
 Several hosts: start it on each with JAX_COORDINATOR_ADDRESS=HOST:PORT and, unless the
 cluster sets them, JAX_NUM_PROCESSES and JAX_PROCESS_ID; all share DIR.
 Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
-6 storage, 143 preempted and saved.
+6 storage, 130 interrupted, 143 preempted and saved.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from resnet_jax import cli
 from resnet_jax.config import reference
 from resnet_jax.config.schema import Config
+from resnet_jax.errors import ConfigError
 from resnet_jax.train.progress import Bar
 
 
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: Sequence[str]) -> None:
     options, fields = parse(arguments)
     if options.help_fields is not None:
+        if fields:
+            raise ConfigError(f"{fields[0]}: not understood beside --help_fields")
         print(reference.text(options.help_fields))
         return
     experiment, row, config = cli.chosen(options.config, fields)

@@ -270,6 +270,14 @@ def test_every_pair_of_values_meets():
         assert met == set(itertools.product(SLOTS[a], SLOTS[b]))
 
 
+def test_a_branch_without_inner_channels_is_refused():
+    init = ResidualUnit(UnitSpec(B((1, 3, 1), inner=1 / 64)), LayersSpec(), 16).init
+    with pytest.raises(ConfigError, match="conv1: rounds to no channels"):
+        jax.eval_shape(
+            functools.partial(init, train=False), key(0), jnp.zeros((1, 4, 4, 16)), None
+        )
+
+
 def test_a_gate_that_leaves_nothing_is_refused():
     unit = UnitSpec(gate=SE(32))
     init = functools.partial(ResidualUnit(unit, LayersSpec(), 16).init, train=False)

@@ -102,10 +102,23 @@ def test_a_config_that_a_file_makes_itself_is_told_like_any_other(tmp_path):
     assert second == "optim.name=5: must be one of sgd, adamw"
 
 
-def test_a_row_that_is_no_mapping_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('ROWS["other"] = 7', r"ROWS\['other'\]: must map fields to values"),
+        ('ROWS = ["a"]', "ROWS must be a mapping from rows to changed fields"),
+        ("SEEDS = 3", "SEEDS must be a list of whole numbers"),
+        ('PAPER = ["a"]', "PAPER must be a mapping from rows"),
+        ('PAPER = {"gate": "nokey"}', r"claim\.py: PAPER='nokey': no such published"),
+        ('DEVIATIONS = ["x"]', "DEVIATIONS must be a mapping from fields to reasons"),
+        ("RECIPE = 5", "RECIPE must be a key, or a mapping from rows"),
+        ("import sys; sys.exit(0)", r"claim\.py: ends the program \(SystemExit\)"),
+    ],
+)
+def test_definitions_of_a_wrong_kind_are_named(line, message, tmp_path):
     path = tmp_path / "claim.py"
-    path.write_text(FILE + 'ROWS["other"] = 7\n')
-    with pytest.raises(ConfigError, match=r"ROWS\['other'\]: must map fields to val"):
+    path.write_text(f"{FILE}{line}\n")
+    with pytest.raises(ConfigError, match=message):
         experiment_file.load(path)
 
 
@@ -352,6 +365,8 @@ def test_none_empties_a_slot(changed):
         ("model.act.name.x=1", r"model.act.name.x: model.act.name is a value, without"),
         ("optim.beta1=0.5", r"='sgd' has no field 'beta1'; it .*; a field of adamw$"),
         ("optim={'name': 'sgd'", r"--config.optim={'name': 'sgd': not a mapping, as"),
+        ("optim.warmup={1: 2}", r"--config.optim.warmup={1: 2}: not a mapping, as"),
+        ("optim.warmup={}", r"optim.warmup.name: optim.warmup is none; choose one of"),
         ("optim.nesterov=nesterov", r"nesterov='nesterov': must be True or False$"),
     ],
 )
@@ -402,6 +417,7 @@ def test_help_of_a_part_and_of_a_misspelt_one():
         reference.text("optim.lr")
     with pytest.raises(ConfigError, match=r"a config has model, data, optim, train, s"):
         reference.text("foo")
+    assert reference.text("model.name") == reference.text("model")
 
 
 # --- configs of version 0.1
@@ -504,6 +520,8 @@ def nested(flat_tree):
          r"model.unit.noise='dropout': model.unit.branch='min' has no place for it"),
         ({"model.unit.noise": "dropout", "model.unit.branch": "single",
           "model.depth": 20}, r"model.unit.branch='single' has no place for it"),
+        ({"model.name": "wide_resnet", "model.depth": 7, "model.unit.kernels": (3,),
+          "model.unit.noise": "dropout"}, r"unit.kernels=\(3,\) have no place for it"),
         ({"model.width": 0.3}, r"model.width=0.3: widths .* must be whole"),
         ({"model.unit.join": "scaled", "model.unit.shortcut": "none"},
          r"model.unit.join='scaled': needs a shortcut, not 'none'"),

@@ -37,6 +37,9 @@ def test_every_row_of_every_experiment_comes_back_from_json():
             {"spec": "resnet.ResNetSpec", "depths": [{"a": 1}], "widths": [4]},
             r"depths\[0\]: None is no spec",
         ),
+        ([], "holds no network, but a part or a value"),
+        ("x", "holds no network, but a part or a value"),
+        ({"spec": "branch.B"}, "holds no network, but a part or a value"),
     ],
 )
 def test_files_name_data_and_never_code(tree, told, tmp_path):

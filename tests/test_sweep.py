@@ -276,6 +276,13 @@ def test_every_problem_of_every_row_before_anything_starts(here, capsys):
     assert not (here / "runs").exists()
 
 
+def test_a_network_that_cannot_be_is_told_before_anything_starts(here, capsys):
+    assert sweep.main(["", "--config", "claim.py", "--config.model.depth=9"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "model.depth=9: must be 6n+2" in line
+    assert not (here / "runs").exists()
+
+
 def test_problems_of_rows_and_seeds_are_told_together(here, capsys):
     argv = ["", "--config", "claim.py", "--rows", "god,bad", "--seeds", "one"]
     assert sweep.main(argv) == 2

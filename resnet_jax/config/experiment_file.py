@@ -90,13 +90,15 @@ def load(path: str | Path) -> ExperimentFile:
         found = runpy.run_path(path)
     if "get_config" not in found:
         raise ConfigError(f"{path}: has no get_config(row)")
+    _check_kinds(path, found)
     rows = found.get("ROWS", {})
     keys = {name: found.get(name, {}) for name in ("PAPER", "NETWORK", "RECIPE")}
     _check_rows(path, rows, keys)
-    published = {
-        row: cell if isinstance(cell, papers.Value) else papers.value(str(cell))
-        for row, cell in keys["PAPER"].items()
-    }
+    with _named(path):
+        published = {
+            row: cell if isinstance(cell, papers.Value) else papers.value(str(cell))
+            for row, cell in keys["PAPER"].items()
+        }
     return ExperimentFile(
         path=path,
         title=(found["__doc__"] or Path(path).stem).strip().split("\n")[0],
@@ -126,6 +128,26 @@ def folder_name(name: str) -> str:
     return name
 
 
+def _check_kinds(path: str, found: Mapping[str, object]) -> None:
+    """ConfigError for a definition that is not of the kind that its name asks for."""
+    mapping = ("a mapping from rows", Mapping)
+    kinds: dict[str, tuple[str, type | tuple[type, ...]]] = {
+        "ROWS": ("a mapping from rows to changed fields", Mapping),
+        "SEEDS": ("a list of whole numbers", (list, tuple, range)),
+        "PAPER": mapping,
+        "NETWORK": mapping,
+        "RECIPE": ("a key, or a mapping from rows", (str, Mapping)),
+        "DEVIATIONS": ("a mapping from fields to reasons", Mapping),
+    }
+    problems = [
+        f"{path}: {name} must be {words}"
+        for name, (words, kind) in kinds.items()
+        if found.get(name) is not None and not isinstance(found[name], kind)
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def _check_rows(
     path: str, rows: Mapping[str, object], keys: Mapping[str, object]
 ) -> None:
@@ -149,14 +171,26 @@ def _check_rows(
 
 
 @contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Name the file in a ConfigError."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
 def _located_errors(path: str) -> Iterator[None]:
     """Turn any exception of an experiment file into a ConfigError with its line."""
     try:
         yield
     except UserError:
         raise
+    except SystemExit as error:
+        raise ConfigError(f"{path}: ends the program (SystemExit)") from error
     except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from error
+        place = f"{path}:{error.lineno}" if error.lineno else path
+        raise ConfigError(f"{place}: {error.msg}") from error
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == path]

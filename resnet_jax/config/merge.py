@@ -159,7 +159,7 @@ class Merge:
             self.problems.append(_without_fields(f"{path}.name", word))
             return old
         if word is None and "name" not in changes:
-            first = next(iter(changes))
+            first = next(iter(changes), "name")
             self.problems.append(
                 f"{path}.{first}: {path} is none; choose one of "
                 f"{', '.join(found.members)} ({path}={next(iter(found.members))})"

@@ -19,7 +19,7 @@ class SpecFile(Family):
 
     name: Literal["spec"] = "spec"
     file: str = "spec.json"
-    """Path of the spec; a relative one is beside config.json."""
+    """Path of the spec; a relative one starts from the current directory."""
 
     def spec(self) -> "NetSpec":
         from resnet_jax.models import serialize

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 from resnet_jax.config.types import Hint
 from resnet_jax.errors import ConfigError
@@ -39,11 +40,19 @@ def _assignments(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _mapping(path: str, text: str) -> Tree:
     """Parse a member of a slot with fields, {"name": "scaled", "branch": 1.0}."""
     found = literal(text)
-    if not isinstance(found, dict):
+    if not _maps_fields(found):
         raise ConfigError(
             f"--config.{path}={text}: not a mapping, as {{'name': 'scaled'}} is one"
         )
     return found
+
+
+def _maps_fields(found: object) -> TypeGuard[Tree]:
+    """True for a mapping with texts as keys, at every depth."""
+    return isinstance(found, dict) and all(
+        isinstance(name, str) and (not isinstance(value, dict) or _maps_fields(value))
+        for name, value in found.items()
+    )
 
 
 def literal(text: str) -> Value:

@@ -52,6 +52,8 @@ def _families(names: list[str]) -> str:
 
 def text(part: str = "") -> str:
     """Lines for a terminal on the fields of a part; ConfigError if there is none."""
+    paths = {entry.path for entry in entries()}
+    part = part if part in paths else part.removesuffix(".name")  # of a slot's word
     chosen = [
         entry
         for entry in entries()

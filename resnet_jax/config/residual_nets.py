@@ -109,8 +109,13 @@ class WideResNet(Residual):
     def spec(self) -> "ResNetSpec":
         from resnet_jax.models.zoo.resnets import wide_resnet
 
-        noise = self.unit.noise and self.unit.noise.build()
-        own = {"kernels": self.unit.kernels, "noise": noise}
+        noise, kernels = self.unit.noise, self.unit.kernels
+        if noise and len(kernels) < 2:
+            raise ConfigError(
+                f"model.unit.noise={noise.name!r}: model.unit.kernels={kernels} have "
+                "no place for it; leave it out"
+            )
+        own = {"kernels": kernels, "noise": noise and noise.build()}
         return self.filled(wide_resnet, self.depth, self.unit, **own)
 
 

@@ -106,7 +106,10 @@ def read(path: str | os.PathLike[str]) -> NetSpec:
         tree = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.file={path}: cannot be read ({error})") from error
-    return from_json(tree, where=str(path))
+    found = from_json(tree, where=str(path))
+    if not isinstance(found, NetSpec):
+        raise ConfigError(f"model.file={path}: holds no network, but a part or a value")
+    return found
 
 
 def write(path: str | os.PathLike[str], spec: NetSpec) -> None:

@@ -49,7 +49,8 @@ def draw(
         upper.set_title(title, fontsize=8)
         scale = draw_map(lower, image, saliency, limits)
     if scale is not None:
-        bar = figure.colorbar(scale, ax=grid, shrink=0.6, aspect=25)
+        opaque = ScalarMappable(scale.norm, scale.cmap)  # legible over white
+        bar = figure.colorbar(opaque, ax=grid, shrink=0.6, aspect=25)
         bar.set_label(unit, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     save(figure, path, option="--out")

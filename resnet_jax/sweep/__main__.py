@@ -39,7 +39,7 @@ from resnet_jax.config import experiment_file
 from resnet_jax.errors import ConfigError
 from resnet_jax.report.render import Grid, text_table
 from resnet_jax.sweep import scheduler, slurm
-from resnet_jax.sweep.plan import Job, plan
+from resnet_jax.sweep.plan import Job, plan, with_networks
 from resnet_jax.sweep.process import worst_code
 
 
@@ -66,11 +66,11 @@ def _sweep(arguments: Sequence[str]) -> int:
         grid = Grid(dry_run.HEADER, found.rows, dry_run.ALIGN)
         print(found.title, text_table(grid), found.note, sep="\n")
     else:
-        return carry_out(jobs, name=experiment.name, at_once=options.jobs or 1)
+        return carry_out(with_networks(jobs), experiment.name, options.jobs or 1)
     return 0
 
 
-def carry_out(jobs: Sequence[Job], *, name: str, at_once: int) -> int:
+def carry_out(jobs: Sequence[Job], name: str, at_once: int) -> int:
     """Run the jobs and print a summary; the exit code."""
     start = scheduler.processes(at_once=at_once)
     runs = scheduler.Scheduler(jobs, at_once=at_once, start=start)

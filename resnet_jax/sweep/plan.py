@@ -68,6 +68,20 @@ def plan(
     return jobs
 
 
+def with_networks(jobs: Sequence[Job]) -> Sequence[Job]:
+    """Return the jobs; ConfigError where a row's network cannot be; imports jax."""
+    rows = {job.row: job.config for job in jobs}
+    affected: dict[str, list[str]] = {}
+    for row, config in rows.items():
+        try:
+            config.model.network()
+        except ConfigError as error:
+            affected.setdefault(str(error), []).append(row)
+    if affected:
+        raise ConfigError("\n".join(_with_rows(affected, total=len(rows))))
+    return jobs
+
+
 def chosen_rows(
     experiment: ExperimentFile, listed: str | None
 ) -> tuple[list[str], list[str]]:

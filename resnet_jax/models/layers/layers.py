@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import Rectifier, Relu
 from resnet_jax.models.layers.batchnorm import TORCH, BatchNorm, NormSpec
 from resnet_jax.models.layers.convolution import (
@@ -88,6 +89,8 @@ class Layers:
 
         `kernel_map` is applied to the kernel before use.
         """
+        if features < 1:
+            raise ConfigError(f"{name}: rounds to no channels; use a larger width")
         if padding is None:
             padding = [((kernel - 1) // 2, kernel // 2)] * self.spec.rank
         if self.spec.operator and bias is None:

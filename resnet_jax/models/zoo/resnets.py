@@ -114,8 +114,8 @@ def plain(
     """
     if "branch" in unit or unit.get("shortcut") != "none":
         raise ConfigError(
-            "model.name='plain': has a fixed branch and no shortcuts; needs "
-            "model.unit.branch='auto' and model.unit.shortcut='none'"
+            "plain: has a fixed branch and no shortcuts; leave out `branch` and give "
+            "shortcut='none'"
         )
     n = units_per_stage(depth, layers=len(MIXED.kernels), stages=1)
     if n < 3:
