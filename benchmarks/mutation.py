@@ -135,7 +135,7 @@ def sample(count: int, seed: int) -> list[Fault]:
 
 
 def covering(database: pathlib.Path, fault: Fault) -> list[str]:
-    """Tests that run through the line of a fault; of small files first."""
+    """Tests that run through the line of a fault; first the file with most of them."""
     query = """
         select context.context, line_bits.numbits from line_bits
         join context on context.id = line_bits.context_id
@@ -146,12 +146,12 @@ def covering(database: pathlib.Path, fault: Fault) -> list[str]:
         rows = connection.execute(query, (f"%/{fault.file}",)).fetchall()
     byte, bit = divmod(fault.line, 8)
     hit = {
-        context.partition("|")[0]
+        context.rpartition("|")[0]
         for context, bits in rows
         if byte < len(bits) and bits[byte] >> bit & 1
     }
     by_file = collections.Counter(test.partition("::")[0] for test in hit)
-    return sorted(hit, key=lambda test: (by_file[test.partition("::")[0]], test))
+    return sorted(hit, key=lambda test: (-by_file[test.partition("::")[0]], test))
 
 
 def pytest(
@@ -170,6 +170,8 @@ def pytest(
         )
     except subprocess.TimeoutExpired:
         return True, f"no end within {limit} s"
+    if "not found" in done.stderr:  # else an unknown test would pass for a catch
+        raise RuntimeError(done.stderr)
     lines = done.stdout.splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return done.returncode not in (0, 5), (failed or [done.stdout[-200:]])[0][:200]
