@@ -361,6 +361,10 @@ def test_none_empties_a_slot(changed):
         ("model.unit.gate=1", r"model.unit.gate='1': must be one of se, none"),
         ("model.unit=basic", r"model.unit='basic': has fields of its own, order, "),
         ("model.depth.x=1", r"model.depth.x: model.depth is a value, without fields"),
+        (
+            "model={'name': 'densenet', 'unit': {'noise_rate': 0.2}}",
+            r"model.unit has no field 'noise_rate'; it has .*dropout",
+        ),
         ("train.name=5", r"train='5': has fields of its own, epochs, iterations, "),
         ("model.act.name.x=1", r"model.act.name.x: model.act.name is a value, without"),
         ("optim.beta1=0.5", r"='sgd' has no field 'beta1'; it .*; a field of adamw$"),

@@ -217,7 +217,9 @@ def _typed_path(path: str, value: object) -> str:
 def _unknown(cls: type, owner: str, name: str, tree: Tree, *, typed: str) -> str:
     """Error message for a field that the part at `owner` does not have."""
     prefix, known = f"{owner}.".lstrip("."), list(hints(cls))
-    if new := RENAMED.get(prefix + name):
+    new = RENAMED.get(prefix + name, "")
+    lacking = new.startswith(prefix) and new[len(prefix) :].split(".")[0] not in known
+    if new and not lacking:
         return f"{typed}: renamed to {new}"
     what = f"config.{owner}".rstrip(".")
     if words(cls):
