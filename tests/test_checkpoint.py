@@ -25,6 +25,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSha
 from resnet_jax.errors import CheckpointError, StorageError
 from resnet_jax.train import manifest as sealing
 from resnet_jax.train.checkpoint import Checkpoints, restore
+from resnet_jax.train.preemption import watch_for_stop
 
 
 @flax.struct.dataclass
@@ -225,6 +226,13 @@ def test_reading_needs_no_folder_and_makes_none(tmp_path):
 def test_one_process_is_never_preempted_by_jax(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.reached_preemption(1) is False
+
+
+def test_a_process_that_has_trained_is_ended_by_sigterm_as_before(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with Checkpoints(tmp_path) as checkpoints, watch_for_stop(checkpoints):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # --- on any devices

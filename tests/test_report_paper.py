@@ -209,6 +209,7 @@ def test_an_order_is_supported_where_the_interval_excludes_zero():
     assert pair("apart", "base", errors=errors).verdict == "yes"
     assert pair("base", "apart", errors=errors).verdict == "yes"
     assert pair("mixed", "base", errors=errors).verdict == "no"
+    assert pair("base", "base", errors=errors).verdict == "no"  # an interval of zero
 
 
 def test_the_bootstrap_repeats_and_brackets_the_mean():
