@@ -1,6 +1,6 @@
 """Mutation check: sixty small faults, planted one at a time, and the tests that fail.
 
-    python benchmarks/mutation.py --out results/benchmarks/mutation.json [--count 60]
+    python benchmarks/mutation.py --out benchmarks/mutation.json [--count 60]
 
 The faults are drawn by a seeded generator, as many from each of the rooms models,
 train, data, runs and report: a comparison or a sign turned, a number changed by one, a
@@ -268,11 +268,17 @@ def try_all(
 
 
 def shares(told: dict) -> dict:
-    """Shares of the faults that are caught by the unit tier, and by all together."""
+    """Shares of the faults that are caught by the unit tier, and by all together.
+
+    None where a fault has not been tried by these tiers yet.
+    """
     caught = [fault["caught"] for fault in told["faults"]]
+    passed = [fault["passed"] for fault in told["faults"] if not fault["caught"]]
+    unit = round(caught.count("unit") / len(caught), 3)
+    every = round(1 - caught.count(None) / len(caught), 3)
     return {
-        "unit": round(caught.count("unit") / len(caught), 3),
-        "all": round(1 - caught.count(None) / len(caught), 3),
+        "unit": unit if all("unit" in tiers for tiers in passed) else None,
+        "all": every if all(tiers == [*TIERS] for tiers in passed) else None,
     }
 
 
