@@ -52,15 +52,17 @@ def _families(names: list[str]) -> str:
 
 def text(part: str = "") -> str:
     """Lines for a terminal on the fields of a part; ConfigError if there is none."""
-    paths = {entry.path for entry in entries()}
+    every = entries()
+    paths = [entry.path for entry in every]
     part = part if part in paths else part.removesuffix(".name")  # of a slot's word
     chosen = [
         entry
-        for entry in entries()
+        for entry in every
         if not part or entry.path == part or entry.path.startswith(f"{part}.")
     ]
     if not chosen:
-        raise ConfigError(f"--help_fields {part}: no such field or part{_near(part)}")
+        near = _near(part, paths)
+        raise ConfigError(f"--help_fields {part}: no such field or part{near}")
     lines = []
     for entry in chosen:
         lines.append(f"{entry.path}={entry.default}  ({entry.type})")
@@ -72,9 +74,8 @@ def text(part: str = "") -> str:
     return "\n".join(lines)
 
 
-def _near(part: str) -> str:
+def _near(part: str, paths: list[str]) -> str:
     """The part that the beginning of a path names, and what it has."""
-    paths = [entry.path for entry in entries()]
     owner = part
     while owner and not any(path.startswith(f"{owner}.") for path in paths):
         owner = owner.rpartition(".")[0]
