@@ -3,16 +3,19 @@
 import argparse
 import os
 import pathlib
+import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from resnet_jax.config.experiment_file import ExperimentFile, load, parts
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
 
+ADDRESS = "JAX_COORDINATOR_ADDRESS"
+HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
 PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -86,8 +89,42 @@ def prepare_jax() -> None:
     if not jax.config.jax_compilation_cache_dir:  # type: ignore
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:
-        given = {k: int(v) for k, v in os.environ.items() if k in PROCESSES}
-        count, number = map(given.get, PROCESSES)
-        jax.distributed.initialize(num_processes=count, process_id=number)
+    if options := distributed(os.environ):
+        jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise ConfigError(
+            f"JAX_PLATFORMS={platforms!r}: no such device here "
+            f"({str(error).splitlines()[0]}); name another platform, or unset it"
+        ) from error
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
+
+
+def distributed(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Options of a run of several processes from the environment; {} for one process.
+
+    ConfigError where the variables cannot be right.
+    """
+    numbers = {name: _count(name, environment.get(name)) for name in PROCESSES}
+    address, (count, number) = environment.get(ADDRESS), numbers.values()
+    if address is None:
+        for name in (name for name, value in numbers.items() if value is not None):
+            raise ConfigError(f"{name}={numbers[name]}: needs {ADDRESS}=HOST:PORT")
+        return {}
+    if not re.fullmatch(r"\S+:\d{1,5}", address):
+        raise ConfigError(f"{ADDRESS}={address!r}: must be HOST:PORT, or unset")
+    if count is not None and not 0 <= (number or 0) < count:
+        raise ConfigError(
+            f"JAX_PROCESS_ID={number}: must be 0 to {count - 1}, below "
+            f"JAX_NUM_PROCESSES={count}"
+        )
+    return {"num_processes": count, "process_id": number}
+
+
+def _count(name: str, value: str | None) -> int | None:
+    """The number in an environment variable."""
+    if value is not None and not re.fullmatch(r"\d{1,9}", value):
+        raise ConfigError(f"{name}={value!r}: must be a number, or unset")
+    return None if value is None else int(value)

@@ -1,7 +1,7 @@
 """Errors that a user can cause: one line (what, where, what to do) and an exit code.
 
 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged, 6 storage,
-143 preempted and saved.
+130 interrupted and saved, 143 preempted and saved.
 """
 
 
@@ -52,3 +52,10 @@ class Preempted(UserError):
 
     kind = "preempted"
     exit_code = 143
+
+
+class Interrupted(Preempted):
+    """Run that was stopped by SIGINT and has saved its state (128 + 2)."""
+
+    kind = "interrupted"
+    exit_code = 130

@@ -11,12 +11,14 @@
   --workdir DIR            default runs/<experiment>/<row>/seed<k>; for several seeds
                            the parent of their folders seed<k>
   --profile                writes a trace of a few compiled steps to DIR/profile
+  --restart                begin at step 0; the files of an earlier run are kept aside
   --allow_data_change      resume although data or seed differ from the run in DIR
   --help_fields [FIELD]    prints all fields, or those of a part (model.unit)
   --debug                  show tracebacks of errors that a user can cause
 
 In DIR: config.json, env.json, metrics.jsonl, checkpoints/, best/, result.json, DONE.
-The same command resumes an interrupted run; SIGTERM saves and ends with 143.
+The same command resumes an interrupted run. SIGTERM saves and ends with 143, Ctrl-C
+with 130; a second one ends at once.
 Several hosts: start it on each with JAX_COORDINATOR_ADDRESS=HOST:PORT and, unless the
 cluster sets them, JAX_NUM_PROCESSES and JAX_PROCESS_ID; all share DIR.
 Exit codes: 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged,
@@ -60,6 +62,7 @@ def _train(arguments: Sequence[str]) -> None:
         folder,
         bar=Bar,
         allow_data_change=options.allow_data_change,
+        restart=options.restart,
         trace=trace,
     )
     if trace and not trace.complete:
@@ -80,7 +83,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--help_fields", nargs="?", const="")
     parser.add_argument("--config")
     parser.add_argument("--workdir")
-    for option in ("profile", "allow_data_change"):
+    for option in ("profile", "restart", "allow_data_change"):
         parser.add_argument(f"--{option}", action="store_true")
     options, fields = parser.parse_known_args(arguments)
     if options.config is None and options.help_fields is None:

@@ -85,13 +85,13 @@ class Workshop:
 
     @contextlib.contextmanager
     def started(
-        self, workdir, changes=(), *, devices=2, before="", flags=()
+        self, workdir, changes=(), *, devices=2, before="", flags=(), variables=()
     ) -> Iterator[subprocess.Popen]:
         """A run that was started, after the Python code `before`; it ends with us."""
         arguments = [*self.command(workdir, changes), *flags]
         with subprocess.Popen(
             [sys.executable, "-c", before + MAIN, *arguments],
-            env=environment(devices=devices),
+            env=environment(devices=devices) | dict(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -145,9 +145,9 @@ class Quiet:
         pass
 
 
-def ended(process) -> subprocess.CompletedProcess:
+def ended(process, *, limit=LIMIT) -> subprocess.CompletedProcess:
     """A process and what it said, when it is over."""
-    out, err = process.communicate(timeout=LIMIT)
+    out, err = process.communicate(timeout=limit)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -173,10 +173,13 @@ def rows(workdir) -> list[dict]:
     return found
 
 
+OWN = ("run", "temporary_bytes")
+
+
 def timeless(workdir) -> list[dict]:
     """The rows without what differs between equal runs."""
     return [
-        {k: v for k, v in row.items() if not k.endswith(("_s", "temporary_bytes"))}
+        {k: v for k, v in row.items() if not (k.endswith("_s") or k in OWN)}
         for row in rows(workdir)
     ]
 

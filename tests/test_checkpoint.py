@@ -223,14 +223,9 @@ def test_reading_needs_no_folder_and_makes_none(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_one_process_is_never_preempted_by_jax(tmp_path):
-    with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.reached_preemption(1) is False
-
-
 def test_a_process_that_has_trained_is_ended_by_sigterm_as_before(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with Checkpoints(tmp_path) as checkpoints, watch_for_stop(checkpoints):
+    with Checkpoints(tmp_path), watch_for_stop():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -645,6 +640,7 @@ PEER = """
     import jax, jax.numpy as jnp, numpy as np
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
     from resnet_jax.train.checkpoint import Checkpoints
+    from resnet_jax.train.preemption import watch_for_stop
 
     folder, port, peer = sys.argv[1], sys.argv[2], int(sys.argv[3])
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, peer, initialization_timeout=60)
@@ -680,7 +676,8 @@ PEER = """
             for shard in leaf.addressable_shards:
                 assert (shard.data == values[shard.index] + 2).all(), name
         checkpoints.save(4, state, meta={"step": 4})
-        assert not checkpoints.reached_preemption(4)
+        with watch_for_stop() as stop:
+            assert not stop.requested()
         checkpoints.discard_after(2)
         checkpoints.save(4, state, meta={"step": 4})
 """

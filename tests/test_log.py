@@ -155,17 +155,56 @@ def test_a_row_that_lacks_only_its_newline_is_kept(tmp_path):
         text_of([1])[:-1],
     ],
 )
-def test_foreign_lines_are_reported_and_stay(tmp_path, line):
+def test_lines_that_are_no_rows_are_taken_out_and_kept_aside(tmp_path, line, caplog):
     path = tmp_path / "m.jsonl"
     first, *rest = (text_of([step]) for step in (1, 2, 3))
-    path.write_bytes(first + line + b"\n" + b"".join(rest))
+    damaged = first + line + b"\n" + b"".join(rest)
+    path.write_bytes(damaged)
+    kind = "repeated" if line + b"\n" == first else "foreign"
+    assert [(p.line, p.kind) for p in read(path)[1]] == [(2, kind)]
     with Log(path) as log:
         log.cut(2)
-    assert path.read_bytes() == first + line + b"\n" + rest[0]
+    assert path.read_bytes() == first + rest[0]
+    (aside,) = tmp_path.glob("m.jsonl.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert f"log={path}: line 2: " in caplog.text and aside.name in caplog.text
+
+
+def test_ten_megabytes_of_garbage_are_taken_out(tmp_path):
+    path = tmp_path / "m.jsonl"
+    noise = np.random.default_rng(0).bytes(10_000_000)
+    path.write_bytes(text_of([1]) + noise + b"\n" + text_of([2]))
+    rows_to(path, [3])
+    assert steps_in(path) == [1, 2, 3] and read(path)[1] == []
+
+
+def test_rows_that_contradict_each_other_are_both_taken_out(tmp_path):
+    path = tmp_path / "m.jsonl"
+    one, other = (
+        f'{{"split": "test", "step": 2, "top1_err": {error}}}\n'.encode()
+        for error in (13.06, 63.06)
+    )
+    path.write_bytes(text_of([1]) + one + other)
     rows, problems = read(path)
-    assert [row["step"] for row in rows] == [1, 2]
-    kind = "repeated" if line + b"\n" == first else "foreign"
-    assert [(problem.line, problem.kind) for problem in problems] == [(2, kind)]
+    assert [row["step"] for row in rows] == [1]
+    assert [(p.line, p.complaint) for p in problems] == [
+        (line, "contradicts another test row of step 2") for line in (2, 3)
+    ]
+    rows_to(path, [3])
+    assert steps_in(path) == [1, 3]
+
+
+def test_rows_of_another_run_are_taken_out(tmp_path):
+    path = tmp_path / "m.jsonl"
+    for run, step in (("a", 1), ("b", 2), ("a", 3)):
+        row = f'{{"split": "train", "step": {step}, "run": "{run}"}}\n'
+        path.write_text((path.read_text() if path.exists() else "") + row)
+    rows, problems = read(path)
+    assert [row["step"] for row in rows] == [1, 3]
+    assert [p.complaint for p in problems] == ["is a row of another run, b"]
+    with Log(path, run="b") as log:
+        log.write({"split": "train", "step": 4})
+    assert [(r["step"], r.get("run")) for r in read(path)[0]] == [(2, "b"), (4, "b")]
 
 
 @pytest.mark.process
@@ -387,10 +426,7 @@ def test_an_empty_log_has_no_rows(tmp_path):
         (b'{"split": "test", "step": 3, "top1_err": true}', "not a percentage"),
         (b"", "not JSON"),
         (b"3", "not a JSON object"),
-        (
-            b'{"split": "train", "step": 4, "loss": 7}',
-            "repeats the train row of step 4",
-        ),
+        (encoded().split(b"\n")[0], "repeats the train row of step 1"),
     ],
 )
 def test_a_foreign_line_is_named_with_its_number(tmp_path, line, complaint):

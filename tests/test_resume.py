@@ -148,11 +148,13 @@ def test_a_finished_run_answers_at_once(shop, whole, capsys):
 def test_fewer_steps_than_were_made_are_refused(shop, half, copied, capsys):
     workdir = copied(half)
     (workdir / "DONE").unlink()
-    (workdir / "metrics.jsonl").write_bytes(b"")  # as if it was between two looks
-    code, said = told(shop, workdir, {"train.steps": 10}, capsys)
+    shutil.rmtree(
+        workdir / "checkpoints" / "12"
+    )  # as if killed between two evaluations
+    code, said = told(shop, workdir, {"train.steps": 8}, capsys)
     assert code == 2
-    assert "train.steps=10: the run is at step 12 already" in said
-    assert runs.steps(workdir) == runs.steps(half)
+    assert "train.steps=8: the run is at step 9 already" in said
+    assert runs.steps(workdir) == [9] and runs.rows(workdir) == runs.rows(half)
 
 
 # Other devices, other feeds

@@ -56,7 +56,7 @@ def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
     `config` is the content of config.json without derived values. ConfigError if it is
     of a newer version, or no config at all.
     """
-    own = {name: value for name, value in config.items() if name != "schema"}
+    own = {k: value for k, value in config.items() if k not in ("schema", "run")}
     version = config.get("schema", 1)
     if version not in (1, VERSION):
         raise ConfigError(

@@ -1,6 +1,7 @@
 """Compatibility of a config with the run that a folder already holds."""
 
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ def check_same_config(
     """
     old = read_config(folder)
     if old is None:
+        _check_no_remains(folder)
         return
     before, after = dict(old.tree), dict(tree)
     if derived is not None:
@@ -81,10 +83,33 @@ def check_same_config(
     )
 
 
+def check_seed(folder: pathlib.Path, seed: int) -> None:
+    """ConfigError where a folder is named after another seed."""
+    named = re.fullmatch(r"seed(\d+)", folder.name)
+    if named and named[1] != str(seed):
+        raise ConfigError(
+            f"workdir={folder}: is named after seed {named[1]}, but seed={seed}; set "
+            f"seed={named[1]}, or name another folder"
+        )
+
+
+def _check_no_remains(folder: pathlib.Path) -> None:
+    """CheckpointError where a folder without config.json holds the rest of a run."""
+    log = folder / "metrics.jsonl"
+    logged = log.is_file() and log.stat().st_size
+    saved = any(p.name.isdecimal() for p in (folder / "checkpoints").glob("*"))
+    if logged or saved:
+        raise CheckpointError(
+            f"workdir={folder}: holds {'a log' if logged else 'checkpoints'} but no "
+            "config.json, so what was run is not known; put it back, name another "
+            "folder, or begin again with --restart, which keeps the old files aside"
+        )
+
+
 def check_not_past_end(log: Log, *, step: int, end: int) -> None:
     """ConfigError where `train.steps` would end a run at a step that it has passed."""
     ended = any(row["split"] == "test" and row["step"] == step for row in log.rows())
-    if step >= end and not ended:
+    if step > end and not ended:
         raise ConfigError(
             f"train.steps={end}: the run is at step {step} already; give it more"
         )

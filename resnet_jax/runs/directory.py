@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ PACKAGES = (
     "resnet_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
     "tensorflow-datasets", "array_record", "numpy", "ml-collections",
 )  # fmt: skip
+
+
+ASIDE = "before-"  # start of the name of a folder with the files of an earlier run
 
 
 def check_writable(folder: pathlib.Path) -> None:
@@ -35,13 +39,17 @@ def check_writable(folder: pathlib.Path) -> None:
 def read_json(path: pathlib.Path) -> dict[str, Any] | None:
     """The object in a file; None without the file, else CheckpointError."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error}); move the folder away"
+            f"{path}: cannot be read ({error}); put it back, or begin again with "
+            "--restart, which keeps the old files aside"
         ) from error
+    return content
 
 
 def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
@@ -57,12 +65,14 @@ def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
 class StoredConfig(NamedTuple):
     """Content of config.json in today's schema, and what was derived from it.
 
-    `unread`: complaints about fields of an older version that nothing read.
+    `unread`: complaints about fields of an older version that nothing read. `run`: the
+    id of the run; older versions gave none.
     """
 
     tree: dict[str, Any]
     derived: dict[str, Any]
     unread: list[str]
+    run: str | None = None
 
 
 def read_config(folder: pathlib.Path) -> StoredConfig | None:
@@ -70,20 +80,48 @@ def read_config(folder: pathlib.Path) -> StoredConfig | None:
     found = read_json(folder / "config.json")
     if found is None:
         return None
-    derived = found.pop("derived", {})
+    derived, run = found.pop("derived", {}), found.pop("run", None)
     try:
         tree, unread = migrated(found)
     except ConfigError as error:
         raise CheckpointError(f"{folder}/config.json: {error}") from error
-    return StoredConfig(tree, derived, unread)
+    return StoredConfig(tree, derived, unread, run)
 
 
 def write_config(
-    folder: pathlib.Path, config: Config, derived: Mapping[str, Any]
+    folder: pathlib.Path, config: Config, derived: Mapping[str, Any], *, run: str
 ) -> None:
-    """config.json: the fields, and what was derived from them and the data."""
-    tree = {"schema": VERSION} | config.to_dict() | {"derived": dict(derived)}
-    write_json(folder / "config.json", tree)
+    """config.json: id of the run, fields, and what was derived from them and the data.
+
+    The id is in every row of the log and in every checkpoint as well.
+    """
+    tree = {"schema": VERSION, "run": run} | config.to_dict()
+    write_json(folder / "config.json", tree | {"derived": dict(derived)})
+
+
+def new_id() -> str:
+    """A random id of a run, 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+def set_aside(folder: pathlib.Path) -> pathlib.Path | None:
+    """Move all that a folder holds to a new folder in it; None if it holds nothing.
+
+    The lock stays, which this process holds.
+    """
+    held = [p for p in folder.iterdir() if p.name != ".lock"] if folder.is_dir() else []
+    held = [path for path in held if not path.name.startswith(ASIDE)]
+    if not held:
+        return None
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+    aside = folder / f"{ASIDE}{now}"
+    try:
+        aside.mkdir()
+        for path in held:
+            path.rename(aside / path.name)
+    except OSError as error:
+        raise StorageError(f"{aside}: cannot be written ({error.strerror})") from error
+    return aside
 
 
 def record_environment(folder: pathlib.Path, devices: Mapping[str, Any]) -> None:
@@ -93,7 +131,7 @@ def record_environment(folder: pathlib.Path, devices: Mapping[str, Any]) -> None
     """
     now, path = environment(devices), folder / "env.json"
     first = read_json(path)
-    resumed = [] if first is None else [*first["resumed"], now]
+    resumed = [] if first is None else [*first.get("resumed", ()), now]
     write_json(path, (first or now) | {"resumed": resumed})
 
 

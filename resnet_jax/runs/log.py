@@ -4,15 +4,19 @@ import contextlib
 import fcntl
 import functools
 import json
+import logging
 import math
 import os
 import pathlib
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.runs.reader import LogRow, Path, parse, read
+from resnet_jax.runs.reader import LogFile, LogRow, Path, Split, parse, read
+
+_log = logging.getLogger(__name__)
 
 Row = Mapping[str, object]  # Python, NumPy or JAX numbers, and text
 
@@ -20,17 +24,20 @@ Row = Mapping[str, object]  # Python, NumPy or JAX numbers, and text
 class Log:
     """Append-only log that survives a kill at any instant; one writer at a time.
 
-    A torn last line is moved to `<name>.torn-<ns>` before anything is added.
-    `tensorboard` is a folder for event files with these numbers.
+    Opening it takes out lines that are no rows of the run `run`: a torn last line is
+    moved to `<name>.torn-<ns>`; for others the whole old log is kept as
+    `<name>.damaged-<ns>`. `tensorboard` is a folder for event files with these numbers.
     """
 
-    def __init__(self, path: Path, *, tensorboard: Path | None = None):
-        self.path = pathlib.Path(path)
+    def __init__(
+        self, path: Path, *, run: str | None = None, tensorboard: Path | None = None
+    ):
+        self.path, self._run = pathlib.Path(path), run
         self._events = None if tensorboard is None else _TensorBoard(tensorboard)
         with _storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _open(self.path)
-            self._truncate(math.inf)
+            self._repair()
 
     def __enter__(self) -> "Log":
         return self
@@ -43,7 +50,8 @@ class Log:
 
         {"loss": nan} -> {"loss": null, "nonfinite": {"loss": "nan"}}
         """
-        line = f"{_dumps(row)}\n".encode()
+        named = {**row, "run": self._run} if self._run else row
+        line = f"{_dumps(named)}\n".encode()
         with _storage_errors(self.path):
             written = os.write(self._file, line)
         if written < len(line):
@@ -55,10 +63,20 @@ class Log:
         """Read all rows written so far."""
         return read(self.path)[0]
 
-    def cut(self, step: int) -> None:
-        """Drop the rows after `step`; a run resumed there writes them again."""
+    def steps(self, split: Split) -> list[int]:
+        """List the steps of the rows of a split."""
+        return LogFile(self.path).steps(split)
+
+    def cut(self, step: int, *, evaluated: bool = True) -> None:
+        """Drop the rows after `step`; a run resumed there writes them again.
+
+        The evaluation of `step` itself is dropped as well if it is not `evaluated`.
+        """
+        lines = LogFile(self.path).good_lines()
         with _storage_errors(self.path):
-            self._truncate(step)
+            self._keep(
+                line for line in lines if _kept(parse(line), step, evaluated=evaluated)
+            )
         if self._events is not None:
             self._events.cut(step)
 
@@ -67,17 +85,29 @@ class Log:
         if self._events is not None:
             self._events.close()
 
-    def _truncate(self, step: int | float) -> None:
-        """Keep the rows up to a step, and foreign lines, which `read` complains of."""
-        old = self.path.read_bytes()
-        *lines, tail = old.split(b"\n")
-        if tail and _step(tail) is None:
-            aside = f"{self.path.name}.torn-{time.time_ns()}"
-            self.path.with_name(aside).write_bytes(tail)
-        elif tail:
-            lines.append(tail)
-        rest = [line + b"\n" for line in lines if (_step(line) or 0) <= step]
-        if (new := b"".join(rest)) != old:
+    def _repair(self) -> None:
+        """Take out lines that are no rows of this run."""
+        log = LogFile(self.path, run=self._run)
+        list(log.rows())  # finds all problems
+        if torn := log.torn:
+            tail = self.path.read_bytes().split(b"\n")[torn.line - 1]
+            self._aside("torn").write_bytes(tail)
+        if others := sorted(p for p in log.problems if p != torn):
+            aside = self._aside("damaged")
+            shutil.copyfile(self.path, aside)
+            _log.warning(
+                "log=%s: %s; lines taken out: %d, the old log is kept as %s",
+                self.path, others[0], len(others), aside.name,
+            )  # fmt: skip
+        self._keep(log.good_lines())
+
+    def _aside(self, kind: str) -> pathlib.Path:
+        return self.path.with_name(f"{self.path.name}.{kind}-{time.time_ns()}")
+
+    def _keep(self, lines: Iterable[bytes]) -> None:
+        """Replace the log by these lines if it differs."""
+        new = b"".join(line + b"\n" for line in lines)
+        if new != self.path.read_bytes():
             _replace(self.path, new)
             os.close(self._file)
             self._file = _open(self.path)
@@ -163,12 +193,11 @@ def _json_value(name: str, value: Any, nonfinite: dict[str, str]) -> Any:
     return value
 
 
-def _step(line: bytes) -> int | None:
-    """The step of a line; None if it is not a row."""
-    try:
-        return parse(line)["step"]
-    except ValueError:
-        return None
+def _kept(row: LogRow, step: int, *, evaluated: bool) -> bool:
+    """Tell whether a row belongs to a state of `step`; an event is no evaluation."""
+    if row["step"] == step:
+        return evaluated or "event" in row
+    return row["step"] < step
 
 
 def _open(path: pathlib.Path) -> int:

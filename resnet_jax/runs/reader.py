@@ -27,6 +27,7 @@ FRAME = re.compile(
     rb'[^\n{}\0]*(?:"nonfinite": ?\{[^\n{}\0]*\}[^\n{}\0]*)?\}$',
     re.MULTILINE,
 )
+RUN = re.compile(rb'"run": ?"([^"\n]*)"')
 # Fields that distinguish rows of one split and step, with their defaults.
 IDENTITY = {"stats": "moving", "params": "last", "protocol": "1crop", "event": ""}
 
@@ -34,7 +35,8 @@ IDENTITY = {"stats": "moving", "params": "last", "protocol": "1crop", "event": "
 class LogRow(TypedDict, total=False):
     """A row of metrics.jsonl; errors in percent, loss in nats, times in seconds.
 
-    `n` examples since the last row (train) or of the split. A number that was not
+    `n` examples since the last row (train) or of the split; `run` is the id of the run,
+    which older versions did not write. A number that was not
     finite is null, and its text is in `nonfinite`.
     """
 
@@ -46,6 +48,7 @@ class LogRow(TypedDict, total=False):
     top1_err: float | None
     top5_err: float | None
     protocol: str
+    run: str
     stats: Literal["moving", "precise"]
     stats_batches: int
     params: Literal["last", "ema"]
@@ -70,8 +73,8 @@ Kind = Literal["torn", "foreign", "repeated"]
 class Problem(NamedTuple):
     """A line that is not a valid row.
 
-    torn: the last line, cut off by a kill; foreign: not a row; repeated: the
-    row of an earlier line.
+    torn: the last line, cut off by a kill; foreign: not a row of this run; repeated:
+    the row of an earlier line, or one of several that contradict each other.
     """
 
     line: int
@@ -86,10 +89,11 @@ class Problem(NamedTuple):
 class LogFile:
     """One log, parsed lazily; `problems` grows as rows are parsed.
 
-    `digest` is the SHA-256 of the file. OSError where it cannot be read.
+    `run` is the id of its run, None: that of the first row. `digest` is the SHA-256 of
+    the file. OSError where it cannot be read.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, run: str | None = None):
         self.path = pathlib.Path(path)
         data = self.path.read_bytes()
         self.digest = hashlib.sha256(data).hexdigest()
@@ -102,6 +106,7 @@ class LogFile:
         self._ended = data.count(b"\n")
         if len(self._keys) != self._ended or len(self._lines) != self._ended:
             self._keys = [self._key(number) for number in range(len(self._lines))]
+        self._drop_foreign(run, data)
         self._drop_repeated()
 
     @property
@@ -170,19 +175,40 @@ class LogFile:
         excerpt = printable(self._lines[number][:EXCERPT].decode(errors="replace"))
         self.problems.append(Problem(number + 1, kind, complaint, excerpt))
 
+    def _drop_foreign(self, run: str | None, data: bytes) -> None:
+        """Complain of every row of another run."""
+        ids = set(RUN.findall(data)) - {run and run.encode()}
+        if not ids or (run is None and len(ids) == 1):
+            return
+        for number in self._numbers(None):
+            own = (self._row(number) or {}).get("run")
+            run = run or own
+            if own not in (run, None):
+                self._complain(number, "foreign", f"is a row of another run, {own}")
+
     def _drop_repeated(self) -> None:
-        """Complain of every row whose key and IDENTITY fields an earlier row has."""
+        """Complain of every row that an earlier one equals, and of contradictory ones.
+
+        Rows are the same if their key and their IDENTITY fields are.
+        """
         counts = collections.Counter(self._keys)
-        seen = set()
+        same = collections.defaultdict(list)
         for number, key in enumerate(self._keys):
-            row = self._row(number) if key and counts[key] > 1 else None
-            if row is None:
-                continue
-            identity = (key, *(row.get(k, usual) for k, usual in IDENTITY.items()))
-            if identity in seen:
-                complaint = f"repeats the {row['split']} row of step {row['step']}"
+            if row := self._row(number) if key and counts[key] > 1 else None:
+                identity = (row.get(k, usual) for k, usual in IDENTITY.items())
+                same[key, *identity].append(number)
+        for (key, *_), numbers in same.items():
+            split, step = (part.decode() for part in key)
+            equal = len({self._lines[number] for number in numbers}) == 1
+            told = "repeats the" if equal else "contradicts another"
+            for number in numbers[1:] if equal else numbers:
+                complaint = f"{told} {split} row of step {step}"
                 self._complain(number, "repeated", complaint)
-            seen.add(identity)
+
+    def good_lines(self) -> list[bytes]:
+        """List the lines that are rows, without their newlines."""
+        pairs = zip(self._lines, self._keys, strict=True)
+        return [line for line, key in pairs if key is not None]
 
 
 def read(path: Path) -> tuple[list[LogRow], list[Problem]]:
@@ -216,12 +242,21 @@ def parse(line: bytes) -> LogRow:
 
 
 def gaps(log: LogFile, *, every: int, end: int) -> list[str]:
-    """Complaints about missing evaluations of a run of `end` steps, or rows beyond it.
+    """Complaints about holes in the log of a run of `end` steps, and rows beyond it."""
+    found = holes(log, every=every, end=end)
+    beyond = sum(step > end for step in log.steps())
+    if beyond:
+        found.append(f"has {beyond} rows after step {end}, the last")
+    return found
+
+
+def holes(log: LogFile, *, every: int, end: int) -> list[str]:
+    """Complaints about missing evaluations up to the step `end`.
 
     An evaluation due less than half an interval before the end may be made there.
     """
     found = []
-    for split in ("train", "test"):
+    for split in SPLITS if log.steps("val") else ("train", "test"):
         steps, missing = sorted(set(log.steps(split))), []
         for due in range(every, end + 1, every):
             at = bisect.bisect_left(steps, due)
@@ -230,9 +265,6 @@ def gaps(log: LogFile, *, every: int, end: int) -> list[str]:
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             found.append(f"has no {split} row of step {missing[0]}{more}")
-    beyond = sum(step > end for step in log.steps())
-    if beyond:
-        found.append(f"has {beyond} rows after step {end}, the last")
     return found
 
 

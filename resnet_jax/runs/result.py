@@ -104,11 +104,21 @@ def diverged(folder: pathlib.Path) -> str | None:
     return reason.partition(";")[0] if kind == "diverged" else None
 
 
-def done(folder: pathlib.Path, *, steps: int) -> Result | None:
-    """The result of a run that is done with at least `steps`; None for other runs."""
+def done(folder: pathlib.Path, *, steps: int, protocol: str = USUAL) -> Result | None:
+    """The result of a run that is done with at least `steps`; None for other runs.
+
+    The log must have the errors that are in result.json.
+    """
     end = read_json(folder / "DONE")
     result = read_json(folder / "result.json")
-    return cast(Result, result) if end and result and end["step"] >= steps else None
+    if not end or not result or (as_int(end.get("step")) or 0) < steps:
+        return None
+    log = folder / "metrics.jsonl"
+    found = (
+        outcome(folder, end, LogFile(log), protocol=protocol) if log.exists() else None
+    )
+    whole = found and found.status == "done" and not contradictions(result, found)
+    return cast(Result, result) if whole else None
 
 
 def summary(
@@ -129,6 +139,26 @@ def summary(
         "best_on_val": best,
         "wall_s": wall_s,
     }
+
+
+def lowest(log: LogFile) -> Best | None:
+    """The earliest evaluation with the lowest validation error; None without any."""
+    errors = [
+        (error, row["step"])
+        for row in log.rows("val")
+        if (error := row.get("top1_err")) is not None
+        and row.get("stats", "moving") == "moving"
+    ]
+    if not errors:
+        return None
+    error, step = min(errors)
+    tests = [row for row in log.at("test", step) if "stats" not in row]
+    test = tests[0].get("top1_err") if tests else None
+    return (
+        None
+        if test is None
+        else Best(step=step, val_top1_err=error, test_top1_err=test)
+    )
 
 
 def contradictions(result: Mapping[str, Any], outcome: Outcome) -> list[str]:

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import jax
 import numpy as np
@@ -29,6 +30,18 @@ from resnet_jax.paths import Tree
 from resnet_jax.train import manifest, orbax_logging
 
 _log = logging.getLogger(__name__)
+Refusal: TypeAlias = Callable[[int, Tree], str | None]
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's manager, which leaves preemption to `train.preemption`.
+
+    Its own questions would count as calls of JAX's preemption service, whose calls must
+    be numbered one after another.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
 
 
 class Checkpoints:
@@ -48,7 +61,7 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             save_root_metadata=False,
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._manager = _Manager(self.directory, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -97,13 +110,16 @@ class Checkpoints:
             self._manager.wait_until_finished()
         self._pending = None
 
-    def restore(self, abstract_state: PyTree) -> tuple[PyTree, Tree] | None:
+    def restore(
+        self, abstract_state: PyTree, *, refuse: Refusal | None = None
+    ) -> tuple[PyTree, Tree] | None:
         """Restore as the function `restore`; rename damaged steps `corrupt-<step>`.
 
         Else Orbax would not write later saves, as older than a damaged step.
+        `refuse(step, meta)` gives the reason why a step cannot be used, or None.
         """
         self.wait()
-        found, damaged = _newest_intact(self.directory, abstract_state)
+        found, damaged = _newest_intact(self.directory, abstract_state, refuse)
         if damaged:
             if jax.process_index() == 0:
                 for step, cause in damaged.items():
@@ -123,13 +139,6 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         """Newest finished step in the folder, intact or not."""
         return max(steps_in(self.directory), default=None)
-
-    def reached_preemption(self, step: int) -> bool:
-        """Tell whether the processes of a distributed run agreed to stop at this step.
-
-        Always False for a run of one process, which handles SIGTERM itself.
-        """
-        return self._manager.reached_preemption(step)
 
     @contextlib.contextmanager
     def _storage_errors(self) -> Iterator[None]:
@@ -166,21 +175,34 @@ def restore(
     """
     orbax_logging.silence_orbax()
     directory = pathlib.Path(os.path.abspath(directory))
-    found, damaged = _newest_intact(directory, abstract_state)
+    found, damaged = _newest_intact(directory, abstract_state, None)
     for step, cause in damaged.items():
         _log.warning("%s; an older step is read", _damage(directory, step, cause))
     return found
 
 
-def _newest_intact(directory, abstract_state):
+def _newest_intact(directory, abstract_state, refuse):
     """Find ((state, meta) or None, {newer damaged step: cause}); read-only."""
     target = jax.tree.map(_with_sharding, abstract_state)
-    damaged = {}
+    damaged, refused = {}, {}
     for step in sorted(steps_in(directory), reverse=True):
         try:
-            return _read(directory / str(step), target), damaged
+            found = _read(directory / str(step), target)
         except manifest.Damaged as error:
             damaged[step] = str(error)
+            continue
+        reason = _reason(refuse and refuse(step, found[1]))
+        if reason is None:
+            for step, reason in refused.items():
+                _log.warning("%s; an older checkpoint than %d is used", reason, step)
+            return found, damaged
+        refused[step] = reason
+    if refused:
+        raise CheckpointError(
+            f"{next(iter(refused.values()))}, but checkpoint {max(refused)} is there; "
+            "put the log back, or begin again with --restart, which keeps the old "
+            "files aside"
+        )
     if damaged or list(directory.glob("corrupt-*")):
         causes = "; ".join(f"step {step}: {cause}" for step, cause in damaged.items())
         raise CheckpointError(
@@ -189,6 +211,14 @@ def _newest_intact(directory, abstract_state):
             "remove the folder to start from step 0"
         )
     return None, damaged
+
+
+def _reason(reason: str | None) -> str | None:
+    """The reason of the first process, on which all processes agree."""
+    if jax.process_count() == 1:
+        return reason
+    refused = multihost_utils.broadcast_one_to_all(np.array(reason is not None))
+    return (reason or "refused by the first process") if refused else None
 
 
 def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:

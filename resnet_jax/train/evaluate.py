@@ -5,6 +5,7 @@ averages after training (deep-residual-networks, README).
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import SupportsFloat, TypeAlias, TypedDict
 
@@ -21,21 +22,30 @@ from resnet_jax.train.step import DeviceBatch
 Statistics: TypeAlias = dict[str, PyTree]  # modules by name, to {"mean", "var"}
 Totals = dict[str, SupportsFloat]  # sums on the host; of several seeds, arrays [seeds]
 Scores = dict[str, Totals]  # by split
+Check: TypeAlias = Callable[[], None]  # called between batches; may raise
+AHEAD = 2  # batches of an evaluation that the host may be ahead of the device
 
 
 class Errors(TypedDict):
-    """Loss in nats and errors in percent, over n examples."""
+    """Loss in nats and errors in percent, over n examples.
+
+    top5_err: None where there are no more than five classes
+    """
 
     n: int
     loss: float
     top1_err: float
-    top5_err: float
+    top5_err: float | None
+
+
+def no_check() -> None:
+    """Let an evaluation go on."""
 
 
 def evaluations(
     pipeline: Pipeline, program: Program, data: Mapping[str, DeviceBatch] | None
-) -> Callable[[Variables], Scores]:
-    """Make evaluate(variables) -> sums of "val" (where there is one) and "test".
+) -> Callable[[Variables, Check], Scores]:
+    """Make evaluate(variables, check) -> sums of "val" (if there is one) and "test".
 
     `data`: resident splits on the devices, or None.
     """
@@ -46,11 +56,14 @@ def evaluations(
         if split in pipeline.splits
     }
 
-    def evaluate(variables: Variables) -> Scores:
+    def evaluate(variables: Variables, check: Check) -> Scores:
         return {
             split: added(
-                program.evaluate(variables, data and data[split], batch)
-                for batch in batches[split]
+                (
+                    program.evaluate(variables, data and data[split], batch)
+                    for batch in batches[split]
+                ),
+                check,
             )
             for split in batches
         }
@@ -58,13 +71,29 @@ def evaluations(
     return evaluate
 
 
-def added(sums: Iterable[Sums]) -> Totals:
-    """Add the sums of all batches in float64, after a single transfer to the host."""
-    batches = jax.device_get(list(sums))
-    return {k: sum(np.float64(b[k]) for b in batches) for k in batches[0]}
+def added(sums: Iterable[Sums], check: Check = no_check) -> Totals:
+    """Add the sums of all batches in float64, with a check after each batch.
+
+    The host is not far ahead of the device, so that a check can end an evaluation soon.
+    """
+    total: dict[str, np.float64] = {}
+    waiting: deque[Sums] = deque()
+
+    def add(batch: Sums) -> None:
+        for name, value in jax.device_get(batch).items():
+            total[name] = np.float64(value) + total.get(name, np.float64(0))
+
+    for batch in sums:
+        waiting.append(batch)
+        if len(waiting) > AHEAD:
+            add(waiting.popleft())
+        check()
+    for batch in waiting:
+        add(batch)
+    return dict(total)
 
 
-def errors(sums: Mapping[str, SupportsFloat]) -> Errors:
+def errors(sums: Mapping[str, SupportsFloat], *, top5: bool) -> Errors:
     """Convert sums over examples to n, loss [nats] and errors [%]."""
     n = float(sums["n"])
     share = {name: float(sums[name]) / n if n else math.nan for name in sums}
@@ -72,7 +101,7 @@ def errors(sums: Mapping[str, SupportsFloat]) -> Errors:
         "n": round(n),
         "loss": share["nll"],
         "top1_err": 100 * share["wrong"],
-        "top5_err": 100 * share["wrong5"],
+        "top5_err": 100 * share["wrong5"] if top5 else None,
     }
 
 
@@ -81,6 +110,7 @@ def precise_statistics(
     variables: Variables,
     data: DeviceBatch | None,
     batches: Iterable[DeviceBatch],
+    check: Check = no_check,
 ) -> Statistics:
     """Mean and variance of every norm's input over all examples of the batches.
 
@@ -92,6 +122,8 @@ def precise_statistics(
         moments = (stats, _squared_means(stats))
         total = moments if total is None else jax.tree.map(jnp.add, total, moments)
         count += 1
+        jax.block_until_ready(total)
+        check()
     return _merged(*jax.tree.map(lambda x: x / count, total))
 
 

@@ -55,6 +55,7 @@ class Experiment:
             max_nonfinite=train.max_nonfinite_updates,
             sizes=SizeSchedule(sizes, examples, batch) if sizes else None,
             protocol=self.config.data.protocol.name,
+            top5=self.net.num_classes > 5,
         )
 
     @property

@@ -9,16 +9,15 @@ import dataclasses
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, SupportsFloat, TypeVar, runtime_checkable
+from typing import Protocol, SupportsFloat, TypeAlias, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from resnet_jax.errors import Preempted
 from resnet_jax.runs.result import Best
-from resnet_jax.train.evaluate import Errors, Scores, errors
-from resnet_jax.train.preemption import watch_for_stop
+from resnet_jax.train.evaluate import Check, Errors, Scores, errors
+from resnet_jax.train.preemption import Stop, StopRequested, watch_for_stop
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program, Update, temporary_bytes
 from resnet_jax.train.replicas import Replica
@@ -28,6 +27,7 @@ from resnet_jax.train.step import DeviceBatch
 from resnet_jax.train.timer import Timer
 
 T = TypeVar("T")
+Finish: TypeAlias = Callable[[TrainState, Check], None]
 CHECK_EVERY = 50  # steps between checks of the losses, which wait for the device
 
 
@@ -46,7 +46,7 @@ class Run:
 
     batches(step, k) -> host arrays of the k batches from `step` on, [k b ...]
     batches(step) -> host arrays of one batch, [b ...]
-    evaluate(variables) -> {"val": sums, "test": sums}, host numbers
+    evaluate(variables, check) -> {"val": sums, "test": sums}, host numbers
     rate(step) -> learning rate
     updates: compiled update per training image size, {None: update} for a single size
     peak: upper bound on images per second of all devices together; None: unknown
@@ -56,7 +56,7 @@ class Run:
     updates: Mapping[int | None, Update]
     data: DeviceBatch | None
     batches: Callable[..., DeviceBatch]
-    evaluate: Callable[[Variables], Scores]
+    evaluate: Callable[[Variables, Check], Scores]
     rate: Callable[[int], SupportsFloat]
     replicas: tuple[Replica, ...]
     progress: Progress
@@ -78,49 +78,41 @@ class Run:
         return self.pairs(self.program.seeds.slices(tree))
 
 
-def fit(
-    run: Run,
-    spec: LoopSpec,
-    *,
-    state: TrainState,
-    finish: Callable[[TrainState], None] | None = None,
-) -> None:
+def fit(run: Run, spec: LoopSpec, *, state: TrainState, finish: Finish) -> None:
     """Train from `state` to `spec.steps`, with log rows and checkpoints on schedule.
 
-    A seed that diverges is not trained further; with none left, this returns.
-    `finish` writes the results of the last step before its checkpoint: a row logged
-    before the checkpoint of its step can be neither lost nor doubled.
+    A seed that diverges is not trained further; with none left, this returns. Preempted
+    or Interrupted where a signal stops the run, once its newest state is saved.
+    `finish` writes the results of the last step after its evaluation.
     """
     step, timer = at_step(state), Timer()
     monitor = LossMonitor(run, spec, timer)
-    with (
-        watch_for_stop(run.replicas[0].checkpoints) as stop_requested,
-        run.trace or contextlib.nullcontext(),
-    ):
-        while step < spec.steps and run.alive:
+    with watch_for_stop() as stop, run.trace or contextlib.nullcontext():
+        while run.alive:
+            stopped = stop.requested()
+            if (stopped or spec.due(step)) and not monitor.check():
+                break
+            if spec.evaluation_due(step) and not stopped:
+                stopped = not evaluated(
+                    run, spec, state, step=step, timer=timer, stop=stop, finish=finish
+                )
+            if stopped or spec.checkpoint_due(step):
+                save(run, state, step=step, timer=timer)
+            if stopped:
+                wait_for_checkpoints(run)
+                raise stop.error(step)
+            if step >= spec.steps:
+                break
+            if spec.evaluation_due(step):
+                state = without_sums(state)
             state, count, outputs = call_step(run, spec, state, step=step, timer=timer)
             step += count
             monitor.add(step, count, outputs)
             run.progress.update(step)
             if run.trace and run.trace.after_call(step, outputs):
                 run.progress.note(run.trace.summary())
-            if spec.evaluation_due(step) and monitor.check():
-                state = evaluate_and_log(run, spec, state, step=step, timer=timer)
-            if step == spec.steps and finish and run.alive:
-                finish(state)
-            stop = stop_requested(step)
-            if (spec.checkpoint_due(step) or stop) and monitor.check():
-                with timer.on("save"):
-                    save(run, state, step=step, timer=timer)
-                if stop and step < spec.steps:
-                    for replica in run.replicas:
-                        replica.wait()
-                    raise Preempted(
-                        f"step={step}: asked to stop, state saved; the same command "
-                        "resumes"
-                    )
+    wait_for_checkpoints(run)
     for replica in run.replicas:
-        replica.wait()
         replica.meta = replica.meta_after(timer.seconds())
 
 
@@ -156,16 +148,62 @@ def save(run: Run, state: TrainState, *, step: int, timer: Timer) -> None:
         replica.checkpoints.save(step, own, meta=replica.meta_after(timer.seconds()))
 
 
+def wait_for_checkpoints(run: Run) -> None:
+    """Wait until all checkpoints of all seeds are on disk."""
+    for replica in run.replicas:
+        replica.wait()
+
+
+def without_sums(state: TrainState) -> TrainState:
+    """State with sums of zero, after the log row that they are for."""
+    zeros = jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), state.sums)
+    return dataclasses.replace(state, sums=zeros)
+
+
+def evaluated(
+    run: Run,
+    spec: LoopSpec,
+    state: TrainState,
+    *,
+    step: int,
+    timer: Timer,
+    stop: Stop,
+    finish: Finish,
+) -> bool:
+    """Evaluate and log a state that was not before; False where a signal stops it.
+
+    A state is saved with its sums, so that an evaluation that was stopped can be made
+    after the run is resumed; `meta["evaluated"]` says whether that is needed.
+    """
+    if all(r.meta["evaluated"] >= step for r in run.replicas if not r.diverged):
+        return True
+    try:
+        evaluate_and_log(run, spec, state, step=step, timer=timer, check=stop.check)
+        if step == spec.steps:
+            finish(state, stop.check)
+    except StopRequested:
+        return False
+    for replica in run.replicas:
+        replica.meta["evaluated"] = step
+    return True
+
+
 def evaluate_and_log(
-    run: Run, spec: LoopSpec, state: TrainState, *, step: int, timer: Timer
-) -> TrainState:
+    run: Run,
+    spec: LoopSpec,
+    state: TrainState,
+    *,
+    step: int,
+    timer: Timer,
+    check: Check,
+) -> None:
     """Log sums over training examples since the last row, and the evaluation splits."""
     place = {"step": step, "epoch": round(step / spec.steps_per_epoch, 4)}
     train = jax.device_get((state.sums, state.skipped))
     speed, train_end = throughput(run, timer), timer.seconds()
     run.progress.doing("evaluating")
     with timer.on("eval"):
-        scores = run.evaluate(state.eval_variables)
+        scores = run.evaluate(state.eval_variables, check)
     speed |= timer.breakdown()
     if "compile_s" in speed:
         speed["temporary_bytes"] = temporary_bytes(run.updates.values())
@@ -177,8 +215,8 @@ def evaluate_and_log(
             pace["wall_s"] = replica.wall_s(train_end)
             views = {"protocol": spec.protocol, "wall_s": replica.wall_s(eval_end)}
             # in the order of `scores`; `scored` is sorted by name
-            own = {split: errors(scored[split]) for split in scores}
-            own = {"train": errors(sums), **own}
+            own = {split: errors(scored[split], top5=spec.top5) for split in scores}
+            own = {"train": errors(sums, top5=spec.top5), **own}
             for split, row in own.items():
                 more = pace if split == "train" else views
                 replica.log.write({"split": split, **place, **row, **more})
@@ -188,8 +226,6 @@ def evaluate_and_log(
     with timer.on("save"):
         keep_best(run, state, rows, step=step, timer=timer)
     timer.restart_rate()
-    zeros = jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), state.sums)
-    return dataclasses.replace(state, sums=zeros)
 
 
 def throughput(run: Run, timer: Timer) -> dict[str, float | None]:

@@ -4,20 +4,27 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from resnet_jax.config.schema import Config
-from resnet_jax.errors import CheckpointError, ConfigError
+from resnet_jax.errors import CheckpointError, ConfigError, Preempted, UserError
 from resnet_jax.paths import Tree, replaced
 from resnet_jax.runs import directory
 from resnet_jax.runs.log import Log
-from resnet_jax.runs.result import Best, Result, diverged, done, summary
+from resnet_jax.runs.reader import LogFile, holes
+from resnet_jax.runs.result import Best, Result, diverged, done, lowest, summary
 from resnet_jax.train.checkpoint import Checkpoints, steps_in
 from resnet_jax.train.state import TrainState
 
 Folder = pathlib.Path
+
+
+ENDS = ("DONE", "FAILED", "STOPPED")  # files that say how a run ended
+RESTART = "begin again with --restart, which keeps the old files aside"
 
 
 class Meta(TypedDict):
@@ -25,6 +32,8 @@ class Meta(TypedDict):
 
     wall_s: float  # seconds spent on the run
     best: Best | None  # None before the first evaluation of a validation split
+    evaluated: int  # step of the last evaluation whose rows are in the log
+    run: str  # id of the run
 
 
 @dataclasses.dataclass(eq=False)
@@ -35,12 +44,38 @@ class Replica:
     trained further, its non-finite loss; it is written to FAILED beside the log.
     """
 
-    seed: int
+    config: Config
+    derived: Tree
     log: Log
     checkpoints: Checkpoints
     best: Checkpoints
-    meta: Meta = dataclasses.field(default_factory=lambda: Meta(wall_s=0.0, best=None))
+    meta: Meta
+    begun: bool = False
     diverged: str | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def folder(self) -> Folder:
+        return self.log.path.parent
+
+    def begin(self) -> None:
+        """Write what will be run, in place of how an earlier start ended."""
+        self.begun = True
+        if jax.process_index() == 0:
+            for end in ENDS:
+                (self.folder / end).unlink(missing_ok=True)
+            run = self.meta["run"]
+            directory.write_config(self.folder, self.config, self.derived, run=run)
+            directory.record_environment(self.folder, device_facts())
+
+    def end(self, name: str, reason: str) -> None:
+        """Write how a run ended that is not done; a full disk does not matter here."""
+        if self.begun and jax.process_index() == 0:
+            with contextlib.suppress(OSError):
+                (self.folder / name).write_text(f"{reason.splitlines()[0]}\n")
 
     def wall_s(self, seconds: float) -> float:
         """Total seconds spent on this run, `seconds` after its start."""
@@ -55,16 +90,64 @@ class Replica:
         self.best.wait()
         self.checkpoints.wait()
 
-    def discard_after(self, step: int) -> None:
-        """Discard log rows and best checkpoints after `step`, to be written again."""
-        self.log.cut(step)
-        self.best.discard_after(step)
+    def restore(self, abstract: TrainState) -> TrainState | None:
+        """Restore the newest intact state that the log goes with; None without one."""
+        found = self.checkpoints.restore(abstract, refuse=self._complaint)
+        if found is None:
+            self._check_nothing_lost()
+            return None
+        state, meta = found
+        step = int(state.step)
+        self.checkpoints.discard_after(step)
+        usual = {"evaluated": step}  # of checkpoints of older versions
+        self.meta = cast(Meta, usual | meta | {"run": self.meta["run"]})
+        return state
+
+    def _complaint(self, step: int, meta: Mapping[str, Any]) -> str | None:
+        """Reason why a checkpoint cannot be continued with this log, None if it can."""
+        run = meta.get("run", self.meta["run"])
+        if run != self.meta["run"]:
+            raise CheckpointError(
+                f"checkpoints={self.checkpoints.directory}: step {step} is of another "
+                f"run ({run}, this one is {self.meta['run']}); put back those of this "
+                f"run, or {RESTART}"
+            )
+        if jax.process_index() != 0:  # the first process decides
+            return None
+        log, end = LogFile(self.log.path), meta.get("evaluated", step)
+        missing = holes(log, every=self.derived["eval_every"], end=end)
+        if not missing and meta.get("evaluated") and end not in log.steps("test"):
+            missing = [f"has no test row of step {end}"]
+        return f"log={log.path}: {missing[0]}" if missing else None
+
+    def _check_nothing_lost(self) -> None:
+        """CheckpointError where rows are from after a checkpoint that is not there."""
+        last = max(LogFile(self.log.path).steps(), default=0)
+        every = self.config.train.checkpoint_every or self.derived["eval_every"]
+        # The one before the last may still have been written when the run was killed.
+        if last > 2 * every:
+            raise CheckpointError(
+                f"checkpoints={self.checkpoints.directory}: are gone, the log has rows "
+                f"up to step {last}; put them back, or {RESTART}"
+            )
+
+    def discard_after(self, step: int, *, evaluated: int) -> None:
+        """Discard log rows and best checkpoints after `step`, to be written again.
+
+        Those of `step` itself stay if the last evaluation to keep, `evaluated`, is
+        there.
+        """
+        kept = self.meta["evaluated"] = min(self.meta["evaluated"], evaluated)
+        self.log.cut(step, evaluated=kept >= step)
+        self.best.discard_after(kept)
+        best = self.meta["best"]
+        if best and best["step"] > kept:
+            self.meta["best"] = lowest(LogFile(self.log.path))
 
     def fail(self, reason: str) -> None:
         """Mark the run as diverged; its checkpoints stay as they are."""
         self.diverged = reason
-        if jax.process_index() == 0:
-            self.log.path.with_name("FAILED").write_text(f"diverged: {reason}\n")
+        self.end("FAILED", f"diverged: {reason}")
 
 
 def restore_all(
@@ -76,19 +159,15 @@ def restore_all(
     which is discarded and made again.
     """
     while True:
-        found = [replica.checkpoints.restore(abstract) for replica in replicas]
+        found = [replica.restore(abstract) for replica in replicas]
         saved = {r.seed: steps_in(r.checkpoints.directory) for r in replicas}
         step = common_step(saved)
         if all(max(steps, default=0) == step for steps in saved.values()):
             break
         for replica in replicas:
             replica.checkpoints.discard_after(step)
-    restored = [pair for pair in found if pair is not None]
-    if len(restored) < len(found):
-        return None
-    for replica, (_, meta) in zip(replicas, restored, strict=True):
-        replica.meta = cast(Meta, meta)
-    return [state for state, _ in restored]
+    restored = [state for state in found if state is not None]
+    return restored if len(restored) == len(found) else None
 
 
 def common_step(saved: Mapping[int, Sequence[int]]) -> int:
@@ -124,7 +203,7 @@ def configs_by_folder(config: Config, folder: Folder) -> dict[Folder, Config]:
 
 
 def split_finished(
-    configs: dict[Folder, Config], *, steps: int
+    configs: dict[Folder, Config], *, steps: int, protocol: str
 ) -> tuple[dict[Folder, Config], dict[Folder, Result | str]]:
     """Split runs into (configs of those to train, results or failures of the others).
 
@@ -132,7 +211,7 @@ def split_finished(
     """
     left, found = {}, {}
     for folder, own in configs.items():
-        if result := done(folder, steps=steps):
+        if result := done(folder, steps=steps, protocol=protocol):
             found[folder] = result
         elif len(configs) > 1 and (reason := diverged(folder)):
             found[folder] = reason
@@ -165,22 +244,58 @@ def device_facts() -> Tree:
 
 @contextlib.contextmanager
 def open_replica(folder: Folder, config: Config, derived: Tree) -> Iterator[Replica]:
-    """Open a run to train: write its config, open its log and checkpoints."""
+    """Open the log and the checkpoints of a run; `Replica.begin` writes its config."""
     number = jax.process_index()
-    if number == 0:
-        for end in ("DONE", "FAILED"):
-            (folder / end).unlink(missing_ok=True)
-        directory.write_config(folder, config, derived)
-        directory.record_environment(folder, device_facts())
+    stored = directory.read_config(folder)
+    _check_checkpoints_folder(folder)
+    run = _common_id((stored and stored.run) or directory.new_id())
     tensorboard = config.train.tensorboard and number == 0
     events = folder / "tensorboard" if tensorboard else None
     name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
     with (
-        Log(folder / name, tensorboard=events) as log,
+        Log(folder / name, run=run, tensorboard=events) as log,
         Checkpoints(folder / "checkpoints") as checkpoints,
         Checkpoints(folder / "best") as best,
     ):
-        yield Replica(config.seed, log, checkpoints, best)
+        meta = Meta(wall_s=0.0, best=None, evaluated=0, run=run)
+        replica = Replica(config, derived, log, checkpoints, best, meta)
+        with _ending(replica):
+            yield replica
+
+
+@contextlib.contextmanager
+def _ending(replica: Replica) -> Iterator[None]:
+    """Write STOPPED or FAILED where the run ends by an exception."""
+    try:
+        yield
+    except (Preempted, KeyboardInterrupt) as error:
+        kind = error.kind if isinstance(error, Preempted) else "interrupted"
+        replica.end("STOPPED", f"{kind}: {error}")
+        raise
+    except UserError as error:
+        replica.end("FAILED", f"{error.kind}: {error}")
+        raise
+    except Exception as error:
+        replica.end("FAILED", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _check_checkpoints_folder(folder: Folder) -> None:
+    """CheckpointError where there is a log, but the folder of checkpoints is gone."""
+    log = folder / "metrics.jsonl"
+    if log.exists() and log.stat().st_size and not (folder / "checkpoints").exists():
+        raise CheckpointError(
+            f"checkpoints={folder / 'checkpoints'}: are gone, but the log is not; put "
+            f"them back, or {RESTART}"
+        )
+
+
+def _common_id(run: str) -> str:
+    """The id of the first process, for all processes of a run."""
+    if jax.process_count() == 1:
+        return run
+    own = np.frombuffer(bytes.fromhex(run), np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes().hex()
 
 
 def write_result(folder: Folder, replica: Replica, *, protocol: str) -> Result | str:

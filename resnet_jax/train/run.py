@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import cast
 
 import jax
+from jax.experimental import multihost_utils
 
 from resnet_jax.config.resolve import validated
 from resnet_jax.config.schema import Config
@@ -18,12 +20,21 @@ from resnet_jax.models.inspect import learned_slopes
 from resnet_jax.models.network import network
 from resnet_jax.paths import Tree, flat
 from resnet_jax.runs import slopes
-from resnet_jax.runs.compatibility import check_not_past_end, check_same_config
-from resnet_jax.runs.directory import StoredConfig, check_writable
+from resnet_jax.runs.compatibility import (
+    check_not_past_end,
+    check_same_config,
+    check_seed,
+)
+from resnet_jax.runs.directory import StoredConfig, check_writable, set_aside
 from resnet_jax.runs.log import lock
 from resnet_jax.runs.result import Result
 from resnet_jax.train import loop
-from resnet_jax.train.evaluate import errors, evaluations, precise_statistics
+from resnet_jax.train.evaluate import (
+    Check,
+    errors,
+    evaluations,
+    precise_statistics,
+)
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program
@@ -37,6 +48,7 @@ from resnet_jax.train.replicas import (
     split_finished,
     write_result,
 )
+from resnet_jax.train.schedule import LoopSpec
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, scaled_by_data, updates
 
@@ -51,9 +63,12 @@ def run_all(
     *,
     bar: Callable[..., AbstractContextManager[loop.Progress]],
     allow_data_change: bool = False,
+    restart: bool = False,
     trace: Trace | None = None,
 ) -> dict[Folder, Result]:
     """Train a config; several seeds each as a run in FOLDER/seed<k>.
+
+    `restart`: move the files of an earlier run aside and begin at step 0.
 
     Returns results by folder; finished runs are not trained again. DivergedError, once
     all other seeds are done, where the loss of some is not finite; a diverged run among
@@ -62,16 +77,20 @@ def run_all(
     configs = configs_by_folder(config, Folder(folder))
     for place, own in configs.items():
         check_writable(place)
-        _check_same_config(place, own, None, allow_data_change)
+        check_seed(place, own.seed)
+        if not restart:
+            _check_same_config(place, own, None, allow_data_change)
     experiment = prepare(config)
-    derived = experiment.derived()
-    for place, own in configs.items():
-        _check_same_config(place, own, derived, allow_data_change)
+    derived, spec = experiment.derived(), experiment.loop
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             for place in configs:
                 stack.enter_context(lock(place))
-        left, found = split_finished(configs, steps=experiment.loop.steps)
+        if restart:
+            set_all_aside(configs)
+        for place, own in configs.items():
+            _check_same_config(place, own, derived, allow_data_change)
+        left, found = split_finished(configs, steps=spec.steps, protocol=spec.protocol)
         if left:
             check_common_step(left)
         replicas = {
@@ -84,8 +103,7 @@ def run_all(
             progress = stack.enter_context(bar(total=experiment.loop.steps))
             train(experiment, tuple(replicas.values()), progress=progress, trace=trace)
         for place, replica in replicas.items():
-            protocol = experiment.loop.protocol
-            found[place] = write_result(place, replica, protocol=protocol)
+            found[place] = write_result(place, replica, protocol=spec.protocol)
     return _results(configs, found, config)
 
 
@@ -101,11 +119,7 @@ def train(
     program = make_program(experiment)
     data = devices.replicate(pipeline.resident) if pipeline.resident else None
     state = start(experiment, program, replicas)
-    step = loop.at_step(state)
-    for replica in replicas:
-        check_not_past_end(replica.log, step=step, end=experiment.loop.steps)
-    for replica in replicas:
-        replica.discard_after(step)
+    state = resumed(replicas, experiment.loop, state)
     run = loop.Run(
         program=program,
         updates=updates(experiment, program),
@@ -120,6 +134,38 @@ def train(
     )
     finish = functools.partial(write_final, run, experiment)
     loop.fit(run, experiment.loop, state=state, finish=finish)
+
+
+def resumed(
+    replicas: Sequence[Replica], spec: LoopSpec, state: TrainState
+) -> TrainState:
+    """Make logs and folders those of a run at the step of a state, and the state too.
+
+    A run that is made longer is evaluated at its old end only if the new schedule asks
+    for it: else the sums of the old last row count for the next one.
+    """
+    step = loop.at_step(state)
+    for replica in replicas:
+        check_not_past_end(replica.log, step=step, end=spec.steps)
+    last = step
+    if not spec.evaluation_due(step) and jax.device_get(state.sums["n"]).any():
+        last = step - step % spec.eval_every
+        if any(last and last not in r.log.steps("test") for r in replicas):
+            last = step
+    for replica in replicas:
+        replica.discard_after(step, evaluated=last)
+        replica.begin()
+    evaluated = all(replica.meta["evaluated"] >= step for replica in replicas)
+    return loop.without_sums(state) if evaluated else state
+
+
+def set_all_aside(configs: Iterable[Folder]) -> None:
+    """Move the files of earlier runs aside, by one of several processes."""
+    if jax.process_index() == 0:
+        for folder in configs:
+            if aside := set_aside(folder):
+                print(f"the earlier run is kept in {aside}", file=sys.stderr)
+    multihost_utils.sync_global_devices("earlier runs set aside")
 
 
 def start(
@@ -140,7 +186,9 @@ def start(
     return program.seeds.joined(states)
 
 
-def write_final(run: loop.Run, experiment: Experiment, state: TrainState) -> None:
+def write_final(
+    run: loop.Run, experiment: Experiment, state: TrainState, check: Check
+) -> None:
     """Write slopes.json of every seed, and rows of precise statistics."""
     if jax.process_index() == 0:
         net, shape = experiment.net.build(), experiment.pipeline.image_shape
@@ -151,23 +199,23 @@ def write_final(run: loop.Run, experiment: Experiment, state: TrainState) -> Non
             slopes.write(folder, learned, step=loop.at_step(state))
     norm = experiment.config.model.norm
     if norm and norm.precise:
-        precise_rows(run, experiment.loop.protocol, state, batches=norm.precise)
+        precise_rows(run, experiment.loop, state, batches=norm.precise, check=check)
 
 
 def precise_rows(
-    run: loop.Run, protocol: str, state: TrainState, *, batches: int
+    run: loop.Run, spec: LoopSpec, state: TrainState, *, batches: int, check: Check
 ) -> None:
     """Log scores with BatchNorm statistics recomputed over a number of batches."""
     step, seeds = loop.at_step(state), run.program.seeds
     read = (seeds.spread(run.batches(step + i), axis=0) for i in range(batches))
     variables = state.eval_variables
-    stats = precise_statistics(run.program, variables, run.data, read)
-    scores = run.evaluate(variables | {"batch_stats": stats})
+    stats = precise_statistics(run.program, variables, run.data, read, check)
+    scores = run.evaluate(variables | {"batch_stats": stats}, check)
     place = {"step": step, "stats": "precise", "stats_batches": batches}
     for replica, own in run.slices(scores):
         for split in scores:
-            row = {"split": split, **place, **errors(own[split])}
-            replica.log.write({**row, "protocol": protocol})
+            row = {"split": split, **place, **errors(own[split], top5=spec.top5)}
+            replica.log.write({**row, "protocol": spec.protocol})
 
 
 def parameter_changes(new: Config, old: StoredConfig) -> list[str]:

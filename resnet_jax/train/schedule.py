@@ -40,6 +40,7 @@ class LoopSpec:
     max_nonfinite: int = 0  # non-finite updates to leave out before a run stops
     sizes: SizeSchedule | None = None  # of training images, where there are several
     protocol: str = "1crop"  # of the evaluations
+    top5: bool = True  # False where all classes are among the first five
 
     def size(self, step: int) -> int | None:
         """Training image size of a step; None where there is only one."""
@@ -54,6 +55,10 @@ class LoopSpec:
         if self.sizes:
             left.append(self.sizes.steps_left(step))
         return min(self.steps_per_call, *left)
+
+    def due(self, step: int) -> bool:
+        """Tell whether an evaluation or a checkpoint is due at this step."""
+        return self.evaluation_due(step) or self.checkpoint_due(step)
 
     def evaluation_due(self, step: int) -> bool:
         """Tell whether an evaluation is due at this step."""
@@ -70,7 +75,7 @@ class LoopSpec:
         log row is of one step.
         """
         regular = step % every == 0 and 2 * (self.steps - step) >= every
-        return regular or step == self.steps
+        return (regular and step > 0) or step == self.steps
 
     def _next(self, step: int, every: int) -> int:
         """First step after `step` that is due."""

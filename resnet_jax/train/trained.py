@@ -61,7 +61,8 @@ class Trained:
             self.program.evaluate(self.variables, None, batch)
             for batch in self._batches(split)
         )
-        return errors(added(sums))
+        top5 = self.experiment.loop.top5
+        return errors(added(sums), top5=top5)
 
     def with_precise_statistics(self, batches: int) -> "Trained":
         """Recompute BatchNorm statistics over a number of training batches."""

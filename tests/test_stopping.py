@@ -1,0 +1,177 @@
+"""A signal in any phase of a run saves its newest state; the same command resumes."""
+
+import dataclasses
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterable
+
+import pytest
+import runs
+
+from resnet_jax.data.pipeline import Pipeline
+from resnet_jax.errors import Interrupted, Preempted
+from resnet_jax.train.checkpoint import Checkpoints
+from resnet_jax.train.preemption import watch_for_stop
+from resnet_jax.train.program import Update
+from resnet_jax.train.run import run_all
+
+FIELDS = {"data.split": "1200/200", "model.norm.precise": 2, "train.steps": 9}
+ERRORS = {signal.SIGTERM: Preempted, signal.SIGINT: Interrupted}
+
+
+@pytest.fixture(scope="module")
+def config(shop):
+    return shop.config(FIELDS)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """An uninterrupted run of 9 steps, evaluated at 4 and 9."""
+    return train(config, tmp_path_factory.mktemp("whole"))
+
+
+def train(config, folder):
+    run_all(config, folder, bar=runs.Quiet)
+    return folder
+
+
+def in_call(owner, name, *, call):
+    """Make send(monkeypatch, number): a signal in one of the calls of a method."""
+
+    def send(monkeypatch, number):
+        method, count = getattr(owner, name), itertools.count(1)
+
+        def counted(self, *args, **kwargs):
+            if next(count) == call:
+                os.kill(os.getpid(), number)
+            return method(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    return send
+
+
+def in_batch(name, *, call):
+    """Make send(monkeypatch, number): a signal as one of the batches is read.
+
+    Batches of evaluations, or training batches of the precise statistics.
+    """
+
+    def send(monkeypatch, number):
+        method, count = getattr(Pipeline, name), itertools.count(1)
+
+        def told(batch):
+            if next(count) == call:
+                os.kill(os.getpid(), number)
+            return batch
+
+        def read(self, *args):
+            batches = method(self, *args)
+            if name == "eval_batches":
+                return Told(batches, told)
+            return lambda *at: told(batches(*at)) if len(at) == 1 else batches(*at)
+
+        monkeypatch.setattr(Pipeline, name, read)
+
+    return send
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """Batches, each of which is told as it is read."""
+
+    batches: Iterable
+    told: Callable
+
+    def __iter__(self):
+        return map(self.told, self.batches)
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A signal in a call, and what is left: a saved step, evaluations in the log."""
+
+    number: signal.Signals
+    send: Callable
+    step: int
+    logged: list[int]
+
+
+PHASES = {
+    "compiling": Phase(
+        signal.SIGTERM, in_call(Update, "compile", call=1), step=1, logged=[]
+    ),
+    "evaluating": Phase(
+        signal.SIGINT, in_batch("eval_batches", call=2), step=4, logged=[]
+    ),
+    "the last evaluation": Phase(
+        signal.SIGTERM, in_batch("eval_batches", call=12), step=9, logged=[4]
+    ),
+    "precise statistics": Phase(
+        signal.SIGTERM, in_batch("train_batches", call=2), step=9, logged=[4, 9]
+    ),
+    "writing": Phase(
+        signal.SIGTERM, in_call(Checkpoints, "save", call=1), step=4, logged=[]
+    ),
+}
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("name", PHASES)
+def test_a_signal_in_any_phase_loses_nothing(
+    name, config, whole, tmp_path, monkeypatch
+):
+    phase = PHASES[name]
+    before, error = signal.getsignal(phase.number), ERRORS[phase.number]
+    with monkeypatch.context() as patch:
+        phase.send(patch, phase.number)
+        said = f"step={phase.step}: asked to stop"
+        with pytest.raises(error, match=said) as told:
+            train(config, tmp_path)
+    assert type(told.value) is error
+    assert signal.getsignal(phase.number) is before
+    assert runs.steps(tmp_path)[-1] == phase.step
+    logged = [row["step"] for row in runs.rows(tmp_path) if row["split"] == "train"]
+    assert logged == phase.logged
+    assert (tmp_path / "STOPPED").read_text().startswith(f"{error.kind}: {said}")
+    train(config, tmp_path)
+    assert not (tmp_path / "STOPPED").exists() and (tmp_path / "DONE").exists()
+    assert runs.timeless(tmp_path) == runs.timeless(whole)
+    a, b = runs.state(tmp_path), runs.state(whole)
+    assert all(a[name].tobytes() == b[name].tobytes() for name in b)
+
+
+def test_a_second_signal_of_either_kind_is_not_handled():
+    with watch_for_stop() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT and stop.requested()
+        for number in ERRORS:
+            assert signal.getsignal(number) == signal.SIG_DFL
+    assert all(
+        signal.getsignal(number) != signal.SIG_DFL for number in (signal.SIGINT,)
+    )
+
+
+@pytest.mark.process
+def test_ctrl_c_saves_and_ends_with_130(shop, tmp_path):
+    slowly = runs.PAUSED.format(seconds="0.05")
+    with shop.started(tmp_path / "run", before=slowly) as process:
+        runs.await_rows(process, tmp_path / "run", 2)
+        process.send_signal(signal.SIGINT)
+        run = runs.ended(process)
+    assert run.returncode == 130, run.stderr
+    (step,) = runs.steps(tmp_path / "run")[-1:]
+    assert f"error[interrupted] step={step}: asked to stop, state saved" in run.stderr
+    assert step >= 4
+
+
+@pytest.mark.compile
+def test_a_run_that_fails_says_why(config, tmp_path, monkeypatch):
+    def broken(step, k):
+        raise RuntimeError("no such\nluck")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(Pipeline, "train_batches", lambda *_: broken)
+        train(config, tmp_path)
+    assert (tmp_path / "FAILED").read_text() == "RuntimeError: no such\n"
