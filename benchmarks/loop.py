@@ -38,7 +38,8 @@ from resnet_jax.train.checkpoint import Checkpoints
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.program import Program, gathered
 from resnet_jax.train.progress import Bar
-from resnet_jax.train.replicas import Replica, device_facts
+from resnet_jax.train.replicas import Meta, Replica, device_facts
+from resnet_jax.train.running import Run
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.step import StepSpec, make_train_step
 from resnet_jax.train.task import make_program, make_task, updates
@@ -99,6 +100,7 @@ def whole_loop(
 
     def seconds(state, steps):
         spec = dataclasses.replace(experiment.loop, steps=steps)
+        config = experiment.config
         with (
             tempfile.TemporaryDirectory() as folder,
             Log(pathlib.Path(folder) / "metrics.jsonl") as log,
@@ -106,18 +108,19 @@ def whole_loop(
             Checkpoints(pathlib.Path(folder) / "best") as best,
             Bar(total=steps) as progress,
         ):
-            run = loop.Run(
+            meta = Meta(wall_s=0.0, best=None, evaluated=0, run="")
+            run = Run(
                 program=program,
                 updates=updates(experiment, program),
                 data=data,
                 batches=batches,
-                evaluate=lambda variables: {},
+                evaluate=lambda variables, check: {},
                 rate=experiment.optim.schedule_fn(),
-                replicas=(Replica(experiment.config.seed, log, checkpoints, best),),
+                replicas=(Replica(config, {}, log, checkpoints, best, meta),),
                 progress=progress,
             )
             start = time.perf_counter()
-            loop.fit(run, spec, state=state)
+            loop.fit(run, spec, state=state, finish=lambda state, check: None)
             return time.perf_counter() - start
 
     return seconds

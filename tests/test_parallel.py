@@ -19,7 +19,7 @@ from resnet_jax.data.sources.records import Records
 from resnet_jax.data.sources.tfds import TfdsSource
 from resnet_jax.data.sources.tfrecord import TFRecords
 from resnet_jax.train import program as programs
-from resnet_jax.train.evaluate import evaluations
+from resnet_jax.train.evaluate import evaluations, no_check
 from resnet_jax.train.step import StepSpec, example_sums
 from resnet_jax.train.task import make_task
 
@@ -210,7 +210,7 @@ def test_evaluation_counts_each_example_once():
     )
     evaluate = evaluations(pipeline, net.program, {"test": net.data})
     variables = {"params": net.state.params, "batch_stats": net.state.batch_stats}
-    found = evaluate(variables)
+    found = evaluate(variables, no_check)
     images = net.experiment.pipeline.preprocess(
         None, pipeline.resident["test"], train=False
     )

@@ -266,11 +266,12 @@ def assert_close_runs(one, other):
 
 @pytest.mark.compile
 def test_a_run_among_others_leaves_the_files_of_one_by_itself(together, alone):
-    """Rows, checkpoints, precise statistics; and config.json to the byte."""
+    """Rows, checkpoints, precise statistics; and config.json but for the run's id."""
     own = together / "seed1"
     assert_close_runs(own, alone)
     names = ("config.json", "DONE", "result.json")
     a, b = ([json.loads((x / n).read_text()) for n in names] for x in (own, alone))
+    assert a[0].pop("run") != b[0].pop("run")
     assert a[0] == b[0] and a[0]["seed"] == 1 and a[0]["train"]["seeds"] == []
     assert a[1] | {"wall_s": 0} == b[1] | {"wall_s": 0}
     assert flat(a[2] | {"wall_s": 0}) == pytest.approx(flat(b[2] | {"wall_s": 0}))

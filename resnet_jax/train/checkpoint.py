@@ -11,10 +11,7 @@ import gc
 import logging
 import os
 import pathlib
-import re
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -28,6 +25,13 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from resnet_jax.errors import CheckpointError, StorageError, UserError
 from resnet_jax.paths import Tree
 from resnet_jax.train import manifest, orbax_logging
+from resnet_jax.train.checkpoint_folder import (
+    damage,
+    make_writable,
+    quarantine,
+    steps_in,
+    storage_cause,
+)
 
 _log = logging.getLogger(__name__)
 Refusal: TypeAlias = Callable[[int, Tree], str | None]
@@ -54,7 +58,7 @@ class Checkpoints:
     def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2):
         self.directory = pathlib.Path(os.path.abspath(directory))
         self._pending: tuple[int, int] | None = None  # (step, bytes)
-        _make_writable(self.directory)
+        make_writable(self.directory)
         orbax_logging.silence_orbax()
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
@@ -123,7 +127,7 @@ class Checkpoints:
         if damaged:
             if jax.process_index() == 0:
                 for step, cause in damaged.items():
-                    _quarantine(self.directory, step, cause)
+                    quarantine(self.directory, step, cause)
             multihost_utils.sync_global_devices("damaged checkpoints renamed")
             self._manager.reload()
         return found
@@ -152,7 +156,7 @@ class Checkpoints:
             assert self._pending is not None  # a step is being written
             step, size = self._pending
             self._pending = None
-            if (cause := _storage_cause(error)) is None:
+            if (cause := storage_cause(error)) is None:
                 raise
             orbax_logging.silence_stderr_at_exit()
             free = shutil.disk_usage(self.directory).free / 2**20
@@ -177,7 +181,7 @@ def restore(
     directory = pathlib.Path(os.path.abspath(directory))
     found, damaged = _newest_intact(directory, abstract_state, None)
     for step, cause in damaged.items():
-        _log.warning("%s; an older step is read", _damage(directory, step, cause))
+        _log.warning("%s; an older step is read", damage(directory, step, cause))
     return found
 
 
@@ -273,53 +277,6 @@ def _with_sharding(leaf):
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     sharding.shard_shape(leaf.shape)  # raises before a file could seem damaged
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def steps_in(directory: pathlib.Path) -> list[int]:
-    """List the finished steps in order; orbax renames a folder only when complete."""
-    if not directory.is_dir():
-        return []
-    names = (path.name for path in directory.iterdir() if path.is_dir())
-    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9]\d*", name))
-
-
-def _damage(directory: pathlib.Path, step: int, cause: str) -> str:
-    return f"checkpoints={directory}: STEP {step} IS DAMAGED ({cause})"
-
-
-def _quarantine(directory: pathlib.Path, step: int, cause: str) -> None:
-    name = f"corrupt-{step}"
-    if (directory / name).exists():
-        name = f"{name}.{time.time_ns()}"
-    os.rename(directory / str(step), directory / name)
-    _log.warning("%s: renamed to %s", _damage(directory, step, cause), name)
-
-
-def _make_writable(directory: pathlib.Path) -> None:
-    """Create the folder and test it, so that a run does not fail at its first save."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-    except OSError as error:
-        raise StorageError(
-            f"checkpoints={directory}: cannot be written ({error.strerror}); "
-            "name a folder that can"
-        ) from error
-
-
-def _storage_cause(error: BaseException | None) -> str | None:
-    """System's message for a failed write; None where storage did not fail.
-
-    TensorStore reports the code in its message only: "... [os_error_code='28']".
-    """
-    while error is not None:
-        code = re.search(r"os_error_code='(\d+)'", str(error))
-        if code:
-            return os.strerror(int(code[1]))
-        if isinstance(error, OSError) and error.errno:
-            return os.strerror(error.errno)
-        error = error.__cause__
-    return None
 
 
 def _one_line(error: BaseException) -> str:

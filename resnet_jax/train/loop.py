@@ -7,75 +7,23 @@ checkpoints, equal to those of a run of this seed alone.
 import contextlib
 import dataclasses
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, SupportsFloat, TypeAlias, TypeVar, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
 
 from resnet_jax.runs.result import Best
-from resnet_jax.train.evaluate import Check, Errors, Scores, errors
+from resnet_jax.train.evaluate import Check, Errors, errors
+from resnet_jax.train.loss_monitor import LossMonitor
 from resnet_jax.train.preemption import Stop, StopRequested, watch_for_stop
-from resnet_jax.train.profiler import Trace
-from resnet_jax.train.program import Program, Update, temporary_bytes
-from resnet_jax.train.replicas import Replica
+from resnet_jax.train.program import temporary_bytes
+from resnet_jax.train.running import Run
 from resnet_jax.train.schedule import LoopSpec
-from resnet_jax.train.state import Sums, TrainState, Variables
-from resnet_jax.train.step import DeviceBatch
+from resnet_jax.train.state import Sums, TrainState
 from resnet_jax.train.timer import Timer
 
-T = TypeVar("T")
 Finish: TypeAlias = Callable[[TrainState, Check], None]
-CHECK_EVERY = 50  # steps between checks of the losses, which wait for the device
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Progress display of a run."""
-
-    def update(self, step: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def doing(self, what: str) -> None: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Inputs of the loop; arrays of several seeds have a leading axis of seeds.
-
-    batches(step, k) -> host arrays of the k batches from `step` on, [k b ...]
-    batches(step) -> host arrays of one batch, [b ...]
-    evaluate(variables, check) -> {"val": sums, "test": sums}, host numbers
-    rate(step) -> learning rate
-    updates: compiled update per training image size, {None: update} for a single size
-    peak: upper bound on images per second of all devices together; None: unknown
-    """
-
-    program: Program
-    updates: Mapping[int | None, Update]
-    data: DeviceBatch | None
-    batches: Callable[..., DeviceBatch]
-    evaluate: Callable[[Variables, Check], Scores]
-    rate: Callable[[int], SupportsFloat]
-    replicas: tuple[Replica, ...]
-    progress: Progress
-    trace: Trace | None = None
-    peak: float | None = None
-
-    @property
-    def alive(self) -> bool:
-        """True while a seed has not diverged."""
-        return not all(replica.diverged for replica in self.replicas)
-
-    def pairs(self, parts: Iterable[T]) -> Iterator[tuple[Replica, T]]:
-        """Pair each seed that has not diverged with its part."""
-        pairs = zip(self.replicas, parts, strict=True)
-        return ((replica, part) for replica, part in pairs if not replica.diverged)
-
-    def slices(self, tree: PyTree) -> Iterator[tuple[Replica, PyTree]]:
-        """Pair each seed that has not diverged with its slice of host arrays."""
-        return self.pairs(self.program.seeds.slices(tree))
 
 
 def fit(run: Run, spec: LoopSpec, *, state: TrainState, finish: Finish) -> None:
@@ -279,41 +227,3 @@ def summary(step: int, seeds: Sequence[Mapping[str, Errors]]) -> str:
         found = [f"{rows[split]['top1_err']:.2f}" for rows in seeds]
         shown.append(f"{split} {' '.join(found)} %")
     return f"step {step}: error " + ", ".join(shown)
-
-
-class LossMonitor:
-    """Check for non-finite losses, without waiting for the device at every step."""
-
-    def __init__(self, run: Run, spec: LoopSpec, timer: Timer):
-        self._run, self._spec, self._timer = run, spec, timer
-        self._pending: deque[tuple[int, int, Sums]] = deque()
-
-    def add(self, step: int, count: int, outputs: Sums) -> None:
-        """Add the outputs of a call of `count` updates that ended at `step`."""
-        self._pending.append((step, count, outputs))
-        if len(self._pending) * self._spec.steps_per_call >= CHECK_EVERY:
-            self.check(newest=2)
-
-    def check(self, *, newest: int = 0) -> bool:
-        """Log each update that was left out; tell whether a seed has not diverged.
-
-        Too many of them end a seed. The `newest` calls are not checked, as the device
-        may still compute them.
-        """
-        while len(self._pending) > newest:
-            end, count, outputs = self._pending.popleft()
-            for replica, own in self._run.slices(jax.device_get(outputs)):
-                for i in (~own["ok"][:count]).nonzero()[0]:
-                    if not replica.diverged:
-                        step = end - count + int(i) + 1
-                        loss, skipped = float(own["loss"][i]), int(own["skipped"][i])
-                        self._log_nonfinite(replica, step, loss, skipped)
-        return self._run.alive
-
-    def _log_nonfinite(
-        self, replica: Replica, step: int, loss: float, skipped: int
-    ) -> None:
-        row = {"split": "train", "step": step, "loss": loss, "event": "not finite"}
-        replica.log.write(row | {"wall_s": replica.wall_s(self._timer.seconds())})
-        if skipped > self._spec.max_nonfinite:
-            replica.fail(f"step={step}: loss {loss} or its gradient is not finite")

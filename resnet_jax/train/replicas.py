@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import jax
 import numpy as np
@@ -15,16 +16,17 @@ from resnet_jax.errors import CheckpointError, ConfigError, Preempted, UserError
 from resnet_jax.paths import Tree, replaced
 from resnet_jax.runs import directory
 from resnet_jax.runs.log import Log
-from resnet_jax.runs.reader import LogFile, holes
+from resnet_jax.runs.reader import LogFile
 from resnet_jax.runs.result import Best, Result, diverged, done, lowest, summary
-from resnet_jax.train.checkpoint import Checkpoints, steps_in
+from resnet_jax.train import agreement
+from resnet_jax.train.checkpoint import Checkpoints
+from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.state import TrainState
 
 Folder = pathlib.Path
 
 
 ENDS = ("DONE", "FAILED", "STOPPED")  # files that say how a run ended
-RESTART = "begin again with --restart, which keeps the old files aside"
 
 
 class Meta(TypedDict):
@@ -92,9 +94,14 @@ class Replica:
 
     def restore(self, abstract: TrainState) -> TrainState | None:
         """Restore the newest intact state that the log goes with; None without one."""
-        found = self.checkpoints.restore(abstract, refuse=self._complaint)
+        every, places = self.derived["eval_every"], places_in(self.folder)
+        refuse = functools.partial(
+            agreement.complaint, places, run=self.meta["run"], eval_every=every
+        )
+        found = self.checkpoints.restore(abstract, refuse=refuse)
         if found is None:
-            self._check_nothing_lost()
+            every = self.config.train.checkpoint_every or every
+            agreement.check_nothing_lost(places, checkpoint_every=every)
             return None
         state, meta = found
         step = int(state.step)
@@ -102,34 +109,6 @@ class Replica:
         usual = {"evaluated": step}  # of checkpoints of older versions
         self.meta = cast(Meta, usual | meta | {"run": self.meta["run"]})
         return state
-
-    def _complaint(self, step: int, meta: Mapping[str, Any]) -> str | None:
-        """Reason why a checkpoint cannot be continued with this log, None if it can."""
-        run = meta.get("run", self.meta["run"])
-        if run != self.meta["run"]:
-            raise CheckpointError(
-                f"checkpoints={self.checkpoints.directory}: step {step} is of another "
-                f"run ({run}, this one is {self.meta['run']}); put back those of this "
-                f"run, or {RESTART}"
-            )
-        if jax.process_index() != 0:  # the first process decides
-            return None
-        log, end = LogFile(self.log.path), meta.get("evaluated", step)
-        missing = holes(log, every=self.derived["eval_every"], end=end)
-        if not missing and meta.get("evaluated") and end not in log.steps("test"):
-            missing = [f"has no test row of step {end}"]
-        return f"log={log.path}: {missing[0]}" if missing else None
-
-    def _check_nothing_lost(self) -> None:
-        """CheckpointError where rows are from after a checkpoint that is not there."""
-        last = max(LogFile(self.log.path).steps(), default=0)
-        every = self.config.train.checkpoint_every or self.derived["eval_every"]
-        # The one before the last may still have been written when the run was killed.
-        if last > 2 * every:
-            raise CheckpointError(
-                f"checkpoints={self.checkpoints.directory}: are gone, the log has rows "
-                f"up to step {last}; put them back, or {RESTART}"
-            )
 
     def discard_after(self, step: int, *, evaluated: int) -> None:
         """Discard log rows and best checkpoints after `step`, to be written again.
@@ -148,6 +127,11 @@ class Replica:
         """Mark the run as diverged; its checkpoints stay as they are."""
         self.diverged = reason
         self.end("FAILED", f"diverged: {reason}")
+
+
+def places_in(folder: Folder) -> agreement.Places:
+    """The log and the checkpoints of a run."""
+    return agreement.Places(folder / "metrics.jsonl", folder / "checkpoints")
 
 
 def restore_all(
@@ -247,7 +231,7 @@ def open_replica(folder: Folder, config: Config, derived: Tree) -> Iterator[Repl
     """Open the log and the checkpoints of a run; `Replica.begin` writes its config."""
     number = jax.process_index()
     stored = directory.read_config(folder)
-    _check_checkpoints_folder(folder)
+    agreement.check_folder(places_in(folder))
     run = _common_id((stored and stored.run) or directory.new_id())
     tensorboard = config.train.tensorboard and number == 0
     events = folder / "tensorboard" if tensorboard else None
@@ -278,16 +262,6 @@ def _ending(replica: Replica) -> Iterator[None]:
     except Exception as error:
         replica.end("FAILED", f"{type(error).__name__}: {error}")
         raise
-
-
-def _check_checkpoints_folder(folder: Folder) -> None:
-    """CheckpointError where there is a log, but the folder of checkpoints is gone."""
-    log = folder / "metrics.jsonl"
-    if log.exists() and log.stat().st_size and not (folder / "checkpoints").exists():
-        raise CheckpointError(
-            f"checkpoints={folder / 'checkpoints'}: are gone, but the log is not; put "
-            f"them back, or {RESTART}"
-        )
 
 
 def _common_id(run: str) -> str:

@@ -48,6 +48,7 @@ from resnet_jax.train.replicas import (
     split_finished,
     write_result,
 )
+from resnet_jax.train.running import Progress, Run
 from resnet_jax.train.schedule import LoopSpec
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, scaled_by_data, updates
@@ -61,7 +62,7 @@ def run_all(
     config: Config,
     folder: Folder | str,
     *,
-    bar: Callable[..., AbstractContextManager[loop.Progress]],
+    bar: Callable[..., AbstractContextManager[Progress]],
     allow_data_change: bool = False,
     restart: bool = False,
     trace: Trace | None = None,
@@ -111,7 +112,7 @@ def train(
     experiment: Experiment,
     replicas: tuple[Replica, ...],
     *,
-    progress: loop.Progress,
+    progress: Progress,
     trace: Trace | None = None,
 ) -> None:
     """Restore or initialise the state of all seeds and train it to the end."""
@@ -120,7 +121,7 @@ def train(
     data = devices.replicate(pipeline.resident) if pipeline.resident else None
     state = start(experiment, program, replicas)
     state = resumed(replicas, experiment.loop, state)
-    run = loop.Run(
+    run = Run(
         program=program,
         updates=updates(experiment, program),
         data=data and data["train"],
@@ -187,7 +188,7 @@ def start(
 
 
 def write_final(
-    run: loop.Run, experiment: Experiment, state: TrainState, check: Check
+    run: Run, experiment: Experiment, state: TrainState, check: Check
 ) -> None:
     """Write slopes.json of every seed, and rows of precise statistics."""
     if jax.process_index() == 0:
@@ -203,7 +204,7 @@ def write_final(
 
 
 def precise_rows(
-    run: loop.Run, spec: LoopSpec, state: TrainState, *, batches: int, check: Check
+    run: Run, spec: LoopSpec, state: TrainState, *, batches: int, check: Check
 ) -> None:
     """Log scores with BatchNorm statistics recomputed over a number of batches."""
     step, seeds = loop.at_step(state), run.program.seeds
