@@ -190,7 +190,7 @@ def test_initial_states_are_equal_on_one_and_two_devices():
         states.append(jax.device_get(net.program.init(jnp.uint32(7))))
     tinytask.assert_equal(*states)
     assert states[0].seed == 7 and states[0].step == 0
-    tinytask.assert_equal(states[0].ema, states[0].params)
+    tinytask.assert_equal(states[0].ema, states[0].variables)
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), states[0])
     assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), net.state)
 

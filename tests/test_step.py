@@ -164,19 +164,41 @@ def test_batchnorm_sees_one_part_at_a_time(float64):
 
 
 def test_average_of_parameters(float64):
-    decay, task, batches = 0.75, linear(), [batch_of(8, seed=i) for i in range(3)]
-    step = jax.jit(make_train_step(task, StepSpec(ema=decay)))
-    state = begin(task, ema=decay)
+    """A decay of 0.2 is reached at the third average: 1/10, 2/11, 0.2, 0.2."""
+    task, batches = linear(), [batch_of(8, seed=i) for i in range(4)]
+    step = jax.jit(make_train_step(task, StepSpec(ema=0.2)))
+    state = begin(task, ema=0.2)
     expected = np.asarray(state.params["kernel"])
-    tinytask.assert_equal(state.ema, state.params)
-    for batch in batches:
+    tinytask.assert_equal(state.ema, state.variables)
+    for batch, decay in zip(batches, (1 / 10, 2 / 11, 0.2, 0.2), strict=True):
         state, _ = step(state, batch)
         expected = decay * expected + (1 - decay) * state.params["kernel"]
-        np.testing.assert_allclose(state.ema["kernel"], expected, rtol=1e-14)
-    assert state.eval_variables["params"] is state.ema
+        np.testing.assert_allclose(state.ema["params"]["kernel"], expected, rtol=1e-14)
+    assert state.eval_variables is state.ema
     plain, _ = after(task, StepSpec(), batches)
     tinytask.assert_equal(plain.params, state.params)
     assert plain.ema is None and plain.eval_variables["params"] is plain.params
+
+
+@pytest.mark.compile
+def test_average_of_batchnorm_statistics(float64):
+    net = tinytask.trainer({"train.dtype": "float64", "train.ema": 0.999}, units=1)
+    state, expected = net.state, jax.device_get(net.state.variables)
+    for t in range(3):
+        state, _ = net.run(1, state=state)
+        decay = (1 + t) / (10 + t)
+        expected = jax.tree.map(
+            lambda old, new, d=decay: d * old + (1 - d) * new,
+            expected,
+            state.variables,
+        )
+    tinytask.assert_close(state.ema, expected, rtol=1e-13)
+    pairs = zip(
+        jax.tree.leaves(state.ema["batch_stats"]),
+        jax.tree.leaves(state.batch_stats),
+        strict=True,
+    )
+    assert not any(np.allclose(average, last) for average, last in pairs)
 
 
 def inf_image(batch):

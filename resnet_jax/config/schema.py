@@ -80,7 +80,7 @@ class TrainConfig:
     label_smoothing: Share = 0.0
     """Share of the label that is spread over all classes."""
     ema: Share = 0.0
-    """Decay of a moving average of the parameters; 0: none."""
+    """Decay, warmed up, of averages of parameters and BatchNorm statistics; 0: none."""
     max_nonfinite_updates: Number = 0
     """Non-finite updates that are skipped before a run stops."""
     tensorboard: bool = False

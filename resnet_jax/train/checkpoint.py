@@ -32,6 +32,7 @@ from resnet_jax.train.checkpoint_folder import (
     steps_in,
     storage_cause,
 )
+from resnet_jax.train.state import TrainState
 
 _log = logging.getLogger(__name__)
 Refusal: TypeAlias = Callable[[int, Tree], str | None]
@@ -231,6 +232,8 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         items = args.Composite(meta=args.JsonRestore())
         sealed = agree(lambda: manifest.unseal(reader.restore(path, args=items).meta))
+        if isinstance(target, TrainState):
+            target = target.as_stored(sealed["kinds"])
         manifest.check_same(path, sealed["kinds"], manifest.kinds(target))
         items = args.Composite(state=args.StandardRestore(target))
         state = agree(lambda: reader.restore(path, args=items).state)
@@ -242,6 +245,7 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:
             ", ".join(f"{name} {then[name]}" for name in then),
             ", ".join(f"{name} {now[name]}" for name in now),
         )
+    state = state.completed() if isinstance(state, TrainState) else state
     return state, sealed["meta"]
 
 

@@ -56,6 +56,7 @@ class Experiment:
             sizes=SizeSchedule(sizes, examples, batch) if sizes else None,
             protocol=self.config.data.protocol.name,
             top5=self.net.num_classes > 5,
+            params="ema" if train.ema else "last",
         )
 
     @property

@@ -161,7 +161,7 @@ def evaluate_and_log(
             lr = float(run.rate(max(step - 1 - int(skipped), 0)))
             pace = {"lr": lr, "skipped": int(skipped), **speed}
             pace["wall_s"] = replica.wall_s(train_end)
-            views = {"protocol": spec.protocol, "wall_s": replica.wall_s(eval_end)}
+            views = {**spec.scored, "wall_s": replica.wall_s(eval_end)}
             # in the order of `scores`; `scored` is sorted by name
             own = {split: errors(scored[split], top5=spec.top5) for split in scores}
             own = {"train": errors(sums, top5=spec.top5), **own}

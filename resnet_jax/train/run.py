@@ -216,7 +216,7 @@ def precise_rows(
     for replica, own in run.slices(scores):
         for split in scores:
             row = {"split": split, **place, **errors(own[split], top5=spec.top5)}
-            replica.log.write({**row, "protocol": spec.protocol})
+            replica.log.write({**row, **spec.scored})
 
 
 def parameter_changes(new: Config, old: StoredConfig) -> list[str]:

@@ -41,6 +41,13 @@ class LoopSpec:
     sizes: SizeSchedule | None = None  # of training images, where there are several
     protocol: str = "1crop"  # of the evaluations
     top5: bool = True  # False where all classes are among the first five
+    params: str = "last"  # scored parameters; "ema": moving averages
+
+    @property
+    def scored(self) -> dict[str, str]:
+        """Fields of a log row that say what was scored, and how."""
+        ema = {"params": self.params} if self.params != "last" else {}
+        return {"protocol": self.protocol, **ema}
 
     def size(self, step: int) -> int | None:
         """Training image size of a step; None where there is only one."""

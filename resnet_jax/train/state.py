@@ -1,5 +1,7 @@
 """Training state: all that an update changes and a checkpoint holds."""
 
+import dataclasses
+from collections.abc import Collection
 from typing import TypeAlias
 
 import flax.struct
@@ -26,15 +28,37 @@ class TrainState:
     params: PyTree
     batch_stats: PyTree
     opt_state: PyTree
-    ema: PyTree  # moving average of params, or None
+    ema: PyTree  # moving averages of params and batch_stats, as Variables, or None
     sums: dict[str, PyTree]
     skipped: PyTree  # number of updates left out as loss or gradient was not finite
 
     @property
     def eval_variables(self) -> Variables:
-        """Variables to evaluate: averaged parameters where there are any."""
-        params = self.params if self.ema is None else self.ema
-        return {"params": params, "batch_stats": self.batch_stats}
+        """Variables to evaluate: averaged ones where there are any."""
+        return self.variables if self.ema is None else self.ema
+
+    @property
+    def variables(self) -> Variables:
+        """Variables as of the last update."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    def as_stored(self, leaves: Collection[str]) -> "TrainState":
+        """The state with the leaves that a checkpoint has.
+
+        Older versions averaged parameters only.
+        """
+        old = self.ema is not None and not any(
+            name.startswith("ema/params/") for name in leaves
+        )
+        return dataclasses.replace(self, ema=self.ema["params"]) if old else self
+
+    def completed(self) -> "TrainState":
+        """The state of an older version with averages of BatchNorm's statistics."""
+        if self.ema is None or self.ema.keys() == self.variables.keys():
+            return self
+        stats = jax.tree.map(jnp.copy, self.batch_stats)
+        ema = {"params": self.ema, "batch_stats": stats}
+        return dataclasses.replace(self, ema=ema)
 
 
 def create(
@@ -45,15 +69,16 @@ def create(
     ema: float,
 ) -> TrainState:
     """Create the state before the first step."""
-    params = variables["params"]
+    params, stats = variables["params"], variables.get("batch_stats", {})
+    averaged = {"params": params, "batch_stats": stats}
     names = ("n", "wrong", "wrong5", "nll")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=stats,
         opt_state=tx.init(params),
-        ema=jax.tree.map(jnp.copy, params) if ema else None,
+        ema=jax.tree.map(jnp.copy, averaged) if ema else None,
         sums={name: jnp.zeros((), jnp.float32) for name in names},
         skipped=jnp.zeros((), jnp.int32),
     )

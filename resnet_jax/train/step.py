@@ -52,7 +52,7 @@ class StepSpec:
 
     label_smoothing: float = 0.0
     accumulate: int = 1  # parts of a batch; BatchNorm sees one part at a time
-    ema: float = 0.0  # decay of the moving average of parameters; 0: no average
+    ema: float = 0.0  # decay of the moving averages of all variables; 0: none
     max_nonfinite: int = 0  # non-finite updates to leave out before the run stops
     relay_weight: float = 1.0  # of each auxiliary loss
     axis_name: str | None = None  # of pmap
@@ -98,7 +98,7 @@ def make_train_step(
             params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
-            ema=_averaged(state.ema, params, spec.ema),
+            ema=_averaged(state, params, batch_stats, spec.ema),
             sums=jax.tree.map(jnp.add, state.sums, sums),
         )
         # Large values overflow in the norm and count as non-finite as well.
@@ -214,10 +214,23 @@ def _streams(key, number, axis_name):
     return {"drop_path": jax.random.fold_in(key, 1), "noise": noise}
 
 
-def _averaged(ema, params, decay):
-    if ema is None:
+def _averaged(state, params, batch_stats, decay):
+    """Moving averages of parameters and of BatchNorm's statistics.
+
+    The decay of the t-th average (t = 0, 1, ...) is min(decay, (1 + t) / (10 + t)), as
+    in TensorFlow's ExponentialMovingAverage with num_updates: else the initial values
+    would keep a weight of decay^t.
+    """
+    if state.ema is None:
         return None
-    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, params)
+
+    def averaged(old, new):
+        t = (state.step - state.skipped).astype(old.dtype)
+        d = jnp.minimum(decay, (1 + t) / (10 + t))
+        return d * old + (1 - d) * new
+
+    new = {"params": params, "batch_stats": batch_stats}
+    return jax.tree.map(averaged, state.ema, new)
 
 
 def _select(ok, new, old, spec):
