@@ -318,6 +318,10 @@ def test_keys_that_are_ambiguous_or_not_there_are_named(tmp_path):
         ({"dtype": "float64"}, "float64"),
         ({"dtype": "uint16", "encodingFormat": "jpeg"}, "uint16"),
         ({"shape": {"dimensions": ["8", "8", "2"]}}, "'image' has 2 channels"),
+        (
+            {"shape": {"dimensions": ["2", "8", "8", "3"]}},
+            "'image' is an Image of shape",
+        ),
     ],
 )
 def test_features_that_are_not_read_are_unsupported(tmp_path, change, message):
@@ -332,14 +336,36 @@ def test_features_that_are_not_read_are_unsupported(tmp_path, change, message):
     assert "read are Image, or Sequence(Image)" in told and "damaged" not in told
 
 
-def test_a_feature_of_an_unknown_class_is_unsupported(tmp_path):
+OF_TFDS = "tensorflow_datasets.core.features."
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ({"pythonClassName": "own.Film", "tensor": {}}, "features (ValueError: Unrec"),
+        (
+            {"pythonClassName": f"{OF_TFDS}video_feature.Video", "video": {}},
+            "features: Video needs TensorFlow; read are Image",
+        ),
+        (
+            {
+                "pythonClassName": f"{OF_TFDS}tensor_feature.Tensor",
+                "tensor": {"shape": {"dimensions": ["8"]}, "dtype": "float64"},
+            },
+            "image: Tensor, label: ClassLabel",
+        ),
+    ],
+)
+def test_other_features_than_images_are_unsupported(tmp_path, feature, message, capfd):
     folder = prepared(tmp_path)
-
-    def other(features):
-        features["featuresDict"]["features"]["image"]["pythonClassName"] = "own.Video"
-
-    tinyset.edit(folder, other, file="features.json")
-    assert "unsupported features (ValueError: Unrec" in refused(folder, tmp_path)
+    tinyset.edit(
+        folder,
+        lambda f: f["featuresDict"]["features"].update(image=feature),
+        file="features.json",
+    )
+    told = refused(folder, tmp_path)
+    assert "unsupported features" in told and message in told
+    assert "TensorFlow" not in "".join(capfd.readouterr())
 
 
 def test_the_advice_for_undeclared_sizes_works(tmp_path):

@@ -164,6 +164,8 @@ class Drawn:
     """A split whose images are drawn when they are read."""
 
     length: int
+    name = description = fingerprint = "drawn"
+    num_classes = 10
     image_shape: tuple[int, ...] = (64, 64, 3)
     dtype: np.dtype = np.dtype(np.uint8)
 

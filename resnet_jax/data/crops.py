@@ -5,12 +5,17 @@ import math
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from jaxtyping import Float32, UInt8, UInt16
 from PIL import Image
 
 from resnet_jax.data.decode import Pixels
 from resnet_jax.errors import ConfigError
 
-Crop: TypeAlias = Pixels  # [*t crop_h crop_w c]
+Crop: TypeAlias = (
+    UInt8[np.ndarray, "*t crop_h crop_w c"]
+    | UInt16[np.ndarray, "*t crop_h crop_w c"]
+    | Float32[np.ndarray, "*t crop_h crop_w c"]
+)
 ATTEMPTS = 10  # random areas drawn until one fits (fb.resnet.torch)
 SUPPORT = 2  # source pixels at each side of a bicubic filter, which has the widest
 

@@ -34,8 +34,11 @@ def declared(info) -> Features:
     image, label = _keys(info)
     feature, classes = info.features[image], info.features[label]
     shape, dtype = tuple(feature.shape), np.dtype(feature.np_dtype)
-    if feature is not _frame(feature) and not shape[0]:
+    clip = feature is not _frame(feature)
+    if clip and not shape[0]:
         raise unsupported(info, f"{image!r} is a Sequence of unknown length")
+    if len(shape) != 3 + clip:
+        raise unsupported(info, f"{image!r} is an Image of shape {shape}")
     if shape[-1] not in decode.MODES:
         raise unsupported(info, f"{image!r} has {shape[-1]} channels")
     if dtype.name not in decode.DTYPES:
@@ -47,20 +50,32 @@ def declared(info) -> Features:
 
 def unsupported(info, problem: str) -> DataError:
     """Make the error for features that are whole, but cannot be read."""
+    kinds = (f"{k}: {type(f).__name__}" for k, f in sorted(info.features.items()))
     return DataError(
         f"data.name={info.name!r}: unsupported features: {problem}; {READ}; its"
-        f" features are {', '.join(sorted(info.features))}"
+        f" features are {', '.join(kinds)}"
     )
+
+
+def check_whole(folder: pathlib.Path) -> None:
+    """DataError where features.json is damaged, or needs TensorFlow to be read."""
+    path = folder / "features.json"
+    try:
+        text = path.read_text()
+        json.loads(text)
+    except (OSError, ValueError) as error:
+        raise folders.damaged(folder, error) from error
+    if "video_feature.Video" in text:
+        raise DataError(
+            f"{path}: unsupported features: Video needs TensorFlow; {READ}: store the"
+            " frames of clips as Sequence(Image(...), length=FRAMES)"
+        )
 
 
 def unreadable(folder: pathlib.Path, error: BaseException) -> DataError:
     """Make the error for a folder that tfds does not open: unsupported or damaged."""
     from tensorflow_datasets import features
 
-    try:
-        json.loads((folder / "features.json").read_text())
-    except (OSError, ValueError) as cause:
-        return folders.damaged(folder, cause)
     try:
         features.FeatureConnector.from_config(str(folder))
     # A feature of an unknown class, dtype or shape, or one that needs TensorFlow.

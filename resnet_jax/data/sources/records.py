@@ -72,6 +72,7 @@ def open_builder(folder: pathlib.Path):
     """Open the tfds builder of a prepared folder; DataError where it is not whole."""
     import tensorflow_datasets as tfds
 
+    features.check_whole(folder)
     try:
         builder = tfds.builder_from_directory(folder)
         if not builder.info.splits:
