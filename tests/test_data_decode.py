@@ -212,5 +212,10 @@ def test_floats_are_the_bytes_of_four_channels():
     got = decode.pixels(file, shape=(5, 7, 1), dtype="float32")
     np.testing.assert_array_equal(got, values)
     np.testing.assert_array_equal(feature.decode_example_np(file), values)
+    for wrong in (-0.5, 255.0, np.nan):
+        other = np.where(np.arange(7)[:, None] == 3, np.float32(wrong), values)
+        file = saved(Image.fromarray(other.view(np.uint8)))
+        with pytest.raises(decode.Unsupported, match=r"must be values in 0\.\.1"):
+            decode.pixels(file, shape=(5, 7, 1), dtype="float32")
     with pytest.raises(decode.Undeclared, match="mode RGB, float images are stored"):
         decode.pixels(tinyset.encoded(COLOUR), shape=(5, 7, 1), dtype="float32")

@@ -373,7 +373,7 @@ def test_the_advice_for_undeclared_sizes_works(tmp_path):
     folder = prepared(tmp_path / "a", train=train)
     told = refused(folder, tmp_path)
     assert "undeclared image (image is 9x8, declared as 8x8)" in told
-    assert "sides of None" in told
+    assert "whose sides are None where they differ in size" in told
     folder = prepared(tmp_path / "b", train=train, shape=(None, None, 3))
     assert len(opened(folder)["train"]) == 4
 

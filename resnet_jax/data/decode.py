@@ -75,11 +75,7 @@ def pixels(
             case "uint16":
                 return _sixteen_bits(image, channels, data=data)
             case _:
-                if image.mode != "RGBA":
-                    raise Undeclared(
-                        f"image has mode {image.mode}, float images are stored as RGBA"
-                    )
-                return np.ascontiguousarray(image).view(np.float32)
+                return _floats(image)
 
 
 def _opened(data: bytes) -> ImageFile.ImageFile:
@@ -98,9 +94,10 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
             f"image is too large: {image.height}x{image.width} pixels, more than"
             f" {MAX_PIXELS}"
         )
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format in ("GIF", "WEBP"):
-        raise Unsupported(f"image is an animated {image.format} of {frames} frames")
+    if image.format in ("GIF", "WEBP"):
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise Unsupported(f"image is an animated {image.format} of {frames} frames")
     return image
 
 
@@ -145,6 +142,19 @@ def _sixteen_bits(
     else:
         return _eight_bits(image, channels).astype(np.uint16) * np.uint16(257)
     return _converted(values, channels)
+
+
+def _floats(image: Image.Image) -> Float32[np.ndarray, "h w 1"]:
+    """Take the bytes of four channels as float values, which must be in 0..1."""
+    if image.mode != "RGBA":
+        raise Undeclared(
+            f"image has mode {image.mode}, float images are stored as RGBA"
+        )
+    values = np.ascontiguousarray(image).view(np.float32)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 1):  # nor NaN
+        raise Unsupported(f"image holds {low} to {high}, must be values in 0..1")
+    return values
 
 
 def _converted(

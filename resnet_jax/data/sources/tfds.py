@@ -98,10 +98,10 @@ class TfdsSource:
         except decode.Undeclared as error:
             folder = os.path.dirname(self.records.files[0])
             raise DataError(
-                f"{self.where(index)}: undeclared image ({error}); prepare the data set"
-                f" again with what its images are, {folder}/features.json declares"
-                f" shape {self.image_shape} and {self.dtype.name}: sides of None are"
-                " those of images that differ in size"
+                f"{self.where(index)}: undeclared image ({error}) by"
+                f" {folder}/features.json, shape {self.image_shape} of"
+                f" {self.dtype.name}; prepare the data set again with the shape of its"
+                " images, whose sides are None where they differ in size"
             ) from error
         # Pillow raises many kinds of exception on damaged bytes.
         except Exception as error:
