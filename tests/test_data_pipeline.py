@@ -278,6 +278,15 @@ def test_images_of_several_sizes_need_a_crop(tmp_path):
     assert opened(tmp_path, augment="imagenet_scale").image_shape == (224, 224, 3)
 
 
+def test_crops_of_clips_are_refused():
+    data = DataConfig(name="kinetics400", augment="imagenet_scale")
+    clips = Drawn(4, image_shape=(2, 8, 8, 3))
+    with pytest.raises(
+        ConfigError, match=r"'imagenet_scale': .* kinetics400 holds clips"
+    ):
+        preprocessing.image_shape(data, clips)
+
+
 def test_crops_of_grey_images_are_refused(tmp_path):
     pairs = tinyset.pairs(4, shape=(8, 8, 1))
     tinyset.prepare(tmp_path, examples={"train": pairs, "test": pairs}, shape=(8, 8, 1))

@@ -46,6 +46,11 @@ def image_shape(data: DataConfig, train: Source) -> Shape:
     """Shape of the images of a batch; ConfigError where they differ, uncropped."""
     *frames, height, width, channels = train.image_shape
     crop = crops.preset(data.augment)
+    if crop.crop != "none" and frames:
+        raise ConfigError(
+            f"data.augment={data.augment!r}: crops images, {data.name} holds clips; "
+            "use 'crop_flip_channel', or another that takes them as they are"
+        )
     if crop.crop != "none":
         height = width = crop.size
     shape = [n for n in (*frames, height, width, channels) if n is not None]
