@@ -1,7 +1,9 @@
-"""Dotted paths of frozen dataclasses and nested mappings."""
+"""Dotted paths of frozen dataclasses and nested mappings; addresses of folders."""
 
 import dataclasses
 import difflib
+import os
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -10,6 +12,14 @@ from resnet_jax.errors import ConfigError
 Spec = TypeVar("Spec", bound=Any)  # a frozen dataclass
 Value: TypeAlias = Any  # JSON value, or a tuple of them
 Tree: TypeAlias = dict[str, Value]
+
+# pathlib makes one slash of two; no scheme has a single letter, as drives have.
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def remote(path: str | os.PathLike) -> bool:
+    """Tell whether a path is an address, such as gs://bucket/folder, and no folder."""
+    return SCHEME.match(os.fspath(path)) is not None
 
 
 def replaced(spec: Spec, changes: Mapping[str, object]) -> Spec:

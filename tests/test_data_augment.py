@@ -9,10 +9,11 @@ import pytest
 import tinyset
 
 from resnet_jax.data.augment import standard as augment
+from resnet_jax.data.statistics import statistics
 from resnet_jax.errors import ConfigError
 
 IMAGES = tinyset.images(24, (6, 6, 3))
-STATS = augment.statistics(IMAGES)
+STATS = statistics(IMAGES)
 ROWS = np.arange(24, dtype=np.int32)
 
 
@@ -58,7 +59,7 @@ def test_a_constant_channel_stays_finite():
         augment.preset("none"),
         images=flat,
         rows=ROWS[:4],
-        stats=augment.statistics(flat),
+        stats=statistics(flat),
     )
     assert (out == 0).all()
 
@@ -160,7 +161,7 @@ def test_lighting_adds_one_colour_along_the_components():
 
 
 def test_grey_images_have_no_colour_to_jitter():
-    grey = augment.statistics(IMAGES[..., :1])
+    grey = statistics(IMAGES[..., :1])
     with pytest.raises(ConfigError, match=r"jitters colour.*1 channel"):
         augment.build(augment.preset("imagenet_aspect"), grey)
 

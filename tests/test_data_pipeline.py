@@ -1,6 +1,7 @@
 """The input pipeline of a config: resident or streamed, the same batches."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import tinyset
 
 from resnet_jax.config.augmentation import AugMix, Mix, RandAugment
 from resnet_jax.config.schema import Config, DataConfig, TrainConfig
-from resnet_jax.data import preprocessing
+from resnet_jax.data import preprocessing, statistics
 from resnet_jax.data.augment.mixing import MixSpec
 from resnet_jax.data.augment.policies import PolicySpec
 from resnet_jax.data.pipeline import open_pipeline
 from resnet_jax.data.sampler import Share
+from resnet_jax.data.sources import source
 from resnet_jax.errors import ConfigError
 
 FEEDS = ("resident", "streaming")
@@ -154,6 +156,93 @@ def test_mixing_of_a_config():
     assert found == MixSpec("cutmix", 0.3, 0.5)
 
 
+# Statistics of streamed images
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A split whose images are drawn when they are read."""
+
+    length: int
+    name = description = fingerprint = "drawn"
+    num_classes = 10
+    image_shape: tuple[int, ...] = (64, 64, 3)
+    dtype: np.dtype = np.dtype(np.uint8)
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        return {"image": rng.integers(0, 200, self.image_shape, np.uint8), "label": 0}
+
+    def __getitems__(self, indices):
+        return [self[i] for i in indices]
+
+
+def test_opening_a_streamed_set_holds_one_chunk_at_a_time(monkeypatch):
+    """And gives the statistics of the whole set, to the last bit."""
+    images = np.stack([Drawn(1000)[i]["image"] for i in range(1000)])
+    exact = images.astype(np.float64)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 2**16)
+    tracemalloc.start()
+    try:
+        streamed = statistics.streamed_statistics(Drawn(1000))
+        _, streamed_peak = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        whole = statistics.statistics(images)
+        _, whole_peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert images.nbytes > 12e6
+    assert streamed_peak < 2e6 and whole_peak - before < 2e6
+    for name, expected in {
+        "pixel_mean": images.sum(0, dtype=np.int64) / 1000,
+        "channel_mean": images.sum((0, 1, 2), dtype=np.int64) / exact[..., 0].size,
+    }.items():
+        np.testing.assert_array_equal(streamed[name], expected)
+    np.testing.assert_allclose(streamed["channel_std"], exact.std((0, 1, 2)))
+    for name, value in whole.items():
+        np.testing.assert_array_equal(streamed[name], value)
+
+
+# Images of other dtypes
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_other_dtypes_are_grey_levels_without_rounding(tmp_path, feed, dtype):
+    values = np.random.default_rng(0).integers(0, 65536, (12, 8, 8, 1))
+    stored = (values / 65535 if dtype == "float32" else values).astype(dtype)
+    pairs = [(tinyset.deep(image), i % 10) for i, image in enumerate(stored)]
+    examples = {"train": pairs, "test": pairs}
+    kind = {"dtype": "uint16"} if dtype == "uint16" else {"shape": (8, 8, 4)}
+    folder = tinyset.prepare(tmp_path, examples=examples, **{"shape": (8, 8, 1)} | kind)
+    if dtype == "float32":  # which tfds writes with TensorFlow only
+        declared = {"dtype": dtype, "shape": {"dimensions": ["8", "8", "1"]}}
+        tinyset.edit(
+            folder,
+            lambda f: f["featuresDict"]["features"]["image"]["image"].update(declared),
+            file="features.json",
+        )
+    pipeline = opened(tmp_path, feed=feed, normalize="none", batch_size=12)
+    batch = pipeline.first_batch()
+    assert batch["image"].dtype == dtype
+    shown = preprocessing.in_bytes(batch["image"])
+    assert shown.dtype == np.uint8
+    assert sorted(shown.sum((1, 2, 3)).tolist()) == sorted(
+        np.rint(values * (255 / 65535)).sum((1, 2, 3)).tolist()
+    )
+    images = np.asarray(pipeline.preprocess(None, batch, train=False))
+    found = sorted(images.sum((1, 2, 3)).tolist())
+    expected = sorted((values / 65535).sum((1, 2, 3)).tolist())
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    pipeline = opened(tmp_path, feed=feed, normalize="channel", batch_size=12)
+    images = np.asarray(pipeline.preprocess(None, batch, train=False))
+    np.testing.assert_allclose([images.mean(), images.std()], [0, 1], atol=1e-5)
+
+
 # Refusals
 
 
@@ -169,6 +258,10 @@ def test_mixing_of_a_config():
             {"augment": "imagenet_scale", "normalize": "pixel_mean"},
             r"data.normalize='pixel_mean': .*random crops.*use 'channel'",
         ),
+        (
+            {"workers": 2, "feed": "resident"},
+            r"data.workers=2: decode streamed images, but data.feed='resident'; leave",
+        ),
     ],
 )
 def test_crops_have_no_whole_images(folder, fields, message):
@@ -183,6 +276,15 @@ def test_images_of_several_sizes_need_a_crop(tmp_path):
     with pytest.raises(ConfigError, match=r"data.augment='none': .*differ in size"):
         opened(tmp_path)
     assert opened(tmp_path, augment="imagenet_scale").image_shape == (224, 224, 3)
+
+
+def test_crops_of_clips_are_refused():
+    data = DataConfig(name="kinetics400", augment="imagenet_scale")
+    clips = Drawn(4, image_shape=(2, 8, 8, 3))
+    with pytest.raises(
+        ConfigError, match=r"'imagenet_scale': .* kinetics400 holds clips"
+    ):
+        preprocessing.image_shape(data, clips)
 
 
 def test_crops_of_grey_images_are_refused(tmp_path):

@@ -118,7 +118,9 @@ def test_worker_processes_change_nothing(large):
 
 
 def test_a_damaged_example_ends_the_stream(tiny):
-    source = dataclasses.replace(tiny["train"], num_classes=9)
+    classes = tuple(map(str, range(9)))
+    nine = dataclasses.replace(tiny["train"].features, classes=classes)
+    source = dataclasses.replace(tiny["train"], features=nine)
     stream = streamed(source, seed=0, batch_size=4).iterate(0)
     with pytest.raises(DataError, match=r"label 9 at train\[\d+\]"):
         take(stream, 11)

@@ -97,6 +97,7 @@ OTHER = {
     "data.name": ("cifar100",),
     "data.sizes": ((24, 32),),
     "data.split": ("16/8",),
+    "data.test_split": ("validation",),
     "model.auxiliary_loss.stages": (((2, 1),), ((1, 1), (2, 2))),
     "model.depth_mode": ("remat",),
     "model.ghost.kernel": (5,),
@@ -203,6 +204,7 @@ class Drawn:
     seed: int
 
     description = "random"
+    dtype = np.dtype(np.uint8)
 
     @property
     def fingerprint(self):
@@ -220,14 +222,14 @@ class Drawn:
         return [self[index] for index in indices]
 
 
-def drawn_splits(name, *, directory=None, split="full"):
+def drawn_splits(name, *, directory=None, split="full", test_split=None):
     """In place of `open_splits`, whose own reads have a test of their own."""
     known = (DATASETS | UNCOUNTED)[name]
     shape = known.image if len(known.image) == 3 else (*known.image[:1], 32, 32, 3)
     sizes = {"train": 24}
     if split != "full":
         sizes = dict(zip(("train", "val"), map(int, split.split("/")), strict=True))
-    seed = zlib.crc32(f"{name} {directory} {split}".encode())
+    seed = zlib.crc32(f"{name} {directory} {split} {test_split}".encode())
     return {
         key: Drawn(name, shape, known.classes, length, seed + i)
         for i, (key, length) in enumerate((sizes | {"test": 8}).items())
@@ -736,9 +738,10 @@ def test_a_field_whose_other_values_are_not_known_is_named(monkeypatch):
 
 
 def test_name_folder_and_split_of_a_data_set_are_read(tmp_path):
-    found = open_splits("digits", directory=tmp_path, split="1000/100")
+    asked = {"split": "1000/100", "test_split": "train[:20]"}
+    found = open_splits("digits", directory=tmp_path, **asked)
     sizes = {split: len(source) for split, source in found.items()}
-    assert sizes == {"train": 1000, "val": 100, "test": 360}
+    assert sizes == {"train": 1000, "val": 100, "test": 20}
     assert (tmp_path / "digits").is_dir()
     with pytest.raises(DataError, match=r"data\.name='no_digits': not prepared"):
         open_splits("no_digits", directory=tmp_path)

@@ -293,8 +293,8 @@ GOOD = tinyset.images(1)[0]
     ("image", "label", "place", "problem"),
     [
         (GOOD, -1, "data.num_classes=10: label -1 at train[", "labels must be 0..9"),
-        (GOOD[:, :7], 1, "train[", "image is 8x7 in mode RGB, must be 8x8"),
-        (GOOD[..., 0], 1, "train[", "image is 8x8 in mode L, must be 8x8 in mode RGB"),
+        (GOOD[:, :7], 1, "train[", "undeclared image (image is 8x7, declared as 8x8"),
+        (b"II*\0", 1, "train[", "unsupported image (image is a TIFF file); convert it"),
         (tinyset.encoded(GOOD, "jpeg")[:200], 1, "train[", "damaged image"),
         (b"", 1, "train[", "damaged image"),
     ],

@@ -22,7 +22,7 @@ from resnet_jax.config import experiment_file
 from resnet_jax.config.resolve import validated
 from resnet_jax.errors import CheckpointError
 from resnet_jax.report.__main__ import main as report
-from resnet_jax.runs.compatibility import changed_fields
+from resnet_jax.runs.compatibility import changed_fields, check_same_config
 from resnet_jax.runs.directory import read_config
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +69,40 @@ def test_an_old_config_is_the_one_of_todays_names(old_run):
     assert validated(stored.tree).optim == today().optim
     other = changed_fields(stored.tree, today().to_dict() | {"seed": 1})
     assert other == {"seed": (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("data", "same"),
+    [
+        ("digits:1.0.0:train:1437:0123456789abcdef", True),  # its content is not known
+        ("digits:1.0.0:train:1437", True),
+        ("digits:1.0.0:train:14370:0123456789abcdef", False),
+        ("digits:1.0.1:train:1437:0123456789abcdef", False),
+    ],
+)
+def test_old_data_are_those_of_their_name_and_length(old_run, data, same):
+    stored = read_config(old_run)
+    assert stored is not None and stored.derived["data"] == "digits:1.0.0:train:1437"
+    asked = {"allow_data_change": False, "consequences": lambda old: ()}
+    derived = stored.derived | {"data": data}
+    if same:
+        check_same_config(old_run, stored.tree, derived, **asked)
+        return
+    with pytest.raises(CheckpointError, match=f"derived.data: .* -> '{data}'"):
+        check_same_config(old_run, stored.tree, derived, **asked)
+
+
+def test_todays_data_are_those_of_their_digest(old_run):
+    path = old_run / "config.json"
+    tree, known = json.loads(path.read_text()), "digits:1.0.0:train:1437:0123"
+    tree["derived"]["data"] = known
+    path.write_text(json.dumps(tree))
+    stored = read_config(old_run)
+    asked = {"allow_data_change": False, "consequences": lambda old: ()}
+    check_same_config(old_run, stored.tree, stored.derived, **asked)
+    with pytest.raises(CheckpointError, match=f"derived.data: '{known}' -> .*4567"):
+        other = stored.derived | {"data": known.replace("0123", "4567")}
+        check_same_config(old_run, stored.tree, other, **asked)
 
 
 def test_an_old_run_is_reported(old_run, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import runs
 import tinyset
 
+from resnet_jax.data.sources import digits, folders
 from resnet_jax.main import main
 
 
@@ -295,9 +297,21 @@ def test_another_version_of_the_data_is_refused(shop, whole, tmp_path, capsys):
     tinyset.edit(folder / "1.0.1", lambda info: info.update(version="1.0.1"))
     code, said = refused(shop, whole, {"data.dir": tmp_path / "tfds"}, capsys)
     assert code == 4
-    assert (
-        "derived.data: 'digits:1.0.0:train:1437' -> 'digits:1.0.1:train:1437'" in said
-    )
+    digest = ":[0-9a-f]{16}'"
+    old, new = (f"'digits:1.0.{n}:train:1437{digest}" for n in (0, 1))
+    assert re.search(f"derived.data: {old} -> {new}", said)
+
+
+def test_other_pixels_of_the_same_name_and_length_are_refused(
+    shop, whole, tmp_path, capsys, monkeypatch
+):
+    images, labels = digits.arrays()
+    monkeypatch.setattr(digits, "arrays", lambda: (images[:, ::-1], labels))
+    folders.prepare(digits.Digits(data_dir=tmp_path / "tfds"))
+    code, said = refused(shop, whole, {"data.dir": tmp_path / "tfds"}, capsys)
+    assert code == 4
+    found = re.search(r"derived.data: '(.*):(\w+)' -> '(.*):(\w+)'", said)
+    assert found and found[1] == found[3] and found[2] != found[4]
 
 
 def test_other_data_are_taken_where_they_are_asked_for(shop, half, copied):

@@ -10,7 +10,15 @@ from PIL import Image
 from resnet_jax.data.sources import folders
 
 
-def prepare(directory, *, examples, shape=(8, 8, 3), num_classes=10, encoding="png"):
+def prepare(
+    directory,
+    *,
+    examples,
+    shape=(8, 8, 3),
+    num_classes=10,
+    encoding="png",
+    dtype="uint8",
+):
     """Prepare {"train": [(image, label), ...], ...} under the name `tiny`.
 
     An image is an array, or the bytes of a file as they shall be stored.
@@ -20,7 +28,9 @@ def prepare(directory, *, examples, shape=(8, 8, 3), num_classes=10, encoding="p
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self):
-            image = tfds.features.Image(shape=shape, encoding_format=encoding)
+            image = tfds.features.Image(
+                shape=shape, encoding_format=encoding, dtype=np.dtype(dtype)
+            )
             label = tfds.features.ClassLabel(num_classes=num_classes)
             return tfds.core.DatasetInfo(
                 builder=self,
@@ -43,6 +53,12 @@ def encoded(image, encoding="png"):
     file = io.BytesIO()
     Image.fromarray(image.squeeze()).save(file, format=encoding.upper())
     return file.getvalue()
+
+
+def deep(image):
+    """The PNG of a grey image [h w 1] of uint16 or float32, as tfds stores it."""
+    stored = image.view(np.uint8) if image.dtype == np.float32 else image
+    return encoded(stored)
 
 
 def images(n, shape=(8, 8, 3), seed=0):

@@ -13,6 +13,7 @@ from resnet_jax.config.resolve import configured, validated
 from resnet_jax.config.schema import Config
 from resnet_jax.data.augment import standard as augment
 from resnet_jax.data.pipeline import Pipeline
+from resnet_jax.data.statistics import statistics
 from resnet_jax.models.network import network
 from resnet_jax.paths import replaced
 from resnet_jax.train.experiment import Experiment
@@ -72,7 +73,7 @@ def experiment(changes, *, count=1, units=2):
         splits={},
         resident={"train": arrays},
         image_shape=arrays["image"].shape[1:],
-        preprocess=augment.build(spec, augment.statistics(arrays["image"])),
+        preprocess=augment.build(spec, statistics(arrays["image"])),
     )
     optim = optimizer(tiny, total_steps=tiny.train.iterations)
     net = dataclasses.replace(net, depths=(units,), **NET)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from resnet_jax.data.preprocessing import in_bytes
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.activations import Rectifier
 from resnet_jax.models.layers.layers import Layers
@@ -52,7 +53,7 @@ def saliency(
         gradient = input_gradient(spec, variables, images, rule=method, layer=layer)
         maps = np.asarray(gradient)
     return Saliency(
-        images=batch["image"],
+        images=in_bytes(batch["image"]),
         maps=maps,
         labels=tuple(batch["label"].tolist()),
         predicted=tuple(predicted.tolist()),

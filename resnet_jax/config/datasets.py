@@ -38,6 +38,8 @@ def dataset(data: DataConfig) -> Dataset:
             f"data.name={name!r}: its size is not known here; known are "
             f"{', '.join(known)}"
         )
+    if data.test_split:  # which tells its number of images only with the data
+        return dataclasses.replace(known[name], test=None)
     return known[name]
 
 
@@ -45,7 +47,8 @@ def train_images(data: DataConfig) -> int | None:
     """Training images: N of a split N/M, or the whole set; None: not known."""
     whole = dataset(data).train
     if data.split == "full":
-        return whole
+        held_out = (data.test_split or "").startswith("train")
+        return None if held_out else whole
     first = data.split.split("/")[0]
     count = int(first.removesuffix("k")) * (1000 if first.endswith("k") else 1)
     if count > (whole or count):

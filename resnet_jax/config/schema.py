@@ -15,6 +15,8 @@ from resnet_jax.paths import Tree
 
 VERSION = 2  # of config.json; `migrate` reads older ones
 
+SLICE = r"^\w[\w.-]*(\[[\d%:-]+\])?$"  # a split of tfds, or a slice of one
+
 Augment: TypeAlias = Literal[
     "none", "crop", "crop_flip", "crop_flip_channel", "crop_flip_reflect",
     "imagenet_scale", "imagenet_aspect",
@@ -33,10 +35,12 @@ class DataConfig:
     """Images per update, over all devices."""
     split: Annotated[str, StringConstraints(pattern=r"^(full|\d+k?/\d+k?)$")] = "full"
     """Training images: all, or N/M: the first N to train, the last M to validate."""
+    test_split: Annotated[str, StringConstraints(pattern=SLICE)] | None = None
+    """Split to test on, or an end of train held out, train[-10%:]; None: the usual."""
     feed: Literal["auto", "resident", "streaming"] = "auto"
     """Images in device memory or streamed; auto: by the size of the set."""
     workers: Number = 0
-    """Processes that decode streamed images; 0: threads."""
+    """Processes that decode streamed images; 0: threads, as for resident ones."""
     augment: Augment = "none"
     """Augmentation of training images."""
     normalize: Literal["none", "pixel_mean", "channel"] | None = None

@@ -1,6 +1,7 @@
 """Batch of examples: arrays by name, one row per example.
 
-    image  uint8 [b *t h w c]  pixels as stored; t frames where an example is a clip
+    image  [b *t h w c]        pixels as stored, uint8, uint16, or float32 in 0..1; t
+                               frames where an example is a clip
     label  int32 [b]
     mask   float32 [b]         0 in rows that only fill up a last batch; absent: all 1
     row    int32 [b]           position in the global batch; random draws depend on it,

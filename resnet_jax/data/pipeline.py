@@ -154,7 +154,9 @@ class _Repeatable:
 def open_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeline:
     """Open the data set of a config; read it whole where it is to be resident."""
     data = config.data
-    splits = open_splits(data.name, directory=data.dir, split=data.split)
+    splits = open_splits(
+        data.name, directory=data.dir, split=data.split, test_split=data.test_split
+    )
     resident, shape = None, image_shape(data, splits["train"])
     if is_resident(data, splits):
         resident = {
@@ -173,7 +175,13 @@ def is_resident(data: DataConfig, splits: Mapping[str, Source]) -> bool:
             f"data.feed='resident': the images of {data.name} are cropped as they are "
             "read; use 'streaming'"
         )
+    if data.feed == "resident" and data.workers:
+        raise ConfigError(
+            f"data.workers={data.workers}: decode streamed images, but "
+            "data.feed='resident'; leave one of them out"
+        )
     if data.feed != "auto" or cropped:
         return data.feed == "resident"
-    images = sum(len(source) for source in splits.values())
-    return images * math.prod(image_shape(data, splits["train"])) <= RESIDENT_BYTES
+    images, train = sum(len(source) for source in splits.values()), splits["train"]
+    size = math.prod(image_shape(data, train)) * train.dtype.itemsize
+    return images * size <= RESIDENT_BYTES

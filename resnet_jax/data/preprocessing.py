@@ -4,15 +4,17 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from resnet_jax.config.schema import DataConfig
-from resnet_jax.data import crops
+from resnet_jax.data import crops, statistics
 from resnet_jax.data.augment import standard as augment
 from resnet_jax.data.augment.mixing import MixSpec
 from resnet_jax.data.augment.policies import PolicySpec
 from resnet_jax.data.augment.standard import AugmentSpec, Preprocess
 from resnet_jax.data.batch import Arrays
-from resnet_jax.data.sources.source import Source, to_arrays
+from resnet_jax.data.sources.source import Source
 from resnet_jax.errors import ConfigError
 
 Shape = tuple[int, ...]  # [*frames height width channels]
@@ -44,6 +46,11 @@ def image_shape(data: DataConfig, train: Source) -> Shape:
     """Shape of the images of a batch; ConfigError where they differ, uncropped."""
     *frames, height, width, channels = train.image_shape
     crop = crops.preset(data.augment)
+    if crop.crop != "none" and frames:
+        raise ConfigError(
+            f"data.augment={data.augment!r}: crops images, {data.name} holds clips; "
+            "use 'crop_flip_channel', or another that takes them as they are"
+        )
     if crop.crop != "none":
         height = width = crop.size
     shape = [n for n in (*frames, height, width, channels) if n is not None]
@@ -68,8 +75,12 @@ def preprocessing(
     """
     spec = augmentation(data)
     if resident or crops.preset(data.augment).crop == "none":
-        arrays = resident["train"] if resident else to_arrays(train)
-        return augment.build(spec, augment.statistics(arrays["image"]))
+        known = (
+            statistics.statistics(resident["train"]["image"])
+            if resident
+            else statistics.streamed_statistics(train)
+        )
+        return in_grey_levels(augment.build(spec, known), train.dtype)
     if spec.normalize == "pixel_mean":
         raise ConfigError(
             f"data.normalize='pixel_mean': the images of data.augment={data.augment!r} "
@@ -80,7 +91,30 @@ def preprocessing(
             f"data.augment={data.augment!r}: is for images of 3 channels, but those of "
             f"{data.name} have {image_shape[-1]}"
         )
-    return augment.build(spec, augment.IMAGENET_STATISTICS)
+    known = augment.IMAGENET_STATISTICS
+    return in_grey_levels(augment.build(spec, known), train.dtype)
+
+
+def in_grey_levels(preprocess: Preprocess, dtype: np.dtype) -> Preprocess:
+    """Preprocess images of another dtype than uint8 as grey levels 0..255, unrounded.
+
+    Of uint16 65535 is white, of float32 it is 1.
+    """
+    if dtype == np.uint8:
+        return preprocess
+
+    def scaled_preprocess(key, batch, *, train):
+        level = np.float32(statistics.LEVELS[dtype.name])
+        images = jnp.asarray(batch["image"], jnp.float32) * level
+        return preprocess(key, {**batch, "image": images}, train=train)
+
+    return scaled_preprocess
+
+
+def in_bytes(images: np.ndarray) -> np.ndarray:
+    """Round images of any dtype to grey levels of uint8, to be shown."""
+    levels = np.rint(images * statistics.LEVELS[images.dtype.name])
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def scaled_shape(image_shape: Shape, size: int) -> Shape:

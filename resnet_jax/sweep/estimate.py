@@ -108,7 +108,8 @@ def imageless_pipeline(config: Config, *, progress: Progress | None = None) -> P
     """Pipeline of a config, resident or streamed as in a run, of one black image."""
     data, splits = config.data, sized_splits(config.data)
     shape = image_shape(data, splits["train"])
-    image = {"image": np.zeros((1, *shape), np.uint8), "label": np.zeros(1, np.int32)}
+    dtype = splits["train"].dtype
+    image = {"image": np.zeros((1, *shape), dtype), "label": np.zeros(1, np.int32)}
     known = {"train": image} if crops.preset(data.augment).crop == "none" else None
     preprocess = preprocessing(data, splits["train"], known, shape)
     resident = known if is_resident(data, splits) else None
@@ -123,6 +124,7 @@ class SizedSource:
     num_classes: int
     image_shape: ImageShape
     length: int
+    dtype: np.dtype = np.dtype(np.uint8)
     description: str = ""
     fingerprint: str = ""
 
@@ -139,8 +141,11 @@ class SizedSource:
 def sized_splits(data: DataConfig) -> dict[str, Source]:
     """Splits of a data set by its known sizes, else by those in its folder."""
     name = data.name.partition(":")[0]
-    if name not in DATASETS:
-        return dict(open_splits(data.name, directory=data.dir, split=data.split))
+    if name not in DATASETS or data.test_split:
+        found = open_splits(
+            data.name, directory=data.dir, split=data.split, test_split=data.test_split
+        )
+        return dict(found)
     known = DATASETS[name]
     lengths = {"train": train_images(data), "test": known.test}
     return {
@@ -156,19 +161,20 @@ def arguments(experiment: Experiment, program: Program) -> Arguments:
     own = program.seeds.sharding
     state = jax.tree.map(lambda x: Shape(x.shape, x.dtype, sharding=own), whole)
     count, shape = experiment.loop.steps_per_call, pipeline.image_shape
+    train = pipeline.splits["train"]
     batch = (*seeds.shape, count, experiment.config.data.batch_size)
     batches: dict[str, tuple[tuple[int, ...], Any]] = {"row": (batch, np.int32)}
     data = None
     if pipeline.resident:
         batches["index"] = (batch, np.int32)
-        length = len(pipeline.splits["train"])
+        length = len(train)
         everywhere = experiment.devices.replicated
         data = {
-            "image": Shape((length, *shape), np.uint8, sharding=everywhere),
+            "image": Shape((length, *shape), train.dtype, sharding=everywhere),
             "label": Shape((length,), np.int32, sharding=everywhere),
         }
     else:
-        batches["image"] = ((*batch, *shape), np.uint8)
+        batches["image"] = ((*batch, *shape), train.dtype)
         batches["label"] = (batch, np.int32)
         batches["mask"] = (batch, np.float32)
     placed = program.place({name: np.zeros(*each) for name, each in batches.items()})

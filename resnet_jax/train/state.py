@@ -47,10 +47,10 @@ class TrainState:
 
         Older versions averaged parameters only.
         """
-        old = self.ema is not None and not any(
-            name.startswith("ema/params/") for name in leaves
-        )
-        return dataclasses.replace(self, ema=self.ema["params"]) if old else self
+        ema = self.ema
+        if ema is None or any(name.startswith("ema/params/") for name in leaves):
+            return self
+        return dataclasses.replace(self, ema=ema["params"])
 
     def completed(self) -> "TrainState":
         """The state of an older version with averages of BatchNorm's statistics."""

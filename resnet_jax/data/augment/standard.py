@@ -11,7 +11,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped, UInt8
+from jaxtyping import Array, Float, Shaped
 
 from resnet_jax.data.augment import erasing
 from resnet_jax.data.augment.operations import LUMA
@@ -80,21 +80,6 @@ def preset(name: str) -> AugmentSpec:
     if name not in PRESETS:
         raise ConfigError(f"data.augment={name!r}: must be one of {', '.join(PRESETS)}")
     return PRESETS[name]
-
-
-def statistics(images: UInt8[np.ndarray, "n *t h w c"]) -> Statistics:
-    """Compute the mean image, and mean and std per channel, of training images."""
-    values = np.arange(256, dtype=np.float64)
-    # Counts of 256 grey levels give both moments of a channel exactly, in one pass.
-    channels = (images[..., c] for c in range(images.shape[-1]))
-    counts = np.stack([np.bincount(x.ravel(), minlength=256) for x in channels])
-    mean = counts @ values / counts.sum(-1)
-    square = counts @ values**2 / counts.sum(-1)
-    return {
-        "pixel_mean": images.sum(0, dtype=np.int64) / len(images),
-        "channel_mean": mean,
-        "channel_std": np.sqrt(np.maximum(square - mean**2, 0.0)),
-    }
 
 
 def build(spec: AugmentSpec, stats: Statistics) -> Preprocess:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from resnet_jax.errors import ConfigError, DataError, StorageError
+from resnet_jax.paths import remote
 
 log = logging.getLogger(__name__)
 
@@ -18,9 +19,20 @@ NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>[\d.]+))?
 
 
 def root(directory: str | os.PathLike | None = None) -> pathlib.Path:
-    """Resolve the tfds folder: as given, TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(directory or default).expanduser().absolute()
+    """Resolve the tfds folder: as given, TFDS_DATA_DIR or ~/tensorflow_datasets.
+
+    ConfigError for a remote address: records are read at random from local files.
+    """
+    field, default = "data.dir", os.environ.get("TFDS_DATA_DIR")
+    if not directory and default:
+        field, directory = "TFDS_DATA_DIR", default
+    if directory and remote(directory):
+        raise ConfigError(
+            f"{field}={os.fspath(directory)}: is a remote address, and data are read"
+            " from a folder; mount it, for example with gcsfuse or mount-s3, and name"
+            " the folder where it is mounted"
+        )
+    return pathlib.Path(directory or "~/tensorflow_datasets").expanduser().absolute()
 
 
 def find(name: str, *, directory: pathlib.Path) -> pathlib.Path | None:

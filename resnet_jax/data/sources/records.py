@@ -1,6 +1,7 @@
 """Records of a prepared tfds folder, array_record or TFRecord, without TensorFlow."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from resnet_jax.data.sources import folders
+from resnet_jax.data.sources import features, folders
+from resnet_jax.data.sources.content import check_shards
 from resnet_jax.data.sources.tfrecord import TFRecords
 from resnet_jax.errors import DataError
 
@@ -36,6 +38,15 @@ class Records:
         shard = int(np.searchsorted(ends, index, side="right"))
         return f"{self.split}[{index}] in {self.files[shard]}"
 
+    def ends(self, start: int, stop: int, *, most: int) -> list[int]:
+        """List the first and last records of at most so many shards in a range."""
+        ends = np.cumsum(self.lengths)
+        bounds = [start, *(int(end) for end in ends if start < end < stop), stop]
+        shards = list(itertools.pairwise(bounds))
+        step = -(-len(shards) // most)
+        chosen = [*shards[::step], shards[-1]]
+        return sorted({i for first, end in chosen for i in (first, end - 1)})
+
     def read(self, index: int) -> bytes:
         """Read one record; DataError with its location where it is damaged."""
         try:
@@ -45,7 +56,7 @@ class Records:
             cause = folders.first_line(error)
             raise DataError(
                 f"{self.where(index)}: cannot be read ({cause});"
-                " delete the folder and prepare the data set again"
+                " restore the file, or delete the folder and prepare the data set again"
             ) from error
 
     def read_many(self, indices: Sequence[int]) -> Sequence[bytes]:
@@ -58,43 +69,48 @@ class Records:
 
 
 def open_builder(folder: pathlib.Path):
-    """Open the tfds builder of a prepared folder; DataError where it is damaged."""
+    """Open the tfds builder of a prepared folder; DataError where it is not whole."""
     import tensorflow_datasets as tfds
 
+    features.check_whole(folder)
     try:
         builder = tfds.builder_from_directory(folder)
         if not builder.info.splits:
             raise ValueError("no split in dataset_info.json")
     # On damaged files tfds raises ParseError, KeyError, JSONDecodeError and others.
     except Exception as error:
-        raise folders.damaged(folder, error) from error
+        raise features.unreadable(folder, error) from error
     return builder
 
 
 def open_records(builder, split: str) -> Records:
-    """Open a split in its file format: array_record or TFRecord."""
-    import tensorflow_datasets as tfds
-
+    """Open a split, array_record or TFRecord; DataError where a shard is missing."""
     info = builder.info
     files = tuple(os.fspath(path) for path in info.splits[split].filepaths)
     lengths = tuple(info.splits[split].shard_lengths)
     formats = {f.value for f in info.available_file_formats()}
-    if "array_record" in formats:
-        try:
-            reader = builder.as_data_source(
-                split,
-                deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
-                file_format="array_record",
-            )
-        # A missing or empty shard raises RuntimeError and others, from C++.
-        except Exception as error:
-            raise folders.damaged(builder.data_path, error) from error
-    elif "tfrecord" in formats:
-        reader = TFRecords(files, lengths)
-    else:
+    if not formats & {"array_record", "tfrecord"}:
         raise DataError(
             f"{builder.data_path}: file format {', '.join(sorted(formats))} cannot be"
             " read at random; prepare it again with `tfds build"
             f" {info.name} --file_format=array_record`"
         )
-    return Records(split, files, lengths, reader)
+    check_shards(split, files, lengths)
+    if "array_record" in formats:
+        return Records(split, files, lengths, _array_records(builder, split))
+    return Records(split, files, lengths, TFRecords(files, lengths))
+
+
+def _array_records(builder, split: str) -> Reader:
+    """Open the array_record files of a split; DataError where they are damaged."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return builder.as_data_source(
+            split,
+            deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
+            file_format="array_record",
+        )
+    # A damaged shard raises RuntimeError and others, from C++.
+    except Exception as error:
+        raise folders.damaged(builder.data_path, error) from error

@@ -6,21 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
 
 from resnet_jax.data.batch import Arrays
+from resnet_jax.data.decode import Pixels
 from resnet_jax.errors import ConfigError
 
 # [*frames height width channels]; None where the images differ.
 ImageShape = tuple[int | None, ...]
 Progress = Callable[[int, int], object]
-CHUNK = 256  # examples read per call and progress update
+CHUNK = 256  # examples read per call and progress update, at most
+CHUNK_BYTES = 2**22  # of their images, where one is not larger
 
 
 class Example(TypedDict):
     """One example; the first axis of a clip is its frames."""
 
-    image: UInt8[np.ndarray, "*t h w c"]
+    image: Pixels
     label: int
 
 
@@ -38,10 +39,15 @@ class Source(Protocol):
     @property
     def image_shape(self) -> ImageShape: ...
     @property
+    def dtype(self) -> np.dtype:
+        """Type of the images: uint8, uint16, or float32 for values in 0..1."""
+        ...
+
+    @property
     def description(self) -> str: ...
     @property
     def fingerprint(self) -> str:
-        """Name, version, split and length, for config.json and checkpoints."""
+        """Name, version, split, length and a digest of the content, for config.json."""
         ...
 
     def __len__(self) -> int: ...
@@ -51,8 +57,15 @@ class Source(Protocol):
         ...
 
 
+def chunks(length: int, *, size: int) -> list[range]:
+    """Divide examples of `size` bytes into ranges that bound the memory of a reader."""
+    step = min(CHUNK, max(1, CHUNK_BYTES // size))
+    starts = range(0, length, step)
+    return [range(start, min(start + step, length)) for start in starts]
+
+
 def to_arrays(source: Source, *, progress: Progress | None = None) -> Arrays:
-    """Read a whole split: "image" uint8 [n *t h w c] and "label" int32 [n].
+    """Read a whole split: "image" [n *t h w c] and "label" int32 [n].
 
     Validates every image and label, and calls `progress(done, total)` after a chunk.
     """
@@ -62,18 +75,17 @@ def to_arrays(source: Source, *, progress: Progress | None = None) -> Arrays:
             f"data.feed='resident': the images of {source.name} differ in size;"
             " use 'streaming', which crops them"
         )
-    images = np.empty((len(source), *shape), np.uint8)
+    images = np.empty((len(source), *shape), source.dtype)
     labels = np.empty(len(source), np.int32)
 
-    def fill(start):
-        chunk = range(start, min(start + CHUNK, len(source)))
+    def fill(chunk):
         for i, example in zip(chunk, source.__getitems__(chunk), strict=True):
             images[i], labels[i] = example["image"], example["label"]
         return chunk.stop
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
-        for done in pool.map(fill, range(0, len(source), CHUNK)):
+        for done in pool.map(fill, chunks(len(source), size=images[0].nbytes)):
             if progress is not None:
                 progress(done, len(source))
     finally:

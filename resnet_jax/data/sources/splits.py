@@ -1,85 +1,97 @@
 """Training, validation and test splits of a data set, by its name."""
 
-import dataclasses
 import functools
+import itertools
 import os
 import pathlib
-import re
 from collections.abc import Callable
 
-from resnet_jax.data.sources import folders
-from resnet_jax.data.sources.records import open_builder
+from resnet_jax.data.sources import content, folders, images
+from resnet_jax.data.sources.division import divided
+from resnet_jax.data.sources.features import declared
+from resnet_jax.data.sources.records import open_builder, open_records
 from resnet_jax.data.sources.source import Source
-from resnet_jax.data.sources.tfds import TfdsSource, open_split
-from resnet_jax.errors import ConfigError, DataError
-
-# The labels of ImageNet's test images were never published; tfds stores -1.
-TEST_SPLIT = {"imagenet2012": "validation"}
+from resnet_jax.data.sources.tfds import TfdsSource
+from resnet_jax.errors import DataError
 
 
 def open_splits(
-    name: str, *, directory: str | os.PathLike | None = None, split: str = "full"
+    name: str,
+    *,
+    directory: str | os.PathLike | None = None,
+    split: str = "full",
+    test_split: str | None = None,
 ) -> dict[str, Source]:
     """Open the splits "train", "test" and, where `split` asks for one, "val".
 
     `name` is NAME[/CONFIG][:VERSION] of a tfds image classification set. `split` is
     "full", or "N/M" such as "45k/5k": the first N training records to train on, the
-    last M to validate on. Digits, still or moving, and CIFAR-10 and -100, from the
-    original archives, are prepared on first use. All others must lie prepared in
-    `directory`.
+    last M to validate on. `test_split` is a tfds split or a slice of one, by default
+    "test", or else "validation". Digits, still or moving, and CIFAR-10 and -100, from
+    the original archives, are prepared on first use. All others must lie prepared in
+    `directory`. Shards and the records at their ends are checked.
     """
     builder = open_builder(_prepared(name, directory=folders.root(directory)))
-    test = TEST_SPLIT.get(builder.name) or next(
-        (s for s in ("test", "validation") if s in builder.info.splits), "test"
-    )
-    missing = {"train", test} - set(builder.info.splits)
-    if missing:
-        raise DataError(
-            f"data.name={name!r}: has no split {sorted(missing)[0]!r}, only"
-            f" {', '.join(builder.info.splits)}; needs train and test or validation"
+    info = builder.info
+    features = declared(info)
+    parts = divided(info, split=split, test_split=test_split)
+    names = dict.fromkeys(part.split for part in parts.values())
+    records = {split: open_records(builder, split) for split in names}
+    files = itertools.chain.from_iterable(r.files for r in records.values())
+    known = content.Content(repr(features), tuple(files))
+    found = {
+        key: TfdsSource(
+            name=info.full_name.split(":")[0].rsplit("/", 1)[0],
+            version=str(info.version),
+            split=key,
+            features=features,
+            description=info.description,
+            records=records[part.split],
+            content=known,
+            start=part.start,
+            length=part.length,
         )
-    found = _divided(open_split(builder, "train"), split)
-    found["test"] = open_split(builder, test)
-    return {
-        key: dataclasses.replace(source, split=key) for key, source in found.items()
+        for key, part in parts.items()
     }
-
-
-def _divided(train: TfdsSource, split: str) -> dict[str, TfdsSource]:
-    """Divide the training split: first N records "train", last M "val"."""
-    if split == "full":
-        return {"train": train}
-    match = re.fullmatch(r"(\d+k?)/(\d+k?)", split)
-    if match is None:
-        raise ConfigError(f"data.split={split!r}: must be 'full' or like '45k/5k'")
-    first, last = (int(n.replace("k", "000")) for n in match.groups())
-    if not (first and last) or first + last > len(train):
-        raise ConfigError(
-            f"data.split={split!r}: asks for {first} + {last} of the {len(train)}"
-            f" training examples of {train.name}"
-        )
-    return {
-        "train": dataclasses.replace(train, length=first),
-        "val": dataclasses.replace(train, start=len(train) - last, length=last),
-    }
+    for source in found.values():
+        source.check()
+    return dict(found)
 
 
 def _prepared(name: str, *, directory: pathlib.Path) -> pathlib.Path:
     """Find the prepared folder; prepare a data set of this package if it is missing."""
     if folder := folders.find(name, directory=directory):
         return folder
-    if name not in OWN:
-        there = sorted(p.parts[-3] for p in directory.glob("*/*/dataset_info.json"))
-        raise DataError(
-            f"data.name={name!r}: not prepared in {directory} (there:"
-            f" {', '.join(there) or 'nothing'}); where TensorFlow is installed,"
-            f" run `tfds build {name} --file_format=array_record --data_dir=DIR`,"
-            " and set data.dir to DIR"
-        )
-    with folders.locked(name, directory=directory):
+    own, _, version = name.partition(":")
+    if own not in OWN or version not in ("", VERSIONS.get(own)):
+        raise _not_prepared(name, directory)
+    with folders.locked(own, directory=directory):
         if folder := folders.find(name, directory=directory):
             return folder  # another process was faster
-        return OWN[name](directory)
+        return OWN[own](directory)
+
+
+def _not_prepared(name: str, directory: pathlib.Path) -> DataError:
+    """Make the error for a data set that is not there, with the way to it."""
+    base, _, version = name.partition(":")
+    there = sorted({p.parts[-3] for p in directory.glob("*/*/dataset_info.json")})
+    if version and base in OWN:
+        way = f"this package prepares {base}:{VERSIONS.get(base)}: name that version"
+    elif image := images.first_image(directory, name=base.partition("/")[0]):
+        way = (
+            f"{image} is of a folder of images, which cannot be read as they are: write"
+            ' a tfds builder of them, as CONTRIBUTING.md shows under "A data source"'
+        )
+    else:
+        way = (
+            "set data.dir to the tfds folder that holds it, or, if tfds has a builder"
+            f" {base!r}, run `tfds build {name} --file_format=array_record"
+            " --data_dir=DIR` where TensorFlow is installed, and set data.dir to DIR"
+        )
+    return DataError(
+        f"data.name={name!r}: not prepared in {directory} (there:"
+        f" {', '.join(there) or 'no data set'}); {way}"
+    )
 
 
 def _digits(directory: pathlib.Path) -> pathlib.Path:
@@ -100,6 +112,13 @@ def _cifar(name: str, directory: pathlib.Path) -> pathlib.Path:
     return cifar.prepare(name, directory=directory)
 
 
+# Versions that the builders prepare; others can only be read.
+VERSIONS = {
+    "digits": "1.0.0",
+    "moving_digits": "1.0.0",
+    "cifar10": "3.0.2",
+    "cifar100": "3.0.2",
+}
 # Data sets that are prepared on first use, each by a module of this package.
 OWN: dict[str, Callable[[pathlib.Path], pathlib.Path]] = {
     "digits": _digits,
