@@ -101,3 +101,8 @@ def details(run: Run) -> Iterator[str]:
     for problem in (*run.problems, run.torn):
         if problem:
             yield f"{run.name}: {problem}"
+
+
+def unknown(folders: Sequence[str]) -> Iterator[str]:
+    """Folders of the experiment that its file does not know."""
+    yield from (f"{name}: a folder that is no row of the file" for name in folders)

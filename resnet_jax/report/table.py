@@ -44,21 +44,14 @@ def report(
     `bad="skip"` names damaged files and lines in the notes instead of refusing them,
     and leaves out runs that are not those of their folders.
     """
-    against = against or next(iter(experiment.rows))
-    if against not in experiment.rows:
-        hint = did_you_mean(against, list(experiment.rows))
-        raise ConfigError(
-            f"--against {against}: no such row of {experiment.name}{hint}"
-        )
-    everything = mark_copies(read_runs(experiment, runs))
+    against = _existing_row(experiment, against)
+    found = mark_copies(read_runs(experiment, runs))
+    every = [run for members in found.values() for run in members]
     if bad == "refuse":
-        _refuse_bad([run for row in everything.values() for run in row])
-    found = {
-        row: tuple(run for run in members if not run.foreign)
-        for row, members in everything.items()
-    }
-    every = [run for row in found.values() for run in row]
-    counts = Counter(run.final.n for run in every if run.final)
+        _refuse_bad(every)
+    for row, members in found.items():
+        found[row] = tuple(run for run in members if not run.foreign)
+    counts = Counter(r.final.n for r in every if r.final and not r.foreign)
     usual = counts.most_common(1)[0][0] if counts else None
     lines = tuple(
         line_of(experiment, row, found[row], usual=usual) for row in experiment.rows
@@ -77,18 +70,21 @@ def report(
             *notes.comparisons(pairs, apart=others, against=against),
             *notes.origins(lines),
             *notes.sources(lines),
-            *(
-                detail
-                for members in everything.values()
-                for run in members
-                for detail in notes.details(run)
-            ),
-            *(
-                f"{name}: a folder that is no row of the file"
-                for name in unknown_folders(experiment, runs)
-            ),
+            *(detail for run in every for detail in notes.details(run)),
+            *notes.unknown(unknown_folders(experiment, runs)),
         ),
     )
+
+
+def _existing_row(experiment: ExperimentFile, against: str | None) -> str:
+    """The row to compare with, by default the first; ConfigError if there is none."""
+    against = against or next(iter(experiment.rows))
+    if against not in experiment.rows:
+        hint = did_you_mean(against, list(experiment.rows))
+        raise ConfigError(
+            f"--against {against}: no such row of {experiment.name}{hint}"
+        )
+    return against
 
 
 def _refuse_bad(runs: Sequence[Run]) -> None:
