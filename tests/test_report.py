@@ -382,6 +382,18 @@ def test_top5_errors_of_five_classes_are_left_out(place, capsys):
     assert [record["top5_err"]["n"] for record in records] == [None, 1, None]
 
 
+def test_definitions_are_of_what_the_table_has(place, capsys):
+    """No note of single runs, validation or ended runs where there are none."""
+    text = EXPERIMENT.replace('"plain": "he2016a/T3/plain-34", ', "")
+    (place / "toy.py").write_text(text)
+    table = made(place, capsys)
+    assert "best of 5" in table and "A single run of the paper" not in table
+    for absent in ("At lowest val", "Ended early", "Averaged", "- Step:", "- Data:"):
+        assert absent not in table
+    (place / "toy.py").write_text(text.replace("T6/ResNet-110", "T6/ResNet-20"))
+    assert "- A single run of the paper is compared with" in made(place, capsys)
+
+
 def test_text_is_aligned_for_a_terminal(place, capsys):
     lines = made(place, capsys, "--format", "text").splitlines()
     assert lines[0] == "Shortcuts on a toy." and lines[1] == ""

@@ -236,6 +236,20 @@ def test_error_against_depth_has_a_line_a_family_and_the_papers_points(place, dr
     assert sorted(float(x.get_ydata()[0]) for x in hollow) == [6.43, 28.54]
 
 
+def test_error_against_depth_has_bars_of_a_standard_deviation(place, drawn):
+    """Mean 7.5 of 7.25 and 7.75: 0.35 to each side, with caps 6 points wide."""
+    (axes,) = drawn("depth").axes
+    (means,) = curves(axes)["toy"].get_ydata()
+    (bar,) = axes.containers[1].lines[2]
+    ((_, low), (_, high)) = bar.get_segments()[0]
+    assert (means, low, high) == pytest.approx(
+        (7.5, 7.5 - 0.125**0.5, 7.5 + 0.125**0.5)
+    )
+    lower, upper = axes.containers[1].lines[1]
+    assert (lower.get_ydata()[0], upper.get_ydata()[0]) == pytest.approx((low, high))
+    assert lower.get_markersize() == upper.get_markersize() == 6
+
+
 def test_a_failed_row_is_named_so(place, drawn):
     for number in (0, 1):
         (seed(place, "A", number) / "DONE").unlink()

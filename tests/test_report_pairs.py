@@ -75,6 +75,15 @@ def test_a_constant_gap_of_one_test_example_supports_no_order(n, seeds):
     assert (pair.low, pair.p) == pytest.approx((0, 0.05))
 
 
+@pytest.mark.parametrize("n", [0, 1])
+def test_one_test_example_or_an_unknown_number_supports_no_order(n):
+    """Nothing is below its resolution of 100 points."""
+    basis = Basis(n, (), "1crop")
+    rows = [sample("a", [0, 0, 0], basis=basis), sample("b", [99, 99, 99], basis=basis)]
+    (pair,) = compare(rows, against="a")
+    assert (pair.low, pair.high, pair.verdict) == pytest.approx((-1, 199, "no"))
+
+
 def test_rows_that_are_equal_have_no_order():
     (pair,) = compare([sample("a", [5, 6, 7]), sample("b", [5, 6, 7])], against="a")
     assert (pair.mean, pair.p, pair.verdict) == (0, 1, "no")
@@ -109,7 +118,7 @@ def test_pairs_use_the_seeds_that_both_rows_have():
 
 def test_holm_on_numbers_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.5]) == [1.0, 1.0] and holm([]) == []
+    assert holm([0.6, 0.9, 0.8]) == [1.0, 1.0, 1.0] and holm([]) == []
 
 
 def test_holm_rejects_as_the_step_down_does():

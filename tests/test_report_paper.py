@@ -179,6 +179,7 @@ def test_summary_of_errors():
     summary = summarise([7.0, 9.0, 8.0])
     assert (summary.n, summary.mean, summary.std) == (3, 8.0, 1.0)
     assert (summary.median, summary.best) == (8.0, 7.0)
+    assert summarise([7.0, 9.0]).std == pytest.approx(2**0.5)
     assert summarise([7.0]).std is None and summarise([]) is None
 
 
