@@ -230,7 +230,19 @@ def test_an_unfinished_run_is_marked_and_not_counted(place, capsys):
 
 def test_a_run_without_a_test_at_its_last_step_is_incomplete(place, capsys):
     edit_json(seed(place, "B", 0) / "DONE", step=30)
-    assert "no test row at step 30, the last" in made(place, capsys)
+    edit_json(seed(place, "B", 1) / "DONE", step="20")
+    table = made(place, capsys)
+    assert "B/seed0: incomplete: no test row at step 30, the last." in table
+    assert "B/seed1: incomplete: DONE names no step." in table
+
+
+def test_as_many_runs_as_the_paper_has_are_not_marked(place, capsys):
+    """One beside a single run."""
+    text = EXPERIMENT.replace("T6/ResNet-110", "T6/ResNet-20")
+    (place / "toy.py").write_text(text.replace("SEEDS = (0, 1)", "SEEDS = (0,)"))
+    seed(place, "A", 1).rename(place / "A1")
+    record = json.loads(made(place, capsys, "--format", "json"))["rows"][1]
+    assert record["seeds"] == [0] and record["marks"] == []
 
 
 def test_failed_runs_are_marked_with_their_reason(place, capsys):
