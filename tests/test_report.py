@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from resnet_jax.config.experiment_file import load
+from resnet_jax.report import cells
 from resnet_jax.report.__main__ import main
 from resnet_jax.runs.compatibility import differences
 
@@ -404,6 +405,29 @@ def test_definitions_are_of_what_the_table_has(place, capsys):
         assert absent not in table
     (place / "toy.py").write_text(text.replace("T6/ResNet-110", "T6/ResNet-20"))
     assert "- A single run of the paper is compared with" in made(place, capsys)
+
+
+def test_a_failure_in_the_paper_is_met_or_not(place, capsys):
+    """He et al. 2016b call errors above 20 % failures."""
+    text = EXPERIMENT.replace("he2016a/T6/ResNet-110", "he2016b/T1/dropout shortcut")
+    (place / "toy.py").write_text(text)
+    for error, told in ((20.0, "does not fail"), (20.5, "fails too")):
+        for number in (0, 1):
+            write_log(seed(place, "A", number), [log_row("test", 20, error)])
+        table = made(place, capsys)
+        assert f"| {told} |" in table and "| fail, &gt; 20 (" in table
+
+
+def test_wall_times_in_their_units():
+    times = {0.04: "0.0 s", 59.9: "59.9 s", 60: "1.0 min", 3599: "60.0 min"}
+    times |= {3600: "1.0 h", 9000: "2.5 h"}
+    assert {seconds: cells.duration(seconds) for seconds in times} == times
+
+
+def test_probabilities_have_three_decimals():
+    shown = {0.0005: "< 0.001", 0.001: "0.001", 0.0496: "0.050", 1.0: "1.000"}
+    assert {p: cells.probability(p) for p in shown} == shown
+    assert cells.probability(None) == cells.NONE
 
 
 def test_text_is_aligned_for_a_terminal(place, capsys):
