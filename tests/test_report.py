@@ -419,8 +419,8 @@ def test_a_failure_in_the_paper_is_met_or_not(place, capsys):
 
 
 def test_wall_times_in_their_units():
-    times = {0.04: "0.0 s", 59.9: "59.9 s", 60: "1.0 min", 3599: "60.0 min"}
-    times |= {3600: "1.0 h", 9000: "2.5 h"}
+    times = {0.04: "0.0 s", 59.9: "59.9 s", 60.0: "1.0 min", 3599.0: "60.0 min"}
+    times |= {3600.0: "1.0 h", 9000.0: "2.5 h"}
     assert {seconds: cells.duration(seconds) for seconds in times} == times
 
 

@@ -15,7 +15,8 @@ ONE = 100 / 360  # one test example, in percentage points
 
 def sample(row, errors, *, basis=DIGITS, **doubts):
     """A row whose seeds are 0, 1, ..."""
-    return Sample(row=row, errors=dict(enumerate(errors)), basis=basis, **doubts)
+    by_seed = dict(enumerate(map(float, errors)))
+    return Sample(row=row, errors=by_seed, basis=basis, **doubts)
 
 
 def verdicts(*samples, against="a"):
