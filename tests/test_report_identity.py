@@ -345,3 +345,20 @@ def test_a_row_name_with_a_plus_is_reported(place, capsys):
     for form in ("md", "latex", "csv", "json", "text"):
         assert "crop+cutout" in made(place, capsys, "--format", form)
     assert load(place / "toy.py").config("crop+cutout").model.unit.shortcut == "B"
+
+
+def test_a_config_of_a_later_version_is_refused(place, capsys):
+    edit_json(seed(place, "A", 0) / "config.json", schema=99)
+    code, line = refused(place, capsys)
+    assert code == 3 and "A/seed0/config.json: schema=99: is not known here" in line
+
+
+def test_a_log_that_cannot_be_read_is_refused_and_a_missing_one_incomplete(
+    place, capsys
+):
+    log = seed(place, "A", 0) / "metrics.jsonl"
+    log.unlink()
+    assert "- A/seed0: incomplete: no log lines." in made(place, capsys)
+    log.mkdir()
+    code, line = refused(place, capsys)
+    assert code == 3 and "A/seed0/metrics.jsonl: Is a directory; repair" in line
