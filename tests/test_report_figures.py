@@ -19,7 +19,7 @@ pytest.importorskip("matplotlib")
 
 from resnet_jax.config.experiment_file import load
 from resnet_jax.report import figure, plots
-from resnet_jax.report.curves import curve
+from resnet_jax.report.curves import Curve, curve
 from resnet_jax.report.table import report
 
 STARTS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
@@ -234,6 +234,35 @@ def test_error_against_depth_has_a_line_a_family_and_the_papers_points(place, dr
     assert curves(axes)["toy"].get_xdata().tolist() == [8, 20]
     hollow = [x for x in axes.lines if x.get_markerfacecolor() == "none"]
     assert sorted(float(x.get_ydata()[0]) for x in hollow) == [6.43, 28.54]
+
+
+def test_error_against_depth_has_bars_of_a_standard_deviation(place, drawn):
+    """Mean 7.5 of 7.25 and 7.75: 0.35 to each side, with caps 6 points wide."""
+    (axes,) = drawn("depth").axes
+    (means,) = curves(axes)["toy"].get_ydata()
+    (bar,) = axes.containers[1].lines[2]
+    ((_, low), (_, high)) = bar.get_segments()[0]
+    assert (means, low, high) == pytest.approx(
+        (7.5, 7.5 - 0.125**0.5, 7.5 + 0.125**0.5)
+    )
+    lower, upper = axes.containers[1].lines[1]
+    assert (lower.get_ydata()[0], upper.get_ydata()[0]) == pytest.approx((low, high))
+    assert lower.get_markersize() == upper.get_markersize() == 6
+
+
+def test_a_row_of_several_depths_is_not_drawn_against_depth(place, drawn):
+    edit_config(seed(place, "plain", 1), "model", depth=14)
+    (axes,) = drawn("depth").axes
+    assert "model.name=plain" not in curves(axes) and "toy" in curves(axes)
+
+
+def test_the_axes_start_at_zero_iterations_and_are_fitted_to_late_errors(drawn):
+    (axes,) = drawn().axes
+    assert axes.get_xlim()[0] == 0
+    whole = Curve([1.0, 2.0, 3.0, 6.0], [90.0, 50.0, 20.0, 10.0])
+    short = Curve([1.0, 2.0], [80.0, 70.0])
+    assert plots._late_errors([whole, short]) == [50.0, 20.0, 10.0, 70.0]
+    assert plots._late_errors([]) == []
 
 
 def test_a_failed_row_is_named_so(place, drawn):

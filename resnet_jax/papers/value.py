@@ -45,6 +45,7 @@ PLACES = {
 
 Statistic = Literal["single", "best", "median", "mean"]
 Selection = Literal["last", "best_val"]
+Params = Literal["last", "ema"]
 Certainty = Literal["code", "text", "known", "derived"]
 Origin = Literal["own", "quoted"]
 # Views of an image, whose scores are averaged. "dense": fully convolutional at the five
@@ -75,7 +76,8 @@ class Value:
     `top1_err` is the statistic named by `statistic` over `runs` runs; `mean` and `std`
     are printed beside it. `above` is the error from which on the paper reports failure
     instead of a number ("fail" in He et al. 2016b, Table 1). `selection` is the
-    checkpoint that was tested; `origin` is "quoted" where the paper repeats the number
+    checkpoint that was tested, `params` its parameters or their moving average;
+    `origin` is "quoted" where the paper repeats the number
     of another one. `protocol` is for people, `views` for comparisons. `params_m` is in
     millions, as printed.
     """
@@ -92,6 +94,7 @@ class Value:
     statistic: Statistic = "single"
     runs: int = 1
     selection: Selection = "last"
+    params: Params = "last"
     protocol: str
     views: Views
     certainty: Certainty = "text"

@@ -14,13 +14,15 @@
   --axis AXIS       iterations (default; train dashed, test bold) or depth
   --slopes          table and figure of learned slopes by layer instead of errors
   --check TABLE     compare a committed table instead of printing one
-  --skip_bad        skip damaged files and log lines, and name them in the table
+  --skip_bad        skip damaged files, log lines and runs that are not those of their
+                    folders, and name them in the table
   --debug           show the traceback of an error
 
 The table has the paper's numbers beside ours, and says whether the seeds support an
-order of the rows. A run is RUNS/<name of FILE>/<row>/seed<k>/ with config.json,
-env.json, metrics.jsonl and, once it has finished, DONE. Its result is the test row at
-its last step. Learned slopes (PReLU) are in its slopes.json.
+order of the rows (Student's t, Holm's step-down). A run is
+RUNS/<name of FILE>/<row>/seed<k>/ with config.json, env.json, metrics.jsonl and, once
+it has finished, DONE. Its result is the test row at its last step. Learned slopes
+(PReLU) are in its slopes.json.
 
 Exit codes: 0 done, 2 usage or experiment file, 3 logs are damaged or a checked table is
 not what they give, 6 a figure cannot be written.

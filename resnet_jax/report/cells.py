@@ -5,9 +5,10 @@ from typing import Any
 
 from resnet_jax.papers import Value
 from resnet_jax.report.line import Line, published_error
+from resnet_jax.report.pairs import Pair
 from resnet_jax.report.render import Grid
 from resnet_jax.report.slopes_table import LayerSlopes, RowSlopes
-from resnet_jax.report.statistics import AsPaper, Pair, Summary
+from resnet_jax.report.statistics import AsPaper, Summary
 from resnet_jax.report.table import Report
 
 NONE = "\N{EN DASH}"
@@ -45,12 +46,10 @@ def differences(report: Report) -> Grid:
         "Mean difference": lambda pair: signed(pair.mean),
         "95 % interval": interval,
         "Seeds": lambda pair: str(len(pair.seeds)),
+        "p (Holm)": lambda pair: probability(pair.p),
         "Order supported": lambda pair: pair.verdict,
     }
-    rows = tuple(
-        tuple(cell(pair) for cell in columns.values()) for pair in report.pairs
-    )
-    return Grid(tuple(columns), rows)
+    return _filled(columns, report.pairs)
 
 
 def slopes(row: RowSlopes) -> Grid:
@@ -132,6 +131,13 @@ def interval(pair: Pair) -> str:
     if pair.low is None or pair.high is None:
         return NONE
     return f"{signed(pair.low)} to {signed(pair.high)}"
+
+
+def probability(p: float | None) -> str:
+    """Three decimals, `< 0.001` below them."""
+    if p is None:
+        return NONE
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def iterations(line: Line) -> str:

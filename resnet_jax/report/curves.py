@@ -49,10 +49,11 @@ def _points(run: Run, split: Split) -> list[Evaluation]:
         return []
     log = LogFile(path)
     protocol = run.final.protocol if run.final else USUAL
+    params = run.final.params if run.final else None
     points = [
         Evaluation(row["step"], float(error), row.get("n", 0))
         for row in log.rows(split, at_most=READ)
-        if (error := row.get("top1_err")) is not None and _counts(row, protocol)
+        if (error := row.get("top1_err")) is not None and _counts(row, protocol, params)
     ]
     known = {*run.problems, run.torn}
     unnamed = [p for p in log.problems if f"metrics.jsonl {p}" not in known]
@@ -61,9 +62,14 @@ def _points(run: Run, split: Split) -> list[Evaluation]:
     return _merge_short_interval(points, split)
 
 
-def _counts(row: LogRow, protocol: str) -> bool:
+def _counts(row: LogRow, protocol: str, params: str | None) -> bool:
+    """True for moving averages, one protocol and, if it is known, kind of parameters.
+
+    Train rows have neither of the two.
+    """
     moving = row.get("stats", "moving") == "moving"
-    return moving and row.get("protocol", protocol) == protocol
+    like = params is None or row.get("params", params) == params
+    return moving and like and row.get("protocol", protocol) == protocol
 
 
 def _merge_short_interval(points: list[Evaluation], split: Split) -> list[Evaluation]:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.papers import Value
+from resnet_jax.report.pairs import Basis, Sample
 from resnet_jax.report.runs import Run
 from resnet_jax.report.statistics import AsPaper, Summary, as_paper, summarise
 from resnet_jax.runs.result import Score
-
-TOP5_CLASSES = 6  # least number of classes for which a top-5 error can be above 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +32,11 @@ class Line:
 
     @property
     def comparable(self) -> bool:
-        """True if our errors and the paper's are of one evaluation protocol."""
-        return self.value is not None and self.protocols == {self.value.views}
-
-    @property
-    def protocols(self) -> set[str]:
-        """Evaluation protocols of the finished runs."""
-        return {run.final.protocol for run in self.runs if run.final}
+        """True if ours and the paper's are of one protocol and kind of parameters."""
+        finals = [run.final for run in self.runs if run.final]
+        ours = {(final.protocol, final.params) for final in finals}
+        value = self.value
+        return value is not None and ours == {(value.views, value.params)}
 
     @property
     def difference(self) -> float | None:
@@ -100,8 +97,6 @@ def line_of(
     finals = [run.final for run in runs if run.final]
     selected = [run.outcome.selected for run in runs if run.outcome.selected]
     precise = [run.outcome.precise for run in runs if run.outcome.precise]
-    many = [run for run in runs if (run.num_classes or TOP5_CLASSES) >= TOP5_CLASSES]
-    with_top5 = [run.final for run in many if run.final]
     only_top5 = value and value.top1_err is None and value.top5_err is not None
     metric = "top5_err" if only_top5 else "top1_err"
     counted = selected if value and value.selection == "best_val" else finals
@@ -110,11 +105,26 @@ def line_of(
         value=value,
         runs=runs,
         top1=summarise(_errors(finals, "top1_err")),
-        top5=summarise(_errors(with_top5, "top5_err")),
+        top5=summarise(_errors(finals, "top5_err")),
         selected=summarise(_errors(selected, "top1_err")),
         precise=summarise(_errors(precise, "top1_err")),
         ours=as_paper(value, _errors(counted, metric)) if value else None,
         marks=tuple(_marks(experiment, value, runs, counted=len(counted), usual=usual)),
+    )
+
+
+def sample_of(line: Line, seeds: Iterable[int]) -> Sample:
+    """Errors of a row for paired differences; `seeds`: those of the file."""
+    finals = {run.seed: (run, run.final) for run in line.runs if run.final}
+    bases = {
+        Basis(final.n, run.dataset, final.protocol) for run, final in finals.values()
+    }
+    return Sample(
+        row=line.row,
+        errors={seed: final.top1_err for seed, (_, final) in finals.items()},
+        basis=bases.pop() if len(bases) == 1 else None,
+        failed=any(run.failed for run in line.runs),
+        missing=not finals.keys() >= set(seeds),
     )
 
 
@@ -142,6 +152,9 @@ def _marks(
         "config is not today's": [r.seed for r in runs if r.changed],
         "bad lines": [r.seed for r in runs if r.problems or r.torn],
         "ended early": [r.seed for r in runs if r.ended_early],
+        "averaged parameters": [
+            r.seed for r in runs if r.final and r.final.params != "last"
+        ],
         "other number of test examples": [
             r.seed for r in runs if r.final and r.final.n != usual
         ],
@@ -154,5 +167,7 @@ def _marks(
     if value and protocols and protocols != {value.views}:
         ours = ", ".join(sorted(protocols))
         yield f"other protocol than the paper: {ours}, paper {value.views}"
-    if value and counted < value.runs:
+    if value and value.selection == "best_val" and protocols and not counted:
+        yield "the paper selects by validation error, these runs have none"
+    elif value and counted < value.runs:
         yield f"fewer seeds than the paper: {counted} of {value.runs}"

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from resnet_jax.papers import CERTAINTY
 from resnet_jax.report.line import Line
+from resnet_jax.report.pairs import MIN_SEEDS, Pair
 from resnet_jax.report.runs import Run, digest
-from resnet_jax.report.statistics import LEVEL, MIN_PAIRS, RESAMPLES
+from resnet_jax.report.statistics import LEVEL
 
 
 def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
-    """Definitions of the columns, then logs, data and devices."""
+    """Definitions of the columns and marks."""
+    runs = [run for line in lines for run in line.runs]
     if usual:
         yield (
             f"Test error in percent at the last step, n = {usual:,} examples, "
@@ -22,19 +24,48 @@ def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
         )
     if any(line.value and line.value.statistic == "single" for line in lines):
         yield "A single run of the paper is compared with the mean of ours."
-    if any(run.ended_early for line in lines for run in line.runs):
+    if any(run.ended_early for run in runs):
         yield "Ended early: train.steps is less than the schedule has iterations."
+    if any(run.final and run.final.params != "last" for run in runs):
+        yield (
+            "Averaged parameters: the test is of the moving average of the parameters "
+            "(train.ema); no published error of the last parameters is subtracted."
+        )
     if any(line.step_s for line in lines):
         yield (
             "Step: the median over the logged windows of training, without compilation "
             "and evaluation, on the machine of the runs and beside whatever it did."
         )
-    if any(len(line.done) > 1 for line in lines):
+
+
+def comparisons(
+    pairs: Sequence[Pair], *, apart: Sequence[str], against: str
+) -> Iterator[str]:
+    """The test behind the verdicts on orders, and rows that are not compared."""
+    if any(pair.low is not None for pair in pairs):
         yield (
-            f"Intervals: {LEVEL:.0%} percentile bootstrap of the paired mean, "
-            f"{RESAMPLES:,} resamples, not corrected for the number of comparisons; "
-            f"with fewer than {MIN_PAIRS} seeds they are too short to support an order."
+            "Intervals: Student's t of the paired differences at "
+            f"{LEVEL * 100:.0f} %, per pair, at least one test example to each side."
         )
+    if judged := sum(pair.p is not None for pair in pairs):
+        yield (
+            f"Order supported: yes where p < {1 - LEVEL:.2f}, two-sided, adjusted "
+            f"for the pairs with a verdict ({judged}) by Holm's step-down."
+        )
+    if judged < len(pairs):
+        yield (
+            "Without a verdict: pairs of rows with failed or missing seeds, or with "
+            f"fewer than {MIN_SEEDS} common seeds."
+        )
+    if apart:
+        yield (
+            f"Not compared with {against}, as the test data, their number or the "
+            f"protocol differ: {', '.join(apart)}."
+        )
+
+
+def origins(lines: Sequence[Line]) -> Iterator[str]:
+    """Logs, data and devices."""
     runs = [run for line in lines for run in line.runs]
     count = sum(run.lines for run in runs)
     yield f"Logs: {len(runs)} runs, {count:,} lines, SHA-256 {digest(runs)[:16]}."
@@ -56,7 +87,10 @@ def sources(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def details(run: Run) -> Iterator[str]:
-    """Reasons for the marks of a run."""
+    """Reasons for the marks of a run, or why it is left out."""
+    if run.foreign:
+        yield f"{run.name}: left out: {'; '.join(run.foreign)}."
+        return
     if not run.done:
         yield f"{run.name}: {run.outcome.status}: {run.outcome.reason}."
     if run.changed:
@@ -67,3 +101,8 @@ def details(run: Run) -> Iterator[str]:
     for problem in (*run.problems, run.torn):
         if problem:
             yield f"{run.name}: {problem}"
+
+
+def unknown(folders: Sequence[str]) -> Iterator[str]:
+    """Folders of the experiment that its file does not know."""
+    yield from (f"{name}: a folder that is no row of the file" for name in folders)

@@ -6,10 +6,11 @@ from typing import Any
 from resnet_jax.papers import Value
 from resnet_jax.report import cells
 from resnet_jax.report.line import Line
+from resnet_jax.report.pairs import Pair
 from resnet_jax.report.render import Sheet, plain, rounded
 from resnet_jax.report.runs import digest
 from resnet_jax.report.slopes_table import LayerSlopes, RowSlopes, Slopes
-from resnet_jax.report.statistics import AsPaper, Pair, Summary
+from resnet_jax.report.statistics import AsPaper, Summary
 from resnet_jax.report.table import Report
 
 PAIRS = "Paired differences over common seeds"

@@ -15,10 +15,11 @@ from resnet_jax.config.migrate import migrated
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.paths import flat
 from resnet_jax.runs.compatibility import differences
-from resnet_jax.runs.reader import LogFile, as_int, as_number, gaps
+from resnet_jax.runs.reader import LogFile, Split, as_int, as_number, gaps
 from resnet_jax.runs.result import USUAL, Outcome, Score, contradictions, outcome
 
-WINDOWS = 50  # train rows read for the time per step
+WINDOWS = 50  # rows of a split read for the time per step and `computed`
+COMPUTED = ("split", "step", "n", "loss", "top1_err", "top5_err", "stats")
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
 
 
@@ -41,10 +42,12 @@ class Run:
     total_steps: int | None = None  # of the schedule
     devices: str = ""
     data: str = ""
+    dataset: tuple[str, ...] = ()  # name, version and description of the data
     depth: int | None = None
-    num_classes: int | None = None
     lines: int = 0
     digest: str = ""
+    computed: str = ""  # digest of the losses and errors of a run that is done
+    foreign: tuple[str, ...] = ()  # reasons why it is not the run of its folder
 
     @property
     def name(self) -> str:
@@ -112,8 +115,13 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
     log = _log(path / "metrics.jsonl", problems)
     if end is not None and not config:
         problems.append("config.json: missing, so what was run is not known")
-    protocol = fields.get("data.protocol.name", USUAL)
-    found = outcome(path, end, log, protocol=protocol)
+    found = outcome(
+        path,
+        end,
+        log,
+        protocol=fields.get("data.protocol.name", USUAL),
+        num_classes=as_int(fields.get("derived.num_classes")),
+    )
     every = as_int(fields.get("derived.eval_every"))
     problems += _faults(path, found, log, every=every)
     return Run(
@@ -131,11 +139,13 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
         multiply_adds=as_int(fields.get("derived.multiply_adds")),
         total_steps=as_int(fields.get("derived.total_steps")),
         devices=_devices(env),
-        data=" ".join(str(fields.get("derived.description") or "").split()),
+        data=_description(fields),
+        dataset=(*_data_id(fields), _description(fields)),
         depth=as_int(fields.get("model.depth")),
-        num_classes=as_int(fields.get("derived.num_classes")),
         lines=log.count if log else 0,
         digest=_digest(path, log),
+        computed=_computed(log) if log and found.final else "",
+        foreign=_other_seed(config, seed),
     )
 
 
@@ -146,13 +156,33 @@ def _faults(
     if log is None:
         return []
     faults = [f"metrics.jsonl {p}" for p in log.problems if p.kind != "torn"]
-    if found.final and every:
-        holes = gaps(log, every=every, end=found.final.step)
+    if found.final:
+        end = found.final.step
+        # Without an interval, rows beyond the end are all that can be found.
+        holes = gaps(log, every=every or end + 1, end=end)
         faults += [f"metrics.jsonl {hole}" for hole in holes]
     result = _json(path / "result.json", faults)
     if found.final and result:
         faults += [f"result.json: {c}" for c in contradictions(result, found)]
     return faults
+
+
+def _other_seed(config: Mapping[str, Any], seed: int) -> tuple[str, ...]:
+    """The complaint about a config of another seed than its folder names."""
+    if not config or config.get("seed") == seed:
+        return ()
+    found = config.get("seed")
+    return (f"config.json: seed is {found!r}, the folder is of seed {seed}",)
+
+
+def _data_id(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name and version of the data, the first parts of their fingerprint."""
+    known = fields.get("derived.data") or fields.get("data.name") or ""
+    return tuple(str(known).split(":")[:2])
+
+
+def _description(fields: Mapping[str, Any]) -> str:
+    return " ".join(str(fields.get("derived.description") or "").split())
 
 
 def _step_s(log: LogFile | None, batch: int | None) -> float | None:
@@ -201,6 +231,16 @@ def _log(path: Path, problems: list[str]) -> LogFile | None:
     except OSError as error:
         problems.append(f"{path.name}: {error.strerror}")
         return None
+
+
+def _computed(log: LogFile) -> str:
+    """SHA-256 over losses and errors, which differ from seed to seed; "" without."""
+    splits: tuple[Split, ...] = ("train", "test")
+    rows = [row for split in splits for row in log.rows(split, at_most=WINDOWS)]
+    if all(row.get("loss") is None for row in rows):
+        return ""
+    numbers = [[row.get(name) for name in COMPUTED] for row in rows]
+    return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()
 
 
 def _digest(path: Path, log: LogFile | None) -> str:

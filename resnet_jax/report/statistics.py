@@ -1,19 +1,17 @@
-"""Statistics over seeds: summary, the paper's statistic, paired differences."""
+"""Statistics over seeds: summary, the paper's statistic, Student's t, Holm's p."""
 
-import functools
 import math
-import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from resnet_jax.papers import Value
 
-RESAMPLES = 10_000
+if TYPE_CHECKING:
+    import numpy as np
+
 LEVEL = 0.95
-# With fewer pairs the percentile interval is too short: of 3 it is just their range.
-MIN_PAIRS = 5
 
 
 @dataclass(frozen=True)
@@ -36,20 +34,13 @@ class AsPaper:
     n: int
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Mean of row minus other over common seeds, with a bootstrap interval.
+class TTests(NamedTuple):
+    """Means of gaps, their intervals and two-sided p; arrays over any leading axes."""
 
-    `verdict`: does the interval exclude 0?
-    """
-
-    row: str
-    other: str
-    seeds: tuple[int, ...]
-    mean: float
-    low: float | None
-    high: float | None
-    verdict: Literal["yes", "no", "too few seeds"]
+    mean: "np.ndarray"
+    low: "np.ndarray"
+    high: "np.ndarray"
+    p: "np.ndarray"
 
 
 def summarise(errors: Sequence[float]) -> Summary | None:
@@ -81,33 +72,32 @@ def as_paper(value: Value, errors: Sequence[float]) -> AsPaper | None:
     return AsPaper(statistics.median(first), "median", len(first))
 
 
-def pair(
-    row: str, other: str, *, errors: Mapping[str, Mapping[int, float]]
-) -> Pair | None:
-    """Paired difference of two rows; `errors` is {row: {seed: error}}."""
-    seeds = tuple(sorted(errors[row].keys() & errors[other].keys()))
-    if not seeds:
-        return None
-    gaps = [errors[row][seed] - errors[other][seed] for seed in seeds]
-    mean = statistics.fmean(gaps)
-    if len(gaps) == 1:
-        return Pair(row, other, seeds, mean, None, None, "too few seeds")
-    low, high = bootstrap(gaps)
-    verdict = "yes" if low > 0 or high < 0 else "no"
-    verdict = verdict if len(gaps) >= MIN_PAIRS else "too few seeds"
-    return Pair(row, other, seeds, mean, low, high, verdict)
+def t_tests(gaps: "Sequence[float] | np.ndarray", *, resolution: float) -> TTests:
+    """Student's t test (1908) of mean gaps [... n] against 0.
+
+    mean ± h, h = max(t s / sqrt(n), resolution): gaps that are multiples of a
+    resolution and happen to agree have no spread. p is that of the interval, below
+    1 - LEVEL exactly where it excludes 0.
+    """
+    import numpy as np  # not at the top: both take long to import
+    from scipy.special import stdtr, stdtrit
+
+    gaps = np.asarray(gaps, float)
+    n = gaps.shape[-1]
+    t = stdtrit(n - 1, (1 + LEVEL) / 2)
+    half = np.maximum(t * gaps.std(axis=-1, ddof=1) / math.sqrt(n), resolution)
+    mean = gaps.mean(axis=-1)
+    p = 2 * stdtr(n - 1, -t * np.abs(mean) / half)
+    return TTests(mean, mean - half, mean + half, p)
 
 
-def bootstrap(gaps: Sequence[float]) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron 1979), with fixed draws."""
-    n = len(gaps)
-    means = sorted(math.fsum([gaps[i] for i in draw]) / n for draw in _draws(n))
-    cut = round(RESAMPLES * (1 - LEVEL) / 2)
-    return means[cut], means[-cut - 1]
+def holm(ps: Sequence[float]) -> list[float]:
+    """Adjust p for their number (Holm 1979, step-down); below a level: rejected at it.
 
-
-@functools.cache
-def _draws(n: int) -> tuple[tuple[int, ...], ...]:
-    """Resampled indices, by `random()`, which is stable over Python versions."""
-    uniform = random.Random(0).random
-    return tuple(tuple(int(uniform() * n) for _ in range(n)) for _ in range(RESAMPLES))
+    The kth smallest of m is max over j <= k of min(1, (m - j + 1) p_j).
+    """
+    adjusted, highest = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+        adjusted[i] = highest
+    return adjusted

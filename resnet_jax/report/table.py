@@ -1,6 +1,5 @@
 """Report of an experiment: rows, paired differences and notes."""
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.paths import did_you_mean
 from resnet_jax.report import notes
-from resnet_jax.report.line import Line, line_of
+from resnet_jax.report.identity import mark_copies
+from resnet_jax.report.line import Line, line_of, sample_of
+from resnet_jax.report.pairs import Pair, apart, compare
 from resnet_jax.report.runs import Run, read_runs, unknown_folders
-from resnet_jax.report.statistics import Pair, pair
 
 Bad = Literal["refuse", "skip"]
 
@@ -41,64 +41,61 @@ def report(
 ) -> Report:
     """Report an experiment from its runs.
 
-    `bad="skip"` names damaged files and lines in the notes instead of refusing them.
+    `bad="skip"` names damaged files and lines in the notes instead of refusing them,
+    and leaves out runs that are not those of their folders.
     """
+    against = _existing_row(experiment, against)
+    found = mark_copies(read_runs(experiment, runs))
+    every = [run for members in found.values() for run in members]
+    if bad == "refuse":
+        _refuse_bad(every)
+    for row, members in found.items():
+        found[row] = tuple(run for run in members if not run.foreign)
+    counts = Counter(r.final.n for r in every if r.final and not r.foreign)
+    usual = counts.most_common(1)[0][0] if counts else None
+    lines = tuple(
+        line_of(experiment, row, found[row], usual=usual) for row in experiment.rows
+    )
+    samples = [sample_of(line, experiment.seeds) for line in lines]
+    pairs = compare(samples, against=against)
+    others = apart(samples, against=against)
+    return Report(
+        name=experiment.name,
+        title=experiment.title,
+        against=against,
+        lines=lines,
+        pairs=pairs,
+        notes=(
+            *notes.rules(lines, usual),
+            *notes.comparisons(pairs, apart=others, against=against),
+            *notes.origins(lines),
+            *notes.sources(lines),
+            *(detail for run in every for detail in notes.details(run)),
+            *notes.unknown(unknown_folders(experiment, runs)),
+        ),
+    )
+
+
+def _existing_row(experiment: ExperimentFile, against: str | None) -> str:
+    """The row to compare with, by default the first; ConfigError if there is none."""
     against = against or next(iter(experiment.rows))
     if against not in experiment.rows:
         hint = did_you_mean(against, list(experiment.rows))
         raise ConfigError(
             f"--against {against}: no such row of {experiment.name}{hint}"
         )
-    found = read_runs(experiment, runs)
-    every = [run for row in found.values() for run in row]
-    if bad == "refuse":
-        _refuse_bad(every)
-    counts = Counter(run.final.n for run in every if run.final)
-    usual = counts.most_common(1)[0][0] if counts else None
-    lines = tuple(
-        line_of(experiment, row, found[row], usual=usual) for row in experiment.rows
-    )
-    extra = [
-        f"{name}: a folder that is no row of the file"
-        for name in unknown_folders(experiment, runs)
-    ]
-    return Report(
-        name=experiment.name,
-        title=experiment.title,
-        against=against,
-        lines=lines,
-        pairs=_pairs(lines, against),
-        notes=(
-            *notes.rules(lines, usual),
-            *notes.sources(lines),
-            *(detail for run in every for detail in notes.details(run)),
-            *extra,
-        ),
-    )
-
-
-def _pairs(lines: tuple[Line, ...], against: str) -> tuple[Pair, ...]:
-    """Pair each row with `against`, and neighbours in the order of the means."""
-    errors = {
-        line.row: {run.seed: run.final.top1_err for run in line.done if run.final}
-        for line in lines
-    }
-    means = {line.row: line.top1.mean for line in lines if line.top1}
-    wanted = [(line.row, against) for line in lines if line.row != against]
-    for better, worse in itertools.pairwise(sorted(means, key=means.__getitem__)):
-        if against not in (better, worse):
-            wanted.append((better, worse))
-    pairs = (pair(row, other, errors=errors) for row, other in wanted)
-    return tuple(p for p in pairs if p)
+    return against
 
 
 def _refuse_bad(runs: Sequence[Run]) -> None:
-    """DataError for damaged files and lines."""
-    faults = [f"{run.path}/{problem}" for run in runs for problem in run.problems]
+    """DataError for damaged files and lines, and for runs of other folders."""
+    faults = [
+        f"{run.path}/{fault}" for run in runs for fault in (*run.foreign, *run.problems)
+    ]
     if faults:
         raise DataError(
             f"{shortened(faults)}; repair the logs, or pass --skip_bad "
-            "to go on without these lines and name them in the table"
+            "to go on without these lines and runs and name them in the table"
         )
 
 

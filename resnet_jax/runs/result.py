@@ -5,11 +5,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, cast
 
+from resnet_jax.paths import flat
 from resnet_jax.runs.directory import read_json
 from resnet_jax.runs.reader import LogFile, LogRow, as_int
 
 Status = Literal["done", "incomplete", "failed"]
 USUAL = "1crop"  # protocol of rows without this field
+TOP5_CLASSES = 6  # least number of classes for which a top-5 error can be above 0
 
 
 class Best(TypedDict):
@@ -33,13 +35,17 @@ class Result(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Errors in percent over n examples in one logged evaluation."""
+    """Errors in percent over n examples in one logged evaluation.
+
+    `params`: `last`, or `ema` for the moving average of the parameters.
+    """
 
     step: int
     n: int
     top1_err: float
     top5_err: float | None
     protocol: str = USUAL
+    params: str = "last"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,10 +69,12 @@ def outcome(
     log: LogFile | None,
     *,
     protocol: str = USUAL,
+    num_classes: int | None = None,
 ) -> Outcome:
     """Judge a run by DONE and its log, each None if the file is missing.
 
-    A run is done if it has a finite test error under `protocol` at its last step.
+    A run is done if it has a finite test error under `protocol` at its last step. Of
+    fewer than TOP5_CLASSES classes there is no top-5 error.
     """
     if end is None or log is None:
         return _unfinished(folder, log)
@@ -81,12 +89,12 @@ def outcome(
     if score is None:
         reason = f"the test error at step {step} is not finite"
         return Outcome(status="failed", reason=reason)
-    return Outcome(
-        status="done",
-        final=score,
-        precise=_score(_test(log, step, protocol, stats="precise")),
-        selected=_selected(log, protocol),
-    )
+    precise = _test(log, step, protocol, stats="precise", params=score.params)
+    scores = [score, _score(precise), _selected(log, protocol, score.params)]
+    if num_classes is not None and num_classes < TOP5_CLASSES:
+        scores = [one and dataclasses.replace(one, top5_err=None) for one in scores]
+    final, precise, selected = scores
+    return Outcome(status="done", final=final, precise=precise, selected=selected)
 
 
 def failure(folder: pathlib.Path) -> str | None:
@@ -128,9 +136,9 @@ def summary(
     log = LogFile(path)
     step = log.steps("test")[-1]
     final = _score(_test(log, step, protocol))
-    precise = _score(_test(log, step, protocol, stats="precise"))
     if final is None:
         raise ValueError(f"{path}: no finite test error at step {step}")
+    precise = _score(_test(log, step, protocol, stats="precise", params=final.params))
     return {
         "step": step,
         "n": final.n,
@@ -162,15 +170,21 @@ def lowest(log: LogFile) -> Best | None:
 
 
 def contradictions(result: Mapping[str, Any], outcome: Outcome) -> list[str]:
-    """Complaints about errors in result.json that are not those of the log."""
+    """Complaints about numbers in result.json that are not those of the log."""
+    stated = flat(result)
+    final, precise, selected = outcome.final, outcome.precise, outcome.selected
     logged = {
-        "test_top1_err": outcome.final,
-        "test_top1_err_precise": outcome.precise,
+        "step": final and final.step,
+        "n": final and final.n,
+        "test_top1_err": final and final.top1_err,
+        "test_top1_err_precise": precise and precise.top1_err,
+        "best_on_val.step": selected and selected.step,
+        "best_on_val.test_top1_err": selected and selected.top1_err,
     }
     return [
-        f"{name} is {result[name]!r}, the log has {score.top1_err!r}"
-        for name, score in logged.items()
-        if score and result.get(name) not in (None, score.top1_err)
+        f"{name} is {stated[name]!r}, the log has {number!r}"
+        for name, number in logged.items()
+        if stated.get(name) not in (None, number)
     ]
 
 
@@ -186,7 +200,7 @@ def _unfinished(folder: pathlib.Path, log: LogFile | None) -> Outcome:
     return Outcome(status="incomplete", reason=f"stopped at step {last['step']}")
 
 
-def _selected(log: LogFile, protocol: str) -> Score | None:
+def _selected(log: LogFile, protocol: str, params: str) -> Score | None:
     """The test at the (earliest) lowest validation error."""
     errors = [
         (error, row["step"])
@@ -194,11 +208,12 @@ def _selected(log: LogFile, protocol: str) -> Score | None:
         if (error := row.get("top1_err")) is not None
         and row.get("stats", "moving") == "moving"
         and _protocol(row) == protocol
+        and row.get("params", params) == params
     ]
     if not errors:
         return None
     _, step = min(errors)
-    return _score(_test(log, step, protocol))
+    return _score(_test(log, step, protocol, params=params))
 
 
 def _protocol(row: LogRow) -> str:
@@ -206,11 +221,20 @@ def _protocol(row: LogRow) -> str:
 
 
 def _test(
-    log: LogFile, step: int, protocol: str, *, stats: str = "moving"
+    log: LogFile,
+    step: int,
+    protocol: str,
+    *,
+    stats: str = "moving",
+    params: str | None = None,
 ) -> LogRow | None:
-    """The first test row at a step of a protocol and kind of BatchNorm statistics."""
+    """The first test row at a step of a protocol, statistics and (any) parameters."""
     for row in log.at("test", step):
-        if _protocol(row) == protocol and row.get("stats", "moving") == stats:
+        if (
+            _protocol(row) == protocol
+            and row.get("stats", "moving") == stats
+            and params in (None, row.get("params", "last"))
+        ):
             return row
     return None
 
@@ -227,4 +251,5 @@ def _score(row: LogRow | None) -> Score | None:
         top1_err=float(top1),
         top5_err=None if top5 is None else float(top5),
         protocol=_protocol(row),
+        params=str(row.get("params", "last")),
     )
