@@ -176,12 +176,6 @@ def test_large_means_do_not_swallow_the_variance():
     )
 
 
-def test_one_value_a_channel_is_finite():
-    y, stats = run(TORCH, variables(TORCH), jnp.ones((1, 1, 1, C)))
-    np.testing.assert_array_equal(y[0, 0, 0], [1.0, 0.0, -1.0])
-    np.testing.assert_allclose(stats["var"], 0.9, rtol=1e-6)
-
-
 @pytest.mark.parametrize("train", [False, True])
 def test_bfloat16_keeps_statistics_in_float32(train):
     """Only the output is rounded; moments are those of the float32 numbers."""
@@ -267,3 +261,14 @@ def test_pmap_with_groups_of_a_device_equals_jit_with_that_group(group):
     held = variables(TORCH)
     spec = NormSpec(group=group, axis_name="devices")
     same(spread_by_pmap(spec, held), step(NormSpec(group=group), held, *data()))
+
+
+def test_a_norm_over_one_value_is_refused():
+    norm = BatchNorm(NormSpec(group=1))
+    x = jnp.zeros((4, 1, 1, 3))
+    with pytest.raises(ConfigError, match="group=1: BatchNorm over one value per chan"):
+        norm.init(jax.random.key(0), x, train=True)
+    norm.init(jax.random.key(0), x, train=False)
+    norm.init(jax.random.key(0), jnp.zeros((4, 1, 2, 3)), train=True)
+    with pytest.raises(ConfigError, match=r"group='?global'?: .* a map of 1x1; make"):
+        BatchNorm(NormSpec()).init(jax.random.key(0), x[:1], train=True)

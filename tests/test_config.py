@@ -573,12 +573,13 @@ def test_boundaries_beyond_the_run():
         optimizer(config, total_steps=100)
 
 
-def test_warm_up_takes_a_tenth_at_most():
+def test_a_warm_up_is_as_long_as_it_is_said_to_be():
     config = made({"optim.warmup": "constant"})
     assert optimizer(config, total_steps=64_000).warmup_steps == 400
-    short = optimizer(config, total_steps=50)
-    assert (short.warmup_steps, short.warmup_rate) == (5, 0.01)
-    assert optimizer(config, total_steps=5).warmup_steps == 0
+    assert optimizer(config, total_steps=1000).warmup_steps == 400
+    told = "optim.warmup.steps=400: must be fewer than the 400 iterations of the run"
+    with pytest.raises(ConfigError, match=told):
+        optimizer(config, total_steps=400)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,25 @@ def told(capsys, *argv):
             ],
             ["32 groups must divide the 2 input and 2 output channels of stage1"],
         ),
+        (
+            [
+                "model.unit.branch=bottleneck",
+                "model.depth=11",
+                "model.unit.branch.group_width=64.1",
+            ],
+            ["model.unit.branch.group_width=64.1: must be a whole number"],
+        ),
+        (["data.batch_size=100000000000000000000"], ["00: must be less than 2**31"]),
+        (["train.epochs=1e300"], ["train.epochs=1e+300: gives 2.25e+301 iterations"]),
+        (
+            [
+                "model.name=imagenet_resnet",
+                "model.depth=18",
+                "data.batch_size=2",
+                "model.norm.group=1",
+            ],
+            ["model.norm.group=1: BatchNorm over one value per channel, of 1 example"],
+        ),
         (["model.levels=(2,3)"], ["model.levels=(2, 3): 3 bins per axis do not fit a"]),
         (
             ["model.name=resnet_3d", "model.depth=18", "data.name=moving_digits"],

@@ -324,7 +324,7 @@ def test_schedule_in_float64():
         ({"warmup_steps": -1}, r"optim\.warmup\.steps=-1: must be at least 0"),
         (
             {"warmup_steps": 10, "schedule": "cosine", "boundaries": ()},
-            r"optim\.warmup\.steps=10: must be below optim\.total_steps=10",
+            r"optim\.warmup\.steps=10: must be fewer than the 10 iterations",
         ),
         (
             {"warmup_steps": 2, "warmup_rate": 0.2},

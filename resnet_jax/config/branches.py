@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from resnet_jax.config.types import Count, Odd, Positive, Share, part
+from resnet_jax.config.types import Count, Odd, Share, Whole, part
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import replaced
 
@@ -42,7 +42,7 @@ class Bottleneck:
     """Convolution that subsamples: as in the papers, or as in fb.resnet.torch."""
     cardinality: Count = 1
     """Groups of the 3x3 convolution, C of ResNeXt's CxDd."""
-    group_width: Positive = 64.0
+    group_width: Whole = 64.0
     """Channels per group where the template has 64 channels, D of CxDd."""
 
     def build(self) -> "branch.B":

@@ -32,7 +32,7 @@ class Warmup:
 
     name: Literal["constant", "linear"] = "constant"
     steps: Count = 400
-    """Iterations; at most a tenth of the run."""
+    """Iterations, fewer than the run has."""
     learning_rate: Positive = 0.01
     """Learning rate of a constant warm-up, the first one of a linear warm-up."""
 

@@ -14,12 +14,28 @@ def _odd(value: int) -> int:
     return value
 
 
+def _fits(value: int) -> int:
+    if value >= 2**31:
+        raise ValueError("must be less than 2**31")
+    return value
+
+
+def _whole(value: float) -> float:
+    if value != round(value):
+        raise ValueError("must be a whole number")
+    return value
+
+
 # Strict: True is no number, and 2.0 is no count.
-Count = Annotated[int, Strict(), Field(ge=1)]
-Odd = Annotated[int, Strict(), Field(ge=1), pydantic.AfterValidator(_odd)]
-Number = Annotated[int, Strict(), Field(ge=0)]
+FITS = pydantic.AfterValidator(_fits)
+Count = Annotated[int, Strict(), Field(ge=1), FITS]
+Odd = Annotated[int, Strict(), Field(ge=1), FITS, pydantic.AfterValidator(_odd)]
+Number = Annotated[int, Strict(), Field(ge=0), FITS]
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+Whole = Annotated[
+    float, Strict(), Field(gt=0, lt=2**31), pydantic.AfterValidator(_whole)
+]
 NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Share = Annotated[float, Strict(), Field(ge=0, lt=1, allow_inf_nan=False)]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from resnet_jax.config.rules import schedule_steps
+from resnet_jax.config.rules import norm_group, part_size, schedule_steps
 from resnet_jax.config.schema import Config
 from resnet_jax.data.pipeline import Pipeline, open_pipeline
 from resnet_jax.data.preprocessing import scaled_shape
@@ -135,6 +135,11 @@ def prepare(
             f"{classes} classes; leave it out, or name another data set"
         )
     steps = schedule_steps(config, examples=len(train))
+    if steps >= 2**31:
+        raise ConfigError(
+            f"train.epochs={config.train.epochs}: gives {steps:.3g} iterations; name "
+            "fewer than 2**31"
+        )
     if (config.train.steps or 0) > steps:
         raise ConfigError(
             f"train.steps={config.train.steps}: the schedule ends at {steps}; "
@@ -143,6 +148,7 @@ def prepare(
     optim = optimizer(config, total_steps=steps)
     net = make(num_classes=classes)
     _check_sizes(config, net, image_shape=pipeline.image_shape)
+    _check_norms(config, net, devices, image_shape=pipeline.image_shape)
     return Experiment(config, pipeline, net, optim, devices)
 
 
@@ -171,6 +177,21 @@ def _check(config: Config, devices: Devices) -> None:
             f"train.seeds={config.seeds}: several processes train one; start a run for "
             "each seed"
         )
+
+
+def _check_norms(
+    config: Config, net: NetSpec, devices: Devices, *, image_shape: tuple[int, ...]
+) -> None:
+    """Raise ConfigError where a norm would see a single value per channel."""
+    group = norm_group(config, devices=devices.mesh.size)
+    if config.model.norm is None or (group or part_size(config)) > 1:
+        return
+    streams = {name: jax.random.key(0) for name in ("params", "noise", "drop_path")}
+    init = functools.partial(net.build().init, train=True)
+    sizes = config.data.sizes or (None,)
+    for size in sizes:
+        shape = scaled_shape(image_shape, size) if size else image_shape
+        jax.eval_shape(init, streams, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
 
 
 def _check_sizes(config: Config, net: NetSpec, *, image_shape: tuple[int, ...]) -> None:

@@ -115,7 +115,7 @@ class MomentumState(NamedTuple):
 def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
     """Specify the optimizer of a config, with its schedule in iterations of the run.
 
-    Boundaries below 1 are shares of the run; the warm-up takes at most a tenth of it.
+    Boundaries below 1 are shares of the run.
     """
     optim, schedule = config.optim, config.optim.schedule
     boundaries, decay_factor = (), OptimSpec.decay_factor
@@ -128,7 +128,6 @@ def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
                 "iterations; give shares of the run, e.g. (0.5, 0.75)"
             )
     warmup = optim.warmup
-    warmup_steps = min(warmup.steps, total_steps // 10) if warmup else 0
     return OptimSpec(
         **optim.spec_fields(),
         learning_rate=optim.learning_rate,
@@ -138,9 +137,9 @@ def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
         boundaries=boundaries,
         decay_factor=decay_factor,
         total_steps=total_steps,
-        warmup_steps=warmup_steps,
+        warmup_steps=warmup.steps if warmup else 0,
         warmup=warmup.name if warmup else "constant",
-        warmup_rate=warmup.learning_rate if warmup and warmup_steps else 0.0,
+        warmup_rate=warmup.learning_rate if warmup else 0.0,
     )
 
 
@@ -219,7 +218,8 @@ def _ranges(s: OptimSpec) -> Iterator[tuple[str, str]]:
 def _combinations(s: OptimSpec) -> Iterator[tuple[str, str]]:
     """Yield fields that contradict another one."""
     if s.warmup_steps >= max(s.total_steps, 1):
-        yield "warmup_steps", f"must be below optim.total_steps={s.total_steps}"
+        rule = f"must be fewer than the {s.total_steps} iterations of the run"
+        yield "warmup_steps", rule
     if s.warmup_steps > 0 and s.warmup_rate > s.learning_rate:
         yield "warmup_rate", f"must not exceed optim.learning_rate={s.learning_rate}"
     if s.warmup_steps > 0 and s.warmup == "constant" and s.warmup_rate == 0:

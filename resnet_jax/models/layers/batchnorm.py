@@ -75,6 +75,7 @@ class BatchNorm(nn.Module):
                 f"model.norm.group={group}: does not divide the batch of {len(x)}"
             )
         g = x.reshape(-1, group, *x.shape[1:])
+        self._check_spread(g)
         y, mean, var = normalise(self.spec, g, scale, bias)
         count = g.size // (len(g) * g.shape[-1])
         if self.spec.axis_name and self.spec.group is None:
@@ -86,6 +87,17 @@ class BatchNorm(nn.Module):
             mean.mean(axis=tuple(range(g.ndim - 1))),
             var.mean(axis=tuple(range(g.ndim - 1))),
         )
+
+    def _check_spread(self, groups) -> None:
+        """Raise ConfigError for a single value per channel, which has no variance."""
+        spread = self.spec.axis_name and self.spec.group is None
+        if groups.size == len(groups) * groups.shape[-1] and not spread:
+            raise ConfigError(
+                f"model.norm.group={self.spec.group or 'global'}: BatchNorm over one "
+                f"value per channel, of 1 example and a map of "
+                f"{'x'.join(map(str, groups.shape[2:-1])) or 1}; make groups, or the "
+                "batch, or the images larger"
+            )
 
     def _update(self, mean, var, new_mean, new_var):
         """Update the running statistics, equal on all devices."""
