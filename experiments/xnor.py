@@ -7,7 +7,10 @@ binary inputs too. Recipe (Sec. 4.1): 58 epochs of batches of 256, learning rate
 divided by 100 at 30 and 40, shorter side 256 to 480, shortcuts of type B. An XNOR
 unit is norm, sign, convolution, so pre-activation without a rectifier; stem, classifier
 and projections stay real (of projections the paper says nothing). Row `without-K` is
-the released code's layer, which leaves the scale of the inputs out.
+the released code's layer, which leaves the scale of the inputs out; with
+--config.model.operator.rule=released it is trained as there: the gradient of a kernel
+times n (1 - 1/c), kernels centred over their input channels and cut to -1..1 after
+every update.
 """
 
 from resnet_jax.config import configured

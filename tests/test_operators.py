@@ -12,15 +12,26 @@ import ghost_reference
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import reference
 import tiers
+import tinytask
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import Linear, PRelu
 from resnet_jax.models.layers.layers import LayersSpec
-from resnet_jax.models.layers.operators import BWN, XNOR, Binary, Ghost, binary, sign
+from resnet_jax.models.layers.operators import (
+    BWN,
+    XNOR,
+    Binary,
+    Ghost,
+    binary,
+    released_binary,
+    released_sign,
+    sign,
+)
 from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE, B
 from resnet_jax.models.units.shortcut import Gated
@@ -28,6 +39,8 @@ from resnet_jax.models.units.stage import Stage
 from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, SE, ResidualUnit, UnitSpec
 from resnet_jax.models.zoo.plain_nets import vgg
 from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet
+from resnet_jax.paths import flat
+from resnet_jax.train.task import make_task
 
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 V = BOTTLENECK_3X3
@@ -444,3 +457,48 @@ def test_groups_must_divide_the_intrinsic_maps():
     message = r"operator.ratio=3: leaves 3 intrinsic maps of 8 in conv2; its 4 groups"
     with pytest.raises(ConfigError, match=message):
         complexity.shapes(having(Ghost(3), spec).build(), CIFAR)
+
+
+def test_the_released_rule_of_binary_kernels(float64):
+    """n (1 - 1/c) (1/n + alpha [|W| < 1]), with sign(0) = 0 (util.lua)."""
+    generator = np.random.default_rng(0)
+    kernel, g = generator.normal(size=(2, 3, 3, 4, 5))
+    kernel[0, 0, 0, 0], kernel[1, 1, 1, 1] = 1.0, 0.0
+    y, back = jax.vjp(released_binary, jnp.asarray(kernel))
+    n, expected = 3 * 3 * 4, np.empty_like(kernel)
+    for f in range(5):
+        w = kernel[..., f]
+        alpha = np.abs(w).sum() / n
+        close(y[..., f], np.sign(w) * alpha)
+        m = np.where((w <= -1) | (w >= 1), 0, alpha) + 1 / n
+        expected[..., f] = g[..., f] * m * (1 - 1 / 4) * n
+    close(back(jnp.asarray(g))[0], expected)
+    r = jnp.asarray([-1.0, -0.5, 0.0, 1.0, 2.0])
+    signs, back = jax.vjp(released_sign, r)
+    np.testing.assert_array_equal(signs, [-1, -1, 0, 1, 1])
+    np.testing.assert_array_equal(back(jnp.ones(5))[0], [0, 1, 1, 0, 0])
+
+
+@pytest.mark.compile
+def test_released_kernels_are_centred_and_clamped_after_every_update(float64):
+    """But not those of the stem, the head and projections."""
+    operator = {"name": "binary", "rule": "released"}
+    fields = {"train.dtype": "float64", "model.operator": operator}
+    made = tinytask.experiment(fields, units=2)
+    task = make_task(made)
+    params = task.init(jax.random.key(0))["params"]
+    grads = jax.tree.map(lambda x: 100 * jnp.ones_like(x).cumsum(-2), params)
+    updates, _ = task.tx.update(grads, task.tx.init(params), params)
+    new = flat(optax.apply_updates(params, updates))
+    plain = made.optim.build()
+    other, _ = plain.update(grads, plain.init(params), params)
+    bare = flat(optax.apply_updates(params, other))
+    binary = {name for name in new if "branch" in name and name.endswith("kernel")}
+    assert binary
+    for name, kernel in new.items():
+        expected = np.asarray(bare[name])
+        if name in binary:
+            expected = np.clip(expected - expected.mean(-2, keepdims=True), -1, 1)
+            start = np.asarray(flat(params)[name])
+            assert np.abs(start.mean(-2)).max() < 1e-12 and np.abs(start).max() <= 1
+        np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-12)

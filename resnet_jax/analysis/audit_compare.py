@@ -22,8 +22,8 @@ COUNTED = (
     "stride of a bottleneck", "norm on projections", "join", "gate",
     "reduction of the gate", "rectifier", "BatchNorm", "groups", "width of a group",
     "kernels", "variant", "size", "growth rate", "compression", "connectivity",
-    "levels of the pyramid", "operator", "ratio of the ghosts",
-    "kernel of the ghosts",
+    "levels of the pyramid", "operator", "rule of binary kernels",
+    "ratio of the ghosts", "kernel of the ghosts",
 )  # fmt: skip
 # Shown even if nothing is published to compare with.
 SHOWN = (

@@ -4,7 +4,7 @@ import dataclasses
 from typing import TypeAlias
 
 from resnet_jax.config.family import Relayed
-from resnet_jax.config.layers import Ghost
+from resnet_jax.config.layers import Binary, Ghost
 from resnet_jax.config.models import Model
 from resnet_jax.config.other_nets import ImageNetDenseNet
 from resnet_jax.config.residual_nets import GhostNet
@@ -56,6 +56,8 @@ def network_quantities(model: Model, spec: NetSpec) -> Quantities:
             found[quantity] = (f"model.{field}", getattr(model, field))
     if isinstance(model, ImageNetDenseNet):
         found["connectivity"] = ("model.name", "dense")
+    if isinstance(operator, Binary):
+        found["rule of binary kernels"] = ("model.operator.rule", operator.rule)
     ghost, place = operator, "model.operator"
     if isinstance(model, GhostNet):
         ghost, place = model.ghost, "model.ghost"

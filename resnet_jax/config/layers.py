@@ -113,6 +113,8 @@ class Binary:
     """Binary kernels; for xnor and xnor_signs binary inputs (Rastegari et al. 2016)."""
 
     name: Literal["binary", "xnor", "xnor_signs"] = "binary"
+    rule: Literal["paper", "released"] = "paper"
+    """Gradient of binary kernels: the paper's, or the released code's with centring."""
 
     def build(self) -> "operators.Binary":
         from resnet_jax.models.layers import operators
@@ -120,7 +122,7 @@ class Binary:
         inputs: dict[str, Literal["real", "scaled", "signs"]] = {
             "binary": "real", "xnor": "scaled", "xnor_signs": "signs"
         }  # fmt: skip
-        return operators.Binary(inputs[self.name])
+        return operators.Binary(inputs[self.name], rule=self.rule)
 
 
 Operators: TypeAlias = Annotated[Ghost | Binary, Field(discriminator="name")]

@@ -82,9 +82,11 @@ NETWORKS: dict[str, Facts] = {
     "rastegari2016/T2/full precision/ResNet-18": _resnet18(
         {"operator": "none", "order": "original", "rectifier": "relu"}, 11_689_512
     ),
-    "rastegari2016/T2/BWN/ResNet-18": _resnet18({"operator": "binary"}, 11_689_512),
+    "rastegari2016/T2/BWN/ResNet-18": _resnet18(
+        {"operator": "binary", "rule of binary kernels": "paper"}, 11_689_512
+    ),
     "rastegari2016/T2/XNOR-Net/ResNet-18": _resnet18(
-        {"operator": "xnor", "order": "full_pre"}
+        {"operator": "xnor", "rule of binary kernels": "paper", "order": "full_pre"}
     ),
 }
 

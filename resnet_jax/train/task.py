@@ -3,6 +3,7 @@
 import functools
 
 import jax.numpy as jnp
+import optax
 from jaxtyping import PyTree
 
 from resnet_jax.config.rules import relay_weight
@@ -16,6 +17,7 @@ from resnet_jax.train.auxiliary_gradients import Keep
 from resnet_jax.train.evaluate import over_groups
 from resnet_jax.train.experiment import Experiment
 from resnet_jax.train.program import Program, Update
+from resnet_jax.train.projection import projected, projection
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.step import StepSpec, Task
 
@@ -59,9 +61,15 @@ def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
     changed = {"layers.norm": norm and norm.of_last_batch()}
     batch_net = replaced(spec, changed).build()
 
+    project = projection(spec, experiment.pipeline.image_shape)
+    tx = experiment.optim.build()
+
     def init(key):
         x = jnp.zeros((1, *experiment.pipeline.image_shape), jnp.float32)
-        return dict(net.init(key, x, train=False))
+        variables = dict(net.init(key, x, train=False))
+        if project:
+            variables["params"] = project(variables["params"])
+        return variables
 
     def apply(variables, images, *, train, rngs, net=net) -> tuple[PyTree, PyTree]:
         if not train:
@@ -83,7 +91,7 @@ def make_task(experiment: Experiment, *, size: int | None = None) -> Task:
         init=init,
         apply=apply,
         preprocess=experiment.pipeline.preprocess_at(size),
-        tx=experiment.optim.build(),
+        tx=optax.chain(tx, projected(project)) if project else tx,
         protocol=experiment.config.data.protocol.build(),
         statistics=statistics,
         mix=mixing(experiment.config.data),

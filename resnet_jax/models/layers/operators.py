@@ -93,10 +93,15 @@ class Binary:
     through K: here the chain rule; with groups, K is per group. It does not say whether
     projections of shortcuts are binary; its reason for full precision in the first and
     the last layer, that little is gained, holds for a 1x1 projection.
+
+    rule "released" (util.lua and BinActiveZ.lua of allenai/XNOR-Net): another gradient,
+    and after every update `centred_and_clamped`. There Adam sees gradients times 1e9,
+    so that its epsilon does not count; here it does.
     """
 
     inputs: Literal["real", "scaled", "signs"] = "real"
     projections: Literal["real", "binary"] = "real"
+    rule: Literal["paper", "released"] = "paper"
 
     def __call__(
         self, layers: Layers, x: Array, features: int, **options: Unpack[ConvOptions]
@@ -105,8 +110,9 @@ class Binary:
         if self.projections == "real" and name.startswith("shortcut"):
             return layers.conv(x, features, **options)
         bare: ConvOptions = {**options, "then": ()}
-        inputs = x if self.inputs == "real" else sign(x)
-        y = layers.conv(inputs, features, kernel_map=binary, **bare)
+        binarise, signs = (binary, sign) if self.rule == "paper" else RELEASED
+        inputs = x if self.inputs == "real" else signs(x)
+        y = layers.conv(inputs, features, kernel_map=binarise, **bare)
         if self.inputs == "scaled":
             y *= input_scale(x.astype(y.dtype), features, options)
         return layers.then(y, options["then"], name=name)
@@ -159,3 +165,39 @@ def _binary_backward(kernel, g):
 
 
 binary.defvjp(lambda kernel: (binary(kernel), kernel), _binary_backward)
+
+
+@jax.custom_vjp
+def released_sign(r: Array) -> Array:
+    """-1, 0 or 1; its derivative is taken as 1 for |r| < 1, else 0."""
+    return jnp.sign(r)
+
+
+released_sign.defvjp(
+    lambda r: (jnp.sign(r), r),
+    lambda r, g: (g * (jnp.abs(r) < 1).astype(g.dtype),),
+)
+
+
+@jax.custom_vjp
+def released_binary(kernel: Float[Array, "*k c f"]) -> Float[Array, "*k c f"]:
+    """alpha sign(W) with sign(0) = 0, for kernels that are centred and clamped.
+
+    dC/dW = dC/d(alpha B) n (1 - 1/c) (1/n + alpha dsign/dW), dsign/dW = 1 for |W| < 1.
+    """
+    return _alpha(kernel) * jnp.sign(kernel)
+
+
+def _released_backward(kernel, g):
+    n, channels = kernel.size // kernel.shape[-1], kernel.shape[-2]
+    inside = (jnp.abs(kernel) < 1).astype(g.dtype)
+    return (g * n * (1 - 1 / channels) * (1 / n + _alpha(kernel) * inside),)
+
+
+released_binary.defvjp(lambda k: (released_binary(k), k), _released_backward)
+RELEASED = released_binary, released_sign
+
+
+def centred_and_clamped(kernel: Float[Array, "*k c f"]) -> Float[Array, "*k c f"]:
+    """Kernel less its mean over input channels, cut to -1..1."""
+    return jnp.clip(kernel - kernel.mean(axis=-2, keepdims=True), -1, 1)
