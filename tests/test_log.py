@@ -16,7 +16,8 @@ import pytest
 from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.runs import reader
 from resnet_jax.runs.log import Log, lock
-from resnet_jax.runs.reader import LogFile, Problem, gaps, parse, read
+from resnet_jax.runs.reader import LogFile, Problem, gaps, read
+from resnet_jax.runs.row import parse
 
 
 def row_of(split, step, top1=50.0, **extra):
@@ -485,3 +486,21 @@ def test_evaluations_that_fell_due_must_be_there(tmp_path):
     assert told(1, 3, every=1, end=3)[0] == "has no train row of step 2"
     assert told(30)[0] == "has no train row of step 10 and 1 more"
     assert told(10, 20, 30, 40) == ["has 2 rows after step 30, the last"]
+
+
+@pytest.mark.parametrize(
+    ("field", "complaint"),
+    [
+        ('"step": 10', "has a field twice"),
+        ('"split": "train"', "has a field twice"),
+        ('"n": "many"', "n is not a number of examples"),
+        ('"n": -1', "n is not a number of examples"),
+        ('"loss": "low"', "loss is not a number"),
+        ('"protocol": ["1crop"]', "protocol is not a word"),
+    ],
+)
+def test_a_field_of_a_wrong_kind_is_no_row(tmp_path, field, complaint):
+    line = f'{{"split": "test", "step": 20, "top1_err": 1.0, {field}}}\n'.encode()
+    log = log_of(tmp_path, text_of([1]) + line)
+    assert log.at("test", 10) == log.at("test", 20) == []
+    assert [p.complaint for p in log.problems] == [complaint]

@@ -65,8 +65,9 @@ def test_a_second_test_at_the_last_step_is_refused(place, capsys):
     log = seed(place, "A", 0) / "metrics.jsonl"
     log.write_text(log.read_text() + json.dumps(log_row("test", 20, 1.0)) + "\n")
     code, line = refused(place, capsys)
-    assert code == 3 and "line 5: repeats the test row of step 20: " in line
-    assert "| 7.50 ± 0.35 (2) |" in made(place, capsys, "--skip_bad")
+    assert code == 3 and "line 4: contradicts another test row of step 20: " in line
+    text = made(place, capsys, "--skip_bad")
+    assert "A/seed0: incomplete: no test row at step 20, the last" in text
 
 
 def test_a_log_without_an_evaluation_that_fell_due_is_refused(place, capsys):

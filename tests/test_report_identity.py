@@ -333,7 +333,7 @@ def test_doubled_rows_with_other_values_are_refused(place, capsys, split, step):
     rows = edited_rows(folder)
     overwrite(folder, [log_row(split, step, 0.5), *rows])
     code, line = refused(place, capsys)
-    assert code == 3 and f"repeats the {split} row of step {step}: " in line
+    assert code == 3 and f"contradicts another {split} row of step {step}: " in line
 
 
 def test_a_row_name_with_a_plus_is_reported(place, capsys):

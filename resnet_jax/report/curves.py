@@ -7,8 +7,9 @@ from typing import NamedTuple
 from resnet_jax.errors import DataError
 from resnet_jax.report.line import Line
 from resnet_jax.report.runs import Run
-from resnet_jax.runs.reader import LogFile, LogRow, Split
+from resnet_jax.runs.reader import LogFile
 from resnet_jax.runs.result import USUAL
+from resnet_jax.runs.row import LogRow, Split
 
 POINTS = 200  # of a curve: means over equal stretches of iterations and the seeds
 READ = 1000  # rows per log, evenly thinned

@@ -15,9 +15,13 @@ from resnet_jax.config.migrate import migrated
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.paths import flat
 from resnet_jax.runs.compatibility import differences
-from resnet_jax.runs.reader import LogFile, Split, as_int, as_number, gaps
+from resnet_jax.runs.reader import LogFile, gaps
 from resnet_jax.runs.result import USUAL, Outcome, Score, contradictions, outcome
+from resnet_jax.runs.row import Split, as_int, as_number
 
+OLD_AVERAGE = (
+    "train.ema: averages of parameters were scored with BatchNorm statistics of others"
+)
 WINDOWS = 50  # rows of a split read for the time per step and `computed`
 COMPUTED = ("split", "step", "n", "loss", "top1_err", "top5_err", "stats")
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
@@ -112,7 +116,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
     tree, unread = _migrated(config, problems)
     env = _json(path / "env.json", problems) or {}
     end = _json(path / "DONE", problems)
-    log = _log(path / "metrics.jsonl", problems)
+    log = _log(path / "metrics.jsonl", problems, run=config.get("run"))
     if end is not None and not config:
         problems.append("config.json: missing, so what was run is not known")
     found = outcome(
@@ -122,6 +126,8 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
         protocol=fields.get("data.protocol.name", USUAL),
         num_classes=as_int(fields.get("derived.num_classes")),
     )
+    if fields.get("train.ema") and found.final and found.final.params == "last":
+        unread.append(OLD_AVERAGE)
     every = as_int(fields.get("derived.eval_every"))
     problems += _faults(path, found, log, every=every)
     return Run(
@@ -223,9 +229,10 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     return None
 
 
-def _log(path: Path, problems: list[str]) -> LogFile | None:
+def _log(path: Path, problems: list[str], *, run: object) -> LogFile | None:
+    """The log of a run, whose id is in its config; None without one."""
     try:
-        return LogFile(path)
+        return LogFile(path, run=run if isinstance(run, str) else None)
     except FileNotFoundError:
         return None
     except OSError as error:

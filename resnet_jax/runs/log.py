@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from resnet_jax.errors import ConfigError, StorageError
-from resnet_jax.runs.reader import LogFile, LogRow, Path, Split, parse, read
+from resnet_jax.runs.reader import LogFile, Path, read
+from resnet_jax.runs.row import LogRow, Split, parse
 
 _log = logging.getLogger(__name__)
 

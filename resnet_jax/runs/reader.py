@@ -1,4 +1,4 @@
-"""Reader of metrics.jsonl, and the rules for its rows.
+"""Reader of metrics.jsonl.
 
 A run writes thousands of rows and a table needs a few of them. One pattern checks the
 frame of every line and finds its split and step, six times as fast as parsing; a row is
@@ -8,17 +8,15 @@ parsed when it is requested.
 import bisect
 import collections
 import hashlib
-import json
-import math
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, NoReturn, Required, TypedDict, cast, get_args
+from typing import Literal, NamedTuple
+
+from resnet_jax.runs.row import SPLITS, LogRow, Split, parse
 
 Path = str | os.PathLike[str]
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 EXCERPT = 40  # characters of a line quoted in a complaint
 
 # A line as `runs.log` writes it: one object, with a nested one under `nonfinite` only.
@@ -30,41 +28,6 @@ FRAME = re.compile(
 RUN = re.compile(rb'"run": ?"([^"\n]*)"')
 # Fields that distinguish rows of one split and step, with their defaults.
 IDENTITY = {"stats": "moving", "params": "last", "protocol": "1crop", "event": ""}
-
-
-class LogRow(TypedDict, total=False):
-    """A row of metrics.jsonl; errors in percent, loss in nats, times in seconds.
-
-    `n` examples since the last row (train) or of the split; `run` is the id of the run,
-    which older versions did not write. A number that was not
-    finite is null, and its text is in `nonfinite`.
-    """
-
-    split: Required[Split]
-    step: Required[int]
-    epoch: float
-    n: int
-    loss: float | None
-    top1_err: float | None
-    top5_err: float | None
-    protocol: str
-    run: str
-    stats: Literal["moving", "precise"]
-    stats_batches: int
-    params: Literal["last", "ema"]
-    event: str
-    lr: float | None
-    skipped: int
-    images_per_s: float | None
-    peak_share: float
-    temporary_bytes: int
-    step_s: float
-    data_s: float
-    compile_s: float
-    eval_s: float
-    save_s: float
-    wall_s: float
-    nonfinite: dict[str, str]
 
 
 Kind = Literal["torn", "foreign", "repeated"]
@@ -104,7 +67,10 @@ class LogFile:
         # Split and step of every line; None for a line that is not a row.
         self._keys: list[tuple[bytes, bytes] | None] = FRAME.findall(data)
         self._ended = data.count(b"\n")
-        if len(self._keys) != self._ended or len(self._lines) != self._ended:
+        whole = len(self._keys) == len(self._lines) == self._ended
+        if not whole or any(
+            data.count(k) != self._ended for k in (b'"step"', b'"split"')
+        ):
             self._keys = [self._key(number) for number in range(len(self._lines))]
         self._drop_foreign(run, data)
         self._drop_repeated()
@@ -218,29 +184,6 @@ def read(path: Path) -> tuple[list[LogRow], list[Problem]]:
     return rows, sorted(log.problems)
 
 
-def parse(line: bytes) -> LogRow:
-    """Parse a line; ValueError says why it is not a row."""
-    try:
-        row = json.loads(line.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    if row.get("split") not in SPLITS:
-        raise ValueError(f"split is not one of {', '.join(SPLITS)}")
-    step = as_int(row.get("step"))
-    if step is None or step < 0:
-        raise ValueError("step is not a whole number")
-    for name in ("top1_err", "top5_err"):
-        error = row.get(name)  # None where absent or not finite
-        percent = as_number(error)
-        if error is not None and (percent is None or not 0 <= percent <= 100):
-            raise ValueError(f"{name} is not a percentage")
-    if any(isinstance(x, float) and not math.isfinite(x) for x in row.values()):
-        raise ValueError("a number is out of range")
-    return cast(LogRow, row)
-
-
 def gaps(log: LogFile, *, every: int, end: int) -> list[str]:
     """Complaints about holes in the log of a run of `end` steps, and rows beyond it."""
     found = holes(log, every=every, end=end)
@@ -271,22 +214,3 @@ def holes(log: LogFile, *, every: int, end: int) -> list[str]:
 def printable(text: str) -> str:
     """Replace control characters and direction marks by blanks."""
     return "".join(c if c.isprintable() else " " for c in text)
-
-
-def as_int(value: object) -> int | None:
-    """The value if it is a JSON integer, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def as_number(value: object) -> float | None:
-    """The value as a float if it is a JSON number in a float's range, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

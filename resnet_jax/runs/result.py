@@ -7,7 +7,8 @@ from typing import Any, Literal, TypedDict, cast
 
 from resnet_jax.paths import flat
 from resnet_jax.runs.directory import read_json
-from resnet_jax.runs.reader import LogFile, LogRow, as_int
+from resnet_jax.runs.reader import LogFile
+from resnet_jax.runs.row import LogRow, as_int
 
 Status = Literal["done", "incomplete", "failed"]
 USUAL = "1crop"  # protocol of rows without this field

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from resnet_jax.runs.directory import write_json
-from resnet_jax.runs.reader import as_number
+from resnet_jax.runs.row import as_number
 
 FILE = "slopes.json"
 NUMBERS = ("mean", "std", "min", "max")
