@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from resnet_jax.config.experiment_file import ExperimentFile, load, parts
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
+from resnet_jax.paths import remote
 
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
@@ -64,6 +65,16 @@ def chosen(reference: str, fields: Sequence[str]) -> tuple[ExperimentFile, str, 
     experiment = load(path)
     config = experiment.config(row, fields)
     return experiment, row or experiment.usual_row, config
+
+
+def folder(text: str) -> pathlib.Path:
+    """A folder that an option names; ConfigError for a remote address."""
+    if remote(text):
+        raise ConfigError(
+            f"{text}: is a remote address; mount it and name the folder where it is "
+            "mounted: locks and growing logs need a file system"
+        )
+    return pathlib.Path(text).expanduser()
 
 
 def check_figure_path(path: pathlib.Path, *, option: str = "--figure") -> None:

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _evaluate(arguments: Sequence[str]) -> None:
     options = parse(arguments)
+    cli.prepare_jax()
     from resnet_jax.train import trained  # imports jax
 
     net = trained.load(
@@ -47,7 +48,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = cli.Parser("resnet_jax.evaluate")
-    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--workdir", required=True, type=cli.folder)
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--protocol")
     parser.add_argument("--best", action="store_true")

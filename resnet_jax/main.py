@@ -50,12 +50,12 @@ def _train(arguments: Sequence[str]) -> None:
         print(reference.text(options.help_fields))
         return
     experiment, row, config = cli.chosen(options.config, fields)
-    folder = options.workdir or default_folder(experiment.name, row, config)
+    usual = pathlib.Path(default_folder(experiment.name, row, config))
+    folder = options.workdir or usual
     cli.prepare_jax()
     from resnet_jax.train import run  # imports jax
     from resnet_jax.train.profiler import Trace
 
-    folder = pathlib.Path(folder).expanduser()
     trace = Trace(folder / "profile") if options.profile else None
     results = run.run_all(
         config,
@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = cli.Parser("resnet_jax.main")
     parser.add_argument("--help_fields", nargs="?", const="")
     parser.add_argument("--config")
-    parser.add_argument("--workdir")
+    parser.add_argument("--workdir", type=cli.folder)
     for option in ("profile", "restart", "allow_data_change"):
         parser.add_argument(f"--{option}", action="store_true")
     options, fields = parser.parse_known_args(arguments)

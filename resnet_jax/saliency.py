@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _saliency(arguments: Sequence[str]) -> None:
     options = parse(arguments)
+    cli.prepare_jax()
     from resnet_jax.analysis.saliency import saliency  # imports jax
     from resnet_jax.report import saliency_figure  # imports matplotlib
     from resnet_jax.train import trained
@@ -60,7 +61,7 @@ def _saliency(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options; ConfigError for those that exclude each other."""
     parser = cli.Parser("resnet_jax.saliency")
-    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--workdir", required=True, type=cli.folder)
     parser.add_argument("--method", required=True, choices=METHODS)
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--layer")

@@ -584,6 +584,24 @@ def test_a_full_disk(tmp_path, limit):
     assert sorted(os.listdir(tmp_path)) == ["1", "2"]
 
 
+@pytest.mark.process
+def test_a_disk_without_inodes(tmp_path):
+    """A real one, of which only root may make a small one."""
+    mount = ("mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=9", "tmpfs", tmp_path)
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is refused here")
+    try:
+        told = "space left.*; no inodes are free: there are too many files"
+        with (
+            pytest.raises(StorageError, match=told),
+            Checkpoints(tmp_path / "run") as checkpoints,
+        ):
+            checkpoints.save(1, made(1), meta={})
+            checkpoints.wait()
+    finally:
+        subprocess.run(("umount", tmp_path), check=True)
+
+
 def test_a_failed_save_does_not_hide_the_first_error(tmp_path, caplog, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")

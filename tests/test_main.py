@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -11,8 +12,12 @@ import pytest
 import runs
 import tinyset
 
+from resnet_jax import cli
 from resnet_jax.errors import ConfigError
+from resnet_jax.evaluate import main as evaluate
 from resnet_jax.main import main
+from resnet_jax.report.__main__ import main as report
+from resnet_jax.sweep.__main__ import main as sweep
 from resnet_jax.train import program as programs
 
 
@@ -251,6 +256,27 @@ def test_a_call_does_not_remember_the_one_before(shop, capsys):
 # Folders
 
 
+def test_the_workdir_is_a_link_to_nowhere(shop, capsys):
+    pathlib.Path("link").symlink_to("nowhere")
+    code, lines = told(capsys, *shop.command("link/run"))
+    assert code == 2 and not pathlib.Path("nowhere").exists()
+    assert lines == [
+        "error[config] workdir=link/run: link is a link to nowhere, which is not "
+        "there; make that folder, or name another"
+    ]
+
+
+@pytest.mark.parametrize("command", [main, evaluate, report, sweep])
+def test_a_remote_folder_is_refused_and_nothing_made(command, capsys):
+    option = "--runs" if command in (report, sweep) else "--workdir"
+    first = [str(runs.DIGITS)] if command is report else []
+    config = ["--config", str(runs.DIGITS)] if command in (main, sweep) else []
+    assert command(["", *first, *config, option, "gs://bucket/run"]) == 2
+    said = capsys.readouterr().err
+    assert "gs://bucket/run: is a remote address; mount it and name" in said
+    assert said.count("\n") == 1 and os.listdir() == []
+
+
 def test_the_workdir_is_a_file(shop, capsys):
     with open("file", "w") as file:
         file.write("kept")
@@ -460,3 +486,36 @@ def test_divergence_ends_a_run_and_spares_its_checkpoints(shop, tmp_path, capsys
     assert last["step"] <= 5
     assert runs.steps(workdir)[-1] < last["step"]
     assert_finite(workdir)
+
+
+# The environment
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"JAX_COORDINATOR_ADDRESS": ""}, "ADDRESS='': must be HOST:PORT, or unset"),
+        ({"JAX_COORDINATOR_ADDRESS": "host"}, "='host': must be HOST:PORT, or unset"),
+        ({"JAX_NUM_PROCESSES": "two"}, "PROCESSES='two': must be a number, or unset"),
+        ({"JAX_NUM_PROCESSES": "2"}, "=2: needs JAX_COORDINATOR_ADDRESS=HOST:PORT"),
+        (
+            {
+                "JAX_COORDINATOR_ADDRESS": "host:99",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": "2",
+            },
+            "JAX_PROCESS_ID=2: must be 0 to 1, below JAX_NUM_PROCESSES=2",
+        ),
+    ],
+)
+def test_variables_of_several_processes(variables, told):
+    with pytest.raises(ConfigError, match=told):
+        cli.distributed(variables)
+
+
+def test_processes_that_a_cluster_counts():
+    assert cli.distributed({}) == {}
+    one = {"JAX_COORDINATOR_ADDRESS": "host:99"}
+    assert cli.distributed(one) == {"num_processes": None, "process_id": None}
+    both = one | {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "0"}
+    assert cli.distributed(both) == {"num_processes": 2, "process_id": 0}

@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = cli.Parser("resnet_jax.report")
     add = parser.add_argument
     add("file", type=Path, metavar="FILE")
-    add("--runs", type=Path, default=Path("runs"))
+    add("--runs", type=cli.folder, default=Path("runs"))
     add("--format", choices=tuple(FORMATS))
     add("--against")
     add("--figure", type=Path)

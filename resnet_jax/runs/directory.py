@@ -29,6 +29,11 @@ def check_writable(folder: pathlib.Path) -> None:
     """ConfigError where a run could not be saved; creates nothing."""
     existing = folder
     while not os.path.exists(existing):  # False without permission, too
+        if os.path.islink(existing):
+            raise ConfigError(
+                f"workdir={folder}: {existing} is a link to {os.readlink(existing)}, "
+                "which is not there; make that folder, or name another"
+            )
         existing = existing.parent
     if not existing.is_dir():
         raise ConfigError(f"workdir={folder}: {existing} is a file; name a folder")

@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--config", required=True)
     for option in ("--rows", "--seeds"):
         parser.add_argument(option)
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
+    parser.add_argument("--runs", type=cli.folder, default=pathlib.Path("runs"))
     parser.add_argument("--jobs", type=int)
     for exclusive in (("shapes", "time"), ("dry_run", "commands", "slurm")):
         group = parser.add_mutually_exclusive_group()

@@ -11,7 +11,6 @@ import gc
 import logging
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -29,6 +28,7 @@ from resnet_jax.train.checkpoint_folder import (
     damage,
     make_writable,
     quarantine,
+    room,
     steps_in,
     storage_cause,
 )
@@ -160,10 +160,9 @@ class Checkpoints:
             if (cause := storage_cause(error)) is None:
                 raise
             orbax_logging.silence_stderr_at_exit()
-            free = shutil.disk_usage(self.directory).free / 2**20
             raise StorageError(
                 f"checkpoints={self.directory}: step {step} could not be written "
-                f"({cause}; about {size / 2**20:.1f} MiB needed, {free:.1f} MiB free); "
+                f"({cause}; {room(self.directory, size)}); "
                 f"last good step: {self.latest_step()}; make room and run the same "
                 "command again"
             ) from error

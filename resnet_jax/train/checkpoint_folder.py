@@ -57,3 +57,12 @@ def storage_cause(error: BaseException | None) -> str | None:
             return os.strerror(error.errno)
         error = error.__cause__
     return None
+
+
+def room(directory: pathlib.Path, size: int) -> str:
+    """Room on the disk of a folder, beside the bytes that are needed."""
+    disk = os.statvfs(directory)
+    free = disk.f_frsize * disk.f_bavail / 2**20
+    if disk.f_files and not disk.f_favail:
+        return "no inodes are free: there are too many files"
+    return f"about {size / 2**20:.1f} MiB needed, {free:.1f} MiB free"
