@@ -13,7 +13,7 @@ import tinytask
 
 from resnet_jax.models.layers.batchnorm import BatchNorm, NormSpec
 from resnet_jax.train import program as programs
-from resnet_jax.train.evaluate import over_groups, precise_statistics
+from resnet_jax.train.evaluate import errors, over_groups, precise_statistics
 from resnet_jax.train.step import StepSpec, Task
 
 BATCHES, BATCH, NOW = 3, 8, NormSpec(momentum=0.0, running_var="biased")
@@ -145,3 +145,17 @@ def test_a_residual_net():
     np.testing.assert_allclose(found["mean"], y.mean((0, 1, 2)), atol=1e-7)
     np.testing.assert_allclose(found["var"], y.var((0, 1, 2)), rtol=1e-6)
     assert jax.tree.structure(stats) == jax.tree.structure(variables["batch_stats"])
+
+
+@pytest.mark.parametrize("classes", [5, 6])
+def test_top5_error_of_five_classes_is_null(classes):
+    """All of them are among the first five, so it would be 0 of any net."""
+    net = tinytask.experiment({})
+    few = dataclasses.replace(
+        net, net=dataclasses.replace(net.net, num_classes=classes)
+    )
+    assert few.loop.top5 == (classes > 5)
+    sums = {"n": 4.0, "wrong": 1.0, "wrong5": 0.0, "nll": 2.0}
+    found = errors(sums, top5=few.loop.top5)
+    assert found["top5_err"] == (0.0 if classes > 5 else None)
+    assert (found["n"], found["loss"], found["top1_err"]) == (4, 0.5, 25.0)
