@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 Image = Float[Array, "h w c"]
 Number: TypeAlias = int | float | Array
 Matrix: TypeAlias = tuple[tuple[Number, ...], tuple[Number, ...]]
-ONE = 65536  # of fixed-point numbers of 16 fractional bits
+BITS = 16  # behind the point of fixed-point numbers
 
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
@@ -50,16 +50,16 @@ def fixed_point(matrix: Matrix) -> Int[np.ndarray, "2 3"]:
     """Matrix in fixed point for `nearest`, from the indices of a pixel."""
     exact = np.array(matrix, np.float64)
     exact[:, 2] += exact[:, :2].sum(1) / 2
-    return np.floor(exact * ONE + 0.5).astype(np.int32)
+    return np.floor(exact * 2**BITS + 0.5).astype(np.int32)
 
 
 def nearest(image: Image, matrix: Int[Array | np.ndarray, "2 3"]) -> Image:
     """Sample the pixel in which the point lies, by a matrix in fixed point."""
     height, width, _ = image.shape
     x, y = jnp.arange(width)[None], jnp.arange(height)[:, None]
-    column, row = ((a * x + b * y + c) // ONE for a, b, c in matrix)
+    column, row = ((a * x + b * y + c) >> BITS for a, b, c in matrix)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    return jnp.where(inside[..., None], _pixels(image, row, column), 0.0)
+    return jnp.where(inside[..., None], _gathered(image, row, column), 0.0)
 
 
 def bilinear(image: Image, matrix: Float[Array | np.ndarray, "2 3"]) -> Image:
@@ -70,18 +70,19 @@ def bilinear(image: Image, matrix: Float[Array | np.ndarray, "2 3"]) -> Image:
     inside = (at_x >= 0) & (at_x < width) & (at_y >= 0) & (at_y < height)
     left, top = jnp.floor(at_x - 0.5), jnp.floor(at_y - 0.5)
     dx, dy = (at_x - 0.5 - left)[..., None], (at_y - 0.5 - top)[..., None]
-    column, row = left.astype(jnp.int32), top.astype(jnp.int32)
+    # The four pixels as channels, of the image with its border repeated: one gather.
+    wide = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    corners = [
+        wide[i : i + height + 1, j : j + width + 1] for i in (0, 1) for j in (0, 1)
+    ]
+    row, column = top.astype(jnp.int32) + 1, left.astype(jnp.int32) + 1
+    found = _gathered(jnp.concatenate(corners, -1), row, column)
+    first, second, third, fourth = jnp.split(found, 4, axis=-1)
+    upper, lower = first + (second - first) * dx, third + (fourth - third) * dx
+    return jnp.where(inside[..., None], jnp.floor(upper + (lower - upper) * dy), 0.0)
 
-    def across(row):
-        first, second = (_pixels(image, row, column + i) for i in (0, 1))
-        return first + (second - first) * dx
 
-    upper, lower = across(row), across(row + 1)
-    sampled = jnp.floor(upper + (lower - upper) * dy)
-    return jnp.where(inside[..., None], sampled, 0.0)
-
-
-def _pixels(image: Image, row: Array, column: Array) -> Image:
+def _gathered(image: Image, row: Array, column: Array) -> Image:
     """Pixels at rows and columns [h w], those outside moved to the border."""
     height, width, channels = image.shape
     row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)

@@ -22,7 +22,7 @@ def luma(image: Image) -> Int[Array, "h w 1"]:
     if image.shape[-1] != 3:
         return levels
     red, green, blue = (levels[..., i : i + 1] * n for i, n in enumerate(LUMA_FIXED))
-    return (red + green + blue + 32768) // 65536
+    return (red + green + blue + 32768) >> 16
 
 
 def blend(other: Array, image: Image, factor: Array) -> Image:
@@ -40,10 +40,10 @@ def invert(image: Image, _: Array) -> Image:
 
 def autocontrast(image: Image, _: Array) -> Image:
     """Stretch each channel to 0..255."""
-    levels = image.astype(jnp.int32)
-    low, high = levels.min((0, 1), keepdims=True), levels.max((0, 1), keepdims=True)
-    stretched = (levels - low) * 255 // jnp.maximum(high - low, 1)
-    return jnp.where(high > low, stretched.astype(image.dtype), image)
+    low, high = image.min((0, 1), keepdims=True), image.max((0, 1), keepdims=True)
+    # A half is added to whole numbers, so that no rounding of the division matters.
+    stretched = jnp.floor(((image - low) * 255 + 0.5) / jnp.maximum(high - low, 1))
+    return jnp.where(high > low, stretched, image)
 
 
 def equalize(image: Image, _: Array) -> Image:
@@ -67,8 +67,8 @@ def solarize(image: Image, threshold: Array) -> Image:
 
 def posterize(image: Image, bits: Array) -> Image:
     """Keep the highest bits of each channel."""
-    step = 1 << (8 - bits.astype(jnp.int32))
-    return (image.astype(jnp.int32) // step * step).astype(image.dtype)
+    mask = 256 - (1 << (8 - bits.astype(jnp.int32)))
+    return (image.astype(jnp.int32) & mask).astype(image.dtype)
 
 
 def colour(image: Image, factor: Array) -> Image:
@@ -111,8 +111,11 @@ def apply(
     """Apply operation `number` of `names`; those that move pixels give `warped`."""
 
     def branch(name):
-        if name not in POINTWISE:
-            return lambda image, warped, argument: warped
-        return lambda image, warped, argument: POINTWISE[name](image, argument)
+        def changed(image, warped, argument):
+            pointwise = POINTWISE.get(name)
+            found = pointwise(image, argument) if pointwise else warped
+            return found.astype(image.dtype)  # arguments may be of float64
+
+        return changed
 
     return jax.lax.switch(number, [*map(branch, names)], image, warped, argument)

@@ -60,16 +60,19 @@ class RandAugmentSpec:
             return jax.vmap(self, (None, 0))(key, image)
         image = whole_levels(image)
         arguments, matrices = self.tables(*image.shape[:2])
-        for k in jax.random.split(key, self.operations):
-            drawn = self.drawn(k)
-            image = operations.apply(
+        keys = jax.random.split(key, self.operations)
+
+        def step(i, image):
+            drawn = self.drawn(keys[i])
+            return operations.apply(
                 RANDAUGMENT,
                 drawn[0],
                 image,
                 warped=affine.nearest(image, jnp.asarray(matrices)[drawn]),
                 argument=jnp.asarray(arguments)[drawn],
             )
-        return image
+
+        return jax.lax.fori_loop(0, len(keys), step, image)
 
     def drawn(self, key: Array) -> tuple[Array, Array]:
         """Draw an operation and its sign, 0 for - and 1 for +."""
@@ -147,11 +150,14 @@ class AugMixSpec:
 
     def _chain(self, key: Array, image: Picture) -> Picture:
         """Apply operations of random levels, of which there are `depth`."""
-        depth_key, *keys = jax.random.split(key, (self.depth or MAX_DEPTH) + 1)
-        length = self.depth or jax.random.randint(depth_key, (), 1, MAX_DEPTH + 1)
-        for i, k in enumerate(keys):
-            image = jnp.where(i < length, self.operation(k, image), image)
-        return image
+        keys = jax.random.split(key, (self.depth or MAX_DEPTH) + 1)
+        length = self.depth or jax.random.randint(keys[0], (), 1, MAX_DEPTH + 1)
+
+        # A loop, as the program of one operation takes seconds to compile.
+        def step(i, image):
+            return jnp.where(i < length, self.operation(keys[i + 1], image), image)
+
+        return jax.lax.fori_loop(0, len(keys) - 1, step, image)
 
     def drawn(self, key: Array) -> tuple[Array, Array, Array]:
         """Draw an operation, its level and its sign, -1 or 1."""
