@@ -82,8 +82,12 @@ def bilinear(image: Image, matrix: Float[Array | np.ndarray, "2 3"]) -> Image:
     return jnp.where(inside[..., None], jnp.floor(upper + (lower - upper) * dy), 0.0)
 
 
-def _gathered(image: Image, row: Array, column: Array) -> Image:
-    """Pixels at rows and columns [h w], those outside moved to the border."""
-    height, width, channels = image.shape
+def _gathered(
+    image: Float[Array, "rows columns n"],
+    row: Int[Array, "h w"],
+    column: Int[Array, "h w"],
+) -> Float[Array, "h w n"]:
+    """Values at rows and columns, those outside moved to the border."""
+    height, width, n = image.shape
     row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-    return image.reshape(height * width, channels)[row * width + column]
+    return image.reshape(height * width, n)[row * width + column]
