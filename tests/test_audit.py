@@ -466,6 +466,19 @@ def test_what_nobody_published_is_shown(capsys):
     assert counts["in the last layer"] == "650" and counts["in norms"] == "1,376"
 
 
+def test_departures_of_policy_and_erasing_are_shown(uncounted):
+    experiment = load(PATHS["digits_preact"])
+    row = next(iter(experiment.rows))
+    policy, erasing = "--config.data.policy=augmix", "--config.data.erasing=0.5"
+    shown = []
+    for fields in ([], [policy], [erasing], [policy, erasing]):
+        (audited,) = audit_compare.audited(experiment, row, fields)
+        shown.append([r.config for r in audited.lines if r.quantity == "departures"])
+    none, (chains,), (boxes,), both = shown
+    assert (none, both) == ([], [f"{chains}; {boxes}"])
+    assert "consistency loss" in chains and "Random-Erasing" in boxes
+
+
 def test_the_table_is_aligned_and_says_where_numbers_are_from(capsys):
     path = str(EXPERIMENTS / "cifar_resnet.py:ResNet-110")
     _, out, _ = run(capsys, "--config", path)

@@ -482,6 +482,28 @@ def test_fields_that_version_1_accepted_and_never_read_are_told_of():
 
 
 @pytest.mark.parametrize(
+    "stored",
+    [
+        {"schema": 2, "data": {"policy": {"name": "augmix", "magnitude": 4.0}}},
+        {"data": {"policy": "augmix", "policy_magnitude": 4.0}},
+    ],
+)
+def test_augmix_of_earlier_versions_is_refused(stored):
+    """Its levels, from a tenth of the range on, are no severity."""
+    with pytest.raises(
+        ConfigError,
+        match=r"policy.magnitude=4.0: .*earlier version of AugMix.*severity",
+    ):
+        migrate.migrated(stored)
+
+
+def test_randaugment_of_earlier_versions_keeps_its_magnitude():
+    policy = {"name": "randaugment", "operations": 2, "magnitude": 9.0}
+    tree, unread = migrate.migrated({"schema": 2, "data": {"policy": policy}})
+    assert (tree["data"]["policy"], unread) == (policy, [])
+
+
+@pytest.mark.parametrize(
     ("stored", "message"),
     [
         ({"schema": 3}, "schema=3: is not known here, up to 2 are"),

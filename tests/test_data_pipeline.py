@@ -11,7 +11,7 @@ from resnet_jax.config.augmentation import AugMix, Mix, RandAugment
 from resnet_jax.config.schema import Config, DataConfig, TrainConfig
 from resnet_jax.data import preprocessing, statistics
 from resnet_jax.data.augment.mixing import MixSpec
-from resnet_jax.data.augment.policies import PolicySpec
+from resnet_jax.data.augment.policies import AugMixSpec, RandAugmentSpec
 from resnet_jax.data.pipeline import open_pipeline
 from resnet_jax.data.sampler import Share
 from resnet_jax.data.sources import source
@@ -141,8 +141,9 @@ def test_additions_to_a_preset():
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (RandAugment(operations=3, magnitude=5.0), PolicySpec("randaugment", 3, 5.0)),
-        (AugMix(magnitude=4.0), PolicySpec("augmix", magnitude=4.0)),
+        (RandAugment(operations=3, magnitude=5.0), RandAugmentSpec(3, 5.0)),
+        (AugMix(severity=1.0, width=2, depth=4, alpha=0.5), AugMixSpec(1.0, 2, 4, 0.5)),
+        (AugMix(), AugMixSpec()),
     ],
 )
 def test_policies_of_a_config(policy, expected):

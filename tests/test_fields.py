@@ -245,11 +245,20 @@ def prepared(config) -> experiment.Experiment:
     return experiment.prepare(config)
 
 
+def constants(program):
+    """Constants of a program and of those that it calls."""
+    yield from program.consts
+    for equation in program.jaxpr.eqns:
+        for value in jax.tree.leaves(equation.params):
+            if hasattr(value, "consts"):
+                yield from constants(value)
+
+
 def text_of(function, *arguments) -> str:
     """The program of a function, constants included, as one word."""
     program = jax.make_jaxpr(function)(*arguments)
     told = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(program)).encode())
-    for constant in jax.tree.leaves(program.consts):
+    for constant in jax.tree.leaves([*constants(program)]):
         if not jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key):
             told.update(np.asarray(constant).tobytes())
     return told.hexdigest()

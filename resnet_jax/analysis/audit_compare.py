@@ -29,7 +29,7 @@ COUNTED = (
 SHOWN = (
     *COUNTS, "in convolutions", "in norms", "in rectifiers", "in gates",
     "in the last layer", "batch", "iterations", "drops at", "decayed parameters",
-    "augmentation", "initialisation", "evaluation",
+    "augmentation", "initialisation", "evaluation", "departures",
 )  # fmt: skip
 IN_ITERATIONS = ("drops at", "iterations", "warm-up")
 NO_FACT = Fact(value=None, source="")

@@ -9,6 +9,7 @@ from resnet_jax.config.datasets import Dataset, dataset, train_images
 from resnet_jax.config.rules import norm_group, part_size, relay_weight, schedule_steps
 from resnet_jax.config.schema import Config
 from resnet_jax.data import crops
+from resnet_jax.data.augment import erasing
 from resnet_jax.data.augment.standard import AugmentSpec
 from resnet_jax.data.preprocessing import augmentation
 from resnet_jax.models import complexity
@@ -108,6 +109,7 @@ class ConfigValues:
             "normalisation": ("data.normalize", spec.normalize),
             "mixing": ("data.mix", data.mix.name if data.mix else "none"),
             "evaluation": ("evaluation", view),
+            **_departures(spec),
         }
 
     def _optim(self) -> Quantities:
@@ -188,9 +190,19 @@ def _augmentation(spec: AugmentSpec, crop: crops.CropSpec) -> str:
     if spec.lighting:
         done.append("AlexNet colours")
     if spec.policy:
-        done.insert(0, spec.policy.kind)
+        done.insert(0, spec.policy.name)
     if spec.cutout:
         done.append(f"cutout {spec.cutout}")
     if spec.erasing:
         done.append(f"random erasing {spec.erasing}")
     return ", ".join(done) or "none"
+
+
+def _departures(spec: AugmentSpec) -> Quantities:
+    """Known differences of policy and erasing from their authors' codes."""
+    found = {"data.policy": spec.policy.departures} if spec.policy else {}
+    if spec.erasing:
+        found["data.erasing"] = erasing.DEPARTURES
+    return (
+        {"departures": (next(iter(found)), "; ".join(found.values()))} if found else {}
+    )

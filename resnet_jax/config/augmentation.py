@@ -6,7 +6,8 @@ from pydantic import Field, Strict
 
 from resnet_jax.config.types import Count, Positive, Probability, part
 
-Magnitude: TypeAlias = Annotated[float, Strict(), Field(ge=1, le=10)]
+Magnitude: TypeAlias = Annotated[float, Strict(), Field(gt=0, le=10)]
+Severity: TypeAlias = Annotated[float, Strict(), Field(ge=0.1, le=10)]
 
 
 @part
@@ -17,7 +18,7 @@ class RandAugment:
     operations: Count = 2
     """Operations per image."""
     magnitude: Magnitude = 9.0
-    """Strength, 1 to 10."""
+    """Strength, 10 is the whole range; m of 30 in torchvision is m / 3 here."""
 
 
 @part
@@ -25,8 +26,14 @@ class AugMix:
     """Weighted mean of the image and chains of operations (Hendrycks et al. 2020)."""
 
     name: Literal["augmix"] = "augmix"
-    magnitude: Magnitude = 9.0
-    """Greatest strength, 1 to 10."""
+    severity: Severity = 3.0
+    """Greatest level, drawn from 0.1 on; 10 is the whole range (ImageNet: 1)."""
+    width: Count = 3
+    """Chains that are mixed."""
+    depth: Count | None = None
+    """Operations per chain; None: 1 to 3, drawn."""
+    alpha: Positive = 1.0
+    """Parameter of the Dirichlet and Beta distributions of the weights."""
 
 
 Policy: TypeAlias = Annotated[RandAugment | AugMix, Field(discriminator="name")]

@@ -63,6 +63,7 @@ def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
             f"schema={version!r}: is not known here, up to {VERSION} are; was it "
             "written by a newer version of resnet_jax?"
         )
+    _refuse_old_augmix(own)
     try:
         if version == VERSION:
             merge = Merge()
@@ -70,6 +71,20 @@ def migrated(config: Mapping[str, object]) -> tuple[Tree, list[str]]:
         return _from_first(FIRST | {path: listed(v) for path, v in flat(own).items()})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"is no config of this package ({error})") from error
+
+
+def _refuse_old_augmix(config: Mapping[str, object]) -> None:
+    """ConfigError for the policy whose operations and levels nothing makes today."""
+    found = flat(config)
+    word = found.get("data.policy.name", found.get("data.policy"))
+    paths = ("data.policy.magnitude", "data.policy_magnitude")
+    old = [path for path in paths if path in found]
+    if word == "augmix" and old:
+        raise ConfigError(
+            f"{old[0]}={found[old[0]]!r}: is of an earlier version of AugMix, whose "
+            "operations and levels are not made any more; begin a new run, with "
+            "data.policy.severity"
+        )
 
 
 def _from_first(old: Tree) -> tuple[Tree, list[str]]:

@@ -11,7 +11,7 @@ from resnet_jax.config.schema import DataConfig
 from resnet_jax.data import crops, statistics
 from resnet_jax.data.augment import standard as augment
 from resnet_jax.data.augment.mixing import MixSpec
-from resnet_jax.data.augment.policies import PolicySpec
+from resnet_jax.data.augment.policies import POLICIES
 from resnet_jax.data.augment.standard import AugmentSpec, Preprocess
 from resnet_jax.data.batch import Arrays
 from resnet_jax.data.sources.source import Source
@@ -25,7 +25,7 @@ def augmentation(data: DataConfig) -> AugmentSpec:
     spec, policy = augment.preset(data.augment), None
     if data.policy is not None:
         fields = dataclasses.asdict(data.policy)
-        policy = PolicySpec(fields.pop("name"), **fields)
+        policy = POLICIES[fields.pop("name")](**fields)
     return dataclasses.replace(
         spec,
         normalize=data.normalize or spec.normalize,

@@ -8,30 +8,42 @@ from jaxtyping import Array, Bool, Float
 
 Image = Float[Array, "*t h w c"]
 Mask = Bool[Array, "h w"]
+DEPARTURES = (
+    "boxes of zeros, the mean of normalised images, while zhunzhong07/Random-Erasing "
+    "fills normalised images with 0.49, 0.48, 0.45"
+)
 ATTEMPTS = 100  # boxes drawn until one fits (released code of random erasing)
 
 
 def cutout(key: Array, image: Image, *, side: int) -> Image:
-    """Zero a square around a uniform pixel, clipped (DeVries & Taylor 2017)."""
+    """Zero a square around a uniform pixel, clipped (DeVries & Taylor 2017).
+
+    Of an odd side it is one pixel smaller (uoguelph-mlrg/Cutout, util/cutout.py).
+    """
     hole = random_box(key, image.shape[-3:-1], [side, side])
     return jnp.where(over_channels(hole, ndim=image.ndim), 0.0, image)
 
 
 def random_box(key: Array, size: Sequence[int], sides: Sequence[Array | int]) -> Mask:
-    """Draw a mask of a box around a uniform pixel, clipped at the border."""
-    keys = jax.random.split(key)
+    """Draw a mask of a box around a uniform pixel, clipped at the border.
+
+    From centre - side // 2 up to, and without, centre + side // 2, as in the released
+    codes of cutout and CutMix.
+    """
+    keys, halves = jax.random.split(key), [side // 2 for side in sides]
     starts = [
-        jax.random.randint(k, (), 0, extent) - side // 2
-        for k, extent, side in zip(keys, size, sides, strict=True)
+        jax.random.randint(k, (), 0, extent) - half
+        for k, extent, half in zip(keys, size, halves, strict=True)
     ]
-    return _box(size, starts, sides)
+    return _box(size, starts, [2 * half for half in halves])
 
 
 def random_erasing(key: Array, image: Image, *, probability: float) -> Image:
-    """Zero a box of random size and shape (Zhong et al. 2020); zero is the mean.
+    """Zero a box of random size and shape (Zhong et al. 2020).
 
-    Area from U(0.02, 0.4) of the image, height / width from U(0.3, 1 / 0.3); the box
-    lies inside the image.
+    As zhunzhong07/Random-Erasing, transforms.py, but for the colour. Area from
+    U(0.02, 0.4) of the image, height / width from U(0.3, 1 / 0.3); the box lies inside
+    the image.
     """
     height, width = image.shape[-3:-1]
     coin, area, ratio, top, left = jax.random.split(key, 5)

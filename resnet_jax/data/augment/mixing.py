@@ -21,6 +21,8 @@ class MixSpec:
     cutmix  a box of x' pasted into x, lam the remaining share of x (Yun et al. 2019)
 
     lam ~ Beta(alpha, alpha), drawn once per batch; a batch is mixed with `probability`.
+    As train.py of facebookresearch/mixup-cifar10 (every batch) and of
+    clovaai/CutMix-PyTorch, whose README mixes half of CIFAR's batches.
     """
 
     kind: Literal["mixup", "cutmix"] = "mixup"
@@ -48,8 +50,8 @@ class MixSpec:
 def cutmix_box(key: Array, size: Sequence[int], lam: Array) -> Mask:
     """Draw a mask [h w] of a box whose sides are sqrt(1 - lam) times the image's.
 
-    The centre is uniform over the pixels and the box is clipped at the border; the
-    caller counts the weight from the clipped box, as the released code does.
+    The sides are rounded down, to even ones. The centre is uniform over the pixels and
+    the box is clipped at the border; the caller counts the weight from the clipped box.
     """
     side = jnp.sqrt(1 - lam)
     sides = [jnp.floor(extent * side).astype(int) for extent in size]

@@ -1,135 +1,121 @@
-"""Operations of augmentation policies on images of grey levels 0 to 255.
+"""Operations of augmentation policies, equal to Pillow's on whole grey levels 0..255.
 
-Each is f(image, magnitude, sign), with a magnitude from 0 to 1. The maxima (30 degrees,
-shear 0.3, 10 of 32 pixels, 4 bits, factor 1.9) are those of AutoAugment's search space.
+Each takes Pillow's argument: a threshold, bits, or the factor of an enhancement, and
+rounds down where Pillow does. At most one grey level differs (docs/augmentation.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Image = Float[Array, "h w c"]
-Operation = Callable[[Image, Array, Array], Image]
+Operation = Callable[[Image, Array], Image]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+LUMA_FIXED = (19595, 38470, 7471)  # in parts of 65536, of Pillow's Convert.c
 
 
-def grey(image: Image) -> Image:
-    """Compute luma in every channel; images without 3 channels are returned as is."""
+def luma(image: Image) -> Int[Array, "h w 1"]:
+    """Luma in whole grey levels; an image without 3 channels is its own."""
+    levels = image.astype(jnp.int32)
     if image.shape[-1] != 3:
-        return image
-    luma = np.asarray(LUMA, np.float32)[None, None]
-    return jnp.broadcast_to((image * luma).sum(-1, keepdims=True), image.shape)
+        return levels
+    red, green, blue = (levels[..., i : i + 1] * n for i, n in enumerate(LUMA_FIXED))
+    return (red + green + blue + 32768) >> 16
 
 
-def blend(other: Image, image: Image, factor: Array) -> Image:
-    """Interpolate other + factor (image - other), clipped to 0..255."""
-    return jnp.clip(other + factor * (image - other), 0, 255)
+def blend(other: Array, image: Image, factor: Array) -> Image:
+    """Interpolate other + factor (image - other), clipped and rounded down."""
+    return jnp.floor(jnp.clip(other + factor * (image - other), 0, 255))
 
 
-def warp(image: Image, matrix: Array) -> Image:
-    """Sample the nearest pixel at matrix @ (row, column, 1) about the centre, or 0."""
-    height, width, _ = image.shape
-    middle = jnp.array([(height - 1) / 2, (width - 1) / 2])
-    at = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
-    at = at.reshape(2, -1) - middle[:, None]
-    at = jnp.round(matrix[:, :2] @ at + matrix[:, 2:] + middle[:, None]).astype(int)
-    limits = jnp.array([height, width])[:, None]
-    inside = ((at >= 0) & (at < limits)).all(0)
-    row, column = jnp.clip(at, 0, limits - 1)
-    sampled = jnp.where(inside[:, None], image[row, column], 0.0)
-    return sampled.reshape(image.shape)
-
-
-def identity(image: Image, magnitude: Array, sign: Array) -> Image:
+def identity(image: Image, _: Array) -> Image:
     return image
 
 
-def autocontrast(image: Image, magnitude: Array, sign: Array) -> Image:
+def invert(image: Image, _: Array) -> Image:
+    return 255 - image
+
+
+def autocontrast(image: Image, _: Array) -> Image:
     """Stretch each channel to 0..255."""
-    low, high = image.min((0, 1)), image.max((0, 1))
-    scale = 255 / jnp.maximum(high - low, 1)
-    stretched = (image - low[None, None]) * scale[None, None]
-    return jnp.where((high > low)[None, None], stretched, image)
+    low, high = image.min((0, 1), keepdims=True), image.max((0, 1), keepdims=True)
+    # A half is added to whole numbers, so that no rounding of the division matters.
+    stretched = jnp.floor(((image - low) * 255 + 0.5) / jnp.maximum(high - low, 1))
+    return jnp.where(high > low, stretched, image)
 
 
-def equalize(image: Image, magnitude: Array, sign: Array) -> Image:
-    """Equalize the histogram of each channel: the share of darker pixels, times 255."""
+def equalize(image: Image, _: Array) -> Image:
+    """Equalize the histogram of each channel in whole steps of pixels per level."""
 
-    def channel(x):
-        level = jnp.clip(jnp.round(x), 0, 255).astype(int)
-        counts = jnp.zeros(256).at[level.ravel()].add(1)
+    def channel(levels):
+        counts = jnp.zeros(256, jnp.int32).at[levels.ravel()].add(1)
         below = jnp.cumsum(counts) - counts
-        below_brightest = x.size - counts[level.max()]
-        return (255 * below / jnp.maximum(below_brightest, 1))[level]
+        step = (levels.size - counts[levels.max()]) // 255
+        table = jnp.clip((below + step // 2) // jnp.maximum(step, 1), 0, 255)
+        return jnp.where(step > 0, table, jnp.arange(256))[levels]
 
-    return jnp.clip(jax.vmap(channel, -1, -1)(image), 0, 255)
-
-
-def rotate(image: Image, magnitude: Array, sign: Array) -> Image:
-    angle = sign * magnitude * np.pi / 6
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    return warp(image, jnp.array([[cos, -sin, 0.0], [sin, cos, 0.0]]))
+    levels = image.astype(jnp.int32)
+    return jax.vmap(channel, -1, -1)(levels).astype(image.dtype)
 
 
-def solarize(image: Image, magnitude: Array, sign: Array) -> Image:
+def solarize(image: Image, threshold: Array) -> Image:
     """Invert grey levels at and above a threshold."""
-    return jnp.where(image >= 256 * (1 - magnitude), 255 - image, image)
+    return jnp.where(image >= threshold, 255 - image, image)
 
 
-def posterize(image: Image, magnitude: Array, sign: Array) -> Image:
-    """Keep 8 to 4 bits per channel."""
-    step = 2.0 ** jnp.round(4 * magnitude)
-    return jnp.floor(image / step) * step
+def posterize(image: Image, bits: Array) -> Image:
+    """Keep the highest bits of each channel."""
+    mask = 256 - (1 << (8 - bits.astype(jnp.int32)))
+    return (image.astype(jnp.int32) & mask).astype(image.dtype)
 
 
-def colour(image: Image, magnitude: Array, sign: Array) -> Image:
-    return blend(grey(image), image, 1 + sign * 0.9 * magnitude)
+def colour(image: Image, factor: Array) -> Image:
+    """Blend with the luma of each pixel."""
+    return blend(luma(image).astype(image.dtype), image, factor)
 
 
-def contrast(image: Image, magnitude: Array, sign: Array) -> Image:
-    mean = jnp.full_like(image, grey(image).mean())
-    return blend(mean, image, 1 + sign * 0.9 * magnitude)
+def contrast(image: Image, factor: Array) -> Image:
+    """Blend with the mean luma, in whole grey levels."""
+    grey = luma(image)
+    mean = (grey.sum(keepdims=True) + grey.size // 2) // grey.size
+    return blend(mean.astype(image.dtype), image, factor)
 
 
-def brightness(image: Image, magnitude: Array, sign: Array) -> Image:
-    return blend(jnp.zeros_like(image), image, 1 + sign * 0.9 * magnitude)
+def brightness(image: Image, factor: Array) -> Image:
+    """Blend with black."""
+    return blend(jnp.zeros_like(image), image, factor)
 
 
-def sharpness(image: Image, magnitude: Array, sign: Array) -> Image:
-    """Blend with a 3x3 blur: weight 5 at the centre, 1 around it, over 13."""
-    height, width, _ = image.shape
-    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    offsets = [(i, j) for i in range(3) for j in range(3)]
-    near = sum(padded[i : i + height, j : j + width] for i, j in offsets)
-    return blend((near + 4 * image) / 13, image, 1 + sign * 0.9 * magnitude)
+def sharpness(image: Image, factor: Array) -> Image:
+    """Blend with a 3x3 blur, weight 5 at the centre and 1 around it; borders stay."""
+    rows = image[:-2] + image[1:-1] + image[2:]
+    near = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    blurred = jnp.floor((near + 4 * image[1:-1, 1:-1]) / 13 + 0.5)
+    return blend(image.at[1:-1, 1:-1].set(blurred), image, factor)
 
 
-def _shear(axis: int) -> Operation:
-    """Make a shear by up to 0.3 along an axis."""
-
-    def shear(image, magnitude, sign):
-        amount = 0.3 * sign * magnitude
-        return warp(image, jnp.eye(2, 3).at[axis, 1 - axis].add(amount))
-
-    return shear
-
-
-def _translate(axis: int) -> Operation:
-    """Make a translation by up to 10 of 32 pixels along an axis."""
-
-    def translate(image, magnitude, sign):
-        amount = sign * magnitude * image.shape[axis] * 10 / 32
-        return warp(image, jnp.eye(2, 3).at[axis, 2].add(amount))
-
-    return translate
+POINTWISE: dict[str, Operation] = {
+    f.__name__: f
+    for f in (
+        identity, invert, autocontrast, equalize, solarize, posterize, colour, contrast,
+        brightness, sharpness,
+    )
+}  # fmt: skip
 
 
-# AugMix leaves out operations that resemble the corruptions of its test sets.
-GEOMETRY: tuple[Operation, ...] = (
-    autocontrast, equalize, posterize, rotate, solarize,
-    _shear(0), _shear(1), _translate(0), _translate(1),
-)  # fmt: skip
-ALL = (identity, *GEOMETRY, colour, contrast, brightness, sharpness)
+def apply(
+    names: Sequence[str], number: Array, image: Image, *, warped: Image, argument: Array
+) -> Image:
+    """Apply operation `number` of `names`; those that move pixels give `warped`."""
+
+    def branch(name):
+        def changed(image, warped, argument):
+            pointwise = POINTWISE.get(name)
+            found = pointwise(image, argument) if pointwise else warped
+            return found.astype(image.dtype)  # arguments may be of float64
+
+        return changed
+
+    return jax.lax.switch(number, [*map(branch, names)], image, warped, argument)
