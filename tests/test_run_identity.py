@@ -49,6 +49,7 @@ def without(workdir, *dropped):
     (workdir / "metrics.jsonl").write_bytes(b"".join(kept))
 
 
+@pytest.mark.compile
 def test_the_id_of_a_run_is_in_config_log_and_checkpoints(whole):
     run = json.loads((whole / "config.json").read_text())["run"]
     assert len(run) == 16 and int(run, 16) >= 0
@@ -169,6 +170,7 @@ def test_an_old_end_may_stand_for_the_evaluation_before_it(shop, tmp_path):
     assert [row["n"] / 64 for row in rows] == [4, 5, 3, 4]
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize(
     ("text", "codes"),
     [("{}", (0, 0)), ('{"step": null}', (0, 0)), ("[]", (4, 1)), ("{", (4, 1))],
