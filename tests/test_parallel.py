@@ -15,6 +15,8 @@ import pytest
 import tiers
 import tinytask
 
+from resnet_jax.data.sources.content import Content
+from resnet_jax.data.sources.features import Features
 from resnet_jax.data.sources.records import Records
 from resnet_jax.data.sources.tfds import TfdsSource
 from resnet_jax.data.sources.tfrecord import TFRecords
@@ -198,9 +200,12 @@ def test_initial_states_are_equal_on_one_and_two_devices():
 def test_evaluation_counts_each_example_once():
     """64 images in batches of 24: the last one is mostly padding."""
     net = tinytask.trainer(EXACT | {"data.batch_size": 24}, count=2, units=1)
+    features = Features(
+        "image", "label", (8, 8, 1), np.dtype(np.uint8), tuple(map(str, range(10)))
+    )
     source = TfdsSource(
-        name="random", version="1", split="test", num_classes=10,
-        image_shape=(8, 8, 1), description="", start=0, length=64,
+        name="random", version="1", split="test", features=features,
+        description="", start=0, length=64, content=Content("", ()),
         records=Records("test", (), (), TFRecords((), ())),
     )  # fmt: skip
     pipeline = dataclasses.replace(
