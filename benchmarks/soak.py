@@ -28,14 +28,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
 import runs
-from tearing import RESTING, Resting
+from tearing import RESTING, Resting, steps
 
 from resnet_jax.runs import directory
 
+ROOT = runs.ROOT
 STEPS, DEVICES = 6000, 2
 FIELDS = {
     "data.split": "1200/200",
@@ -83,8 +83,8 @@ class Life:
     @property
     def step(self) -> int:
         """Newest checkpoint."""
-        found = self.workdir / "checkpoints"
-        return max(runs.steps(self.workdir), default=0) if found.exists() else 0
+        found = steps(self.workdir)
+        return int(found[0].name) if found else 0
 
     @property
     def enough(self) -> bool:

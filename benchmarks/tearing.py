@@ -22,8 +22,9 @@ class Resting:
 
 
 def steps(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """Checkpoints, the newest first."""
-    found = [p for p in (workdir / "checkpoints").iterdir() if p.name.isdecimal()]
+    """Checkpoints, the newest first; no empty folders."""
+    found = (workdir / "checkpoints").glob("[0-9]*/meta")
+    found = [path.parent for path in found if path.parent.name.isdecimal()]
     return sorted(found, key=lambda path: -int(path.name))
 
 
@@ -94,7 +95,8 @@ def of_newest(how: str) -> Hit:
 
 
 def all_damaged(workdir: pathlib.Path, rng: random.Random) -> str:
-    return "; ".join(damaged(step, rng, "cut") for step in steps(workdir))
+    """Flip a bit of the arrays of every checkpoint; not every other file is read."""
+    return "; ".join(damaged(step, rng, "flip") for step in steps(workdir))
 
 
 def stray(workdir: pathlib.Path, rng: random.Random) -> str:
