@@ -1,7 +1,7 @@
 """Soak: one long run, hit by a fault at a time, ends as the run that was left alone.
 
     python benchmarks/soak.py --out benchmarks/soak.json [--faults 200] [--seed 0]
-        [--folder DIR]
+        [--folder DIR] [--minutes M]
 
 A tiny net learns digits for some thousand steps, once undisturbed and once with
 faults: signals at random times, files of the run damaged or gone between two starts, a
@@ -16,7 +16,9 @@ rounded in another order. A soak that was stopped goes on where it was.
 import argparse
 import collections
 import dataclasses
+import functools
 import json
+import math
 import os
 import pathlib
 import random
@@ -200,6 +202,13 @@ def plan(count: int, seed: int) -> list[Turn]:
     return turns
 
 
+def prepare(before: Callable[[], None] | None) -> None:
+    """Take signals as from a terminal; a shell's background jobs ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if before:
+        before()
+
+
 def start(workdir, *, before=None, stderr=None) -> subprocess.Popen:
     """The command of the run, in a new process."""
     command = runs.Workshop(workdir.parent).command(workdir, FIELDS)
@@ -213,7 +222,7 @@ def start(workdir, *, before=None, stderr=None) -> subprocess.Popen:
         env=runs.environment(devices=DEVICES) | cache,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        preexec_fn=before,
+        preexec_fn=functools.partial(prepare, before),
         cwd=ROOT,
     )
 
@@ -247,6 +256,10 @@ class Soak:
     @property
     def workdir(self) -> pathlib.Path:
         return self.folder / "run"
+
+    @property
+    def seconds(self) -> float:
+        return sum(record["seconds"] for record in self.records)
 
     def undisturbed(self) -> pathlib.Path:
         workdir = self.folder / "whole"
@@ -409,11 +422,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("soak"))
     options = parser.parse_args()
     soak = opened(options.folder.resolve(), options.faults, options.seed)
     for number in range(len(soak.records), len(soak.turns)):
+        if soak.seconds > 60 * options.minutes:
+            break
         began = time.monotonic()
         record = soak.turn(number)
         record["seconds"] = time.monotonic() - began
@@ -423,8 +439,7 @@ def main() -> int:
         print(number, record, flush=True)
     assert ended(start(soak.workdir)) == 0
     equal = compared(soak.workdir, soak.folder / "whole")
-    seconds = sum(record["seconds"] for record in soak.records)
-    found = result(soak, seconds, equal)
+    found = result(soak, soak.seconds, equal)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["problems"], indent=1), equal)
     return 0 if all(equal.values()) and not found["problems"] else 1

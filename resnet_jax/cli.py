@@ -1,21 +1,24 @@
 """Shared parts of commands: options, help, one-line errors, process settings."""
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from resnet_jax.config.experiment_file import ExperimentFile, load, parts
 from resnet_jax.config.schema import Config
-from resnet_jax.errors import ConfigError, UserError
+from resnet_jax.errors import ConfigError, StorageError, UserError
 
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
+PATIENCE = 120  # seconds that a process waits for the others to start
 PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -45,6 +48,19 @@ def run(
     except KeyboardInterrupt:
         print("stopped; the same command resumes", file=sys.stderr)
         return 130
+
+
+def leave(code: int) -> NoReturn:
+    """End the process of a command.
+
+    After a failed write at once: orbax's threads may wait ten minutes for its other
+    parts, and Python for the threads.
+    """
+    if code == StorageError.exit_code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,15 +98,21 @@ def check_figure_path(path: pathlib.Path, *, option: str = "--figure") -> None:
 
 def prepare_jax() -> None:
     """Settings of the process, before jax initialises its devices."""
-    import jax
-
+    try:
+        import jax
+    except ValueError as error:  # jax reads its variables as it is imported
+        text = str(error).splitlines()[0]
+        raise ConfigError(
+            f"environment: {text}; correct the variable, or unset it"
+        ) from error
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(cache).expanduser() / "resnet_jax" / "xla"
     if not jax.config.jax_compilation_cache_dir:  # type: ignore
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if options := distributed(os.environ):
-        jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
+        with _patience(os.environ[ADDRESS], PATIENCE):
+            jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
     try:
         jax.devices()
     except RuntimeError as error:
@@ -100,6 +122,31 @@ def prepare_jax() -> None:
             f"({str(error).splitlines()[0]}); name another platform, or unset it"
         ) from error
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
+
+
+@contextlib.contextmanager
+def _patience(address: str, seconds: float) -> Iterator[None]:
+    """End the process with one line where the others do not come in time.
+
+    JAX would wait for five minutes, and then abort it with a stack trace.
+    """
+
+    def give_up() -> None:
+        line = (
+            f"error[config] {ADDRESS}={address!r}: not all processes of the run have "
+            f"come within {seconds:.0f} s; start them, or correct the address and "
+            f"{' and '.join(PROCESSES)}"
+        )
+        print(line, file=sys.stderr, flush=True)
+        os._exit(ConfigError.exit_code)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def distributed(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -113,7 +160,8 @@ def distributed(environment: Mapping[str, str]) -> dict[str, Any]:
         for name in (name for name, value in numbers.items() if value is not None):
             raise ConfigError(f"{name}={numbers[name]}: needs {ADDRESS}=HOST:PORT")
         return {}
-    if not re.fullmatch(r"\S+:\d{1,5}", address):
+    port = re.fullmatch(r"\S+:(\d{1,5})", address)
+    if port is None or not 0 < int(port[1]) < 2**16:
         raise ConfigError(f"{ADDRESS}={address!r}: must be HOST:PORT, or unset")
     if count is not None and not 0 <= (number or 0) < count:
         raise ConfigError(
