@@ -160,7 +160,7 @@ TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
 SIGNALS = {
     "SIGKILL": Running((-KILL,), sent(KILL)),
     "SIGTERM": Running((143, -TERM), sent(TERM)),
-    "SIGINT": Running((130, -INT), sent(INT)),
+    "SIGINT": Running((130, -INT), sent(INT)),  # -2: while Python imports
     "SIGTERM twice": Running((143, -TERM), sent(TERM, TERM)),
 }
 RUNNING = SIGNALS | {
@@ -320,7 +320,7 @@ class Soak:
             kept = self.folder / f"unexpected-{number}"
             shutil.copytree(self.workdir, kept, symlinks=True, dirs_exist_ok=True)
             (kept / "stderr").write_text(text)
-        if refused:
+        if refused or code == 0:  # else there is no run left to be hit
             self.repair()
         return {"code": code, "step": life.step, "problems": problems}
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import signal
 import sys
 import threading
 import warnings
@@ -14,8 +15,9 @@ from typing import Any, NoReturn
 
 from resnet_jax.config.experiment_file import ExperimentFile, load, parts
 from resnet_jax.config.schema import Config
-from resnet_jax.errors import ConfigError, StorageError, UserError
+from resnet_jax.errors import ConfigError, Interrupted, StorageError, UserError
 
+STOPPED = "stopped; the same command resumes"
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
 PATIENCE = 120  # seconds that a process waits for the others to start
@@ -46,8 +48,8 @@ def run(
             print(f"error[{error.kind}] {line}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the same command resumes", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return Interrupted.exit_code
 
 
 def leave(code: int) -> NoReturn:
@@ -121,7 +123,16 @@ def prepare_jax() -> None:
             f"JAX_PLATFORMS={platforms!r}: no such device here "
             f"({str(error).splitlines()[0]}); name another platform, or unset it"
         ) from error
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, _stop)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """Answer Ctrl-C where nothing is saved: callbacks of jax swallow exceptions."""
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(Interrupted.exit_code)
 
 
 @contextlib.contextmanager
