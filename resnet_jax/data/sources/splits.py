@@ -68,6 +68,10 @@ def _prepared(name: str, *, directory: pathlib.Path) -> pathlib.Path:
     with folders.locked(own, directory=directory):
         if folder := folders.find(name, directory=directory):
             return folder  # another process was faster
+        folder = directory / own / VERSIONS[own]
+        if os.path.lexists(folder):
+            cause = FileNotFoundError("no file dataset_info.json")
+            raise folders.damaged(folder, cause)
         return OWN[own](directory)
 
 
