@@ -102,7 +102,8 @@ def prepare_jax() -> None:
     """Settings of the process, before jax initialises its devices."""
     try:
         import jax
-    except ValueError as error:  # jax reads its variables as it is imported
+        import tqdm  # noqa: F401
+    except ValueError as error:  # both read their variables as they are imported
         text = str(error).splitlines()[0]
         raise ConfigError(
             f"environment: {text}; correct the variable, or unset it"

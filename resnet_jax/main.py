@@ -34,7 +34,6 @@ from resnet_jax import cli
 from resnet_jax.config import reference
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
-from resnet_jax.train.progress import Bar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +53,7 @@ def _train(arguments: Sequence[str]) -> None:
     cli.prepare_jax()
     from resnet_jax.train import run  # imports jax
     from resnet_jax.train.profiler import Trace
+    from resnet_jax.train.progress import Bar
 
     folder = pathlib.Path(folder).expanduser()
     trace = Trace(folder / "profile") if options.profile else None

@@ -262,7 +262,7 @@ FAULTS = (
             "main::a_wrong_field_is_named_and_nothing_made",
             "main::the_workdir_is_a_file",
             "main::the_workdir_cannot_be_written",
-            "environment::a_variable_that_jax_refuses_is_one_line",
+            "environment::a_variable_that_a_library_refuses_is_one_line",
             "environment::processes_that_cannot_be_are_told",
         ),
     ),

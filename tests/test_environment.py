@@ -50,11 +50,19 @@ def test_a_process_whose_peer_never_starts_gives_up(shop, tmp_path, number):
 
 
 @pytest.mark.process
-def test_a_variable_that_jax_refuses_is_one_line(shop, tmp_path):
-    run = shop.run(tmp_path / "run", variables={"JAX_ENABLE_X64": "maybe"})
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"JAX_ENABLE_X64": "maybe"}, "invalid truth value 'maybe' for environment"),
+        ({"TQDM_MININTERVAL": "x"}, "could not convert string to float: 'x'"),
+    ],
+)
+def test_a_variable_that_a_library_refuses_is_one_line(
+    shop, tmp_path, variables, message
+):
+    run = shop.run(tmp_path / "run", variables=variables)
     assert run.returncode == 2, run.stderr
-    assert run.stderr == (
-        "error[config] environment: invalid truth value 'maybe' for environment "
-        "'JAX_ENABLE_X64'; correct the variable, or unset it\n"
-    )
+    assert run.stderr.startswith(f"error[config] environment: {message}")
+    assert run.stderr.endswith("; correct the variable, or unset it\n")
+    assert run.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
