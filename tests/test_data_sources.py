@@ -185,6 +185,7 @@ def test_own_data_without_their_metadata_are_damaged(tmp_path, damage):
         file.symlink_to("nowhere")
     with pytest.raises(DataError, match=r"1\.0\.0: damaged or incomplete \(FileNot"):
         open_splits("digits", directory=tmp_path)
+    assert os.listdir(tmp_path) == ["digits"]
 
 
 WIDE = np.zeros((8, 9, 3), np.uint8)
