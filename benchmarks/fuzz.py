@@ -112,13 +112,23 @@ def counted(found: list[dict], *names: str) -> dict[str, int]:
     return dict(sorted(collections.Counter(keys).items()))
 
 
-def result(seed: int, tried: list[dict], run: list[dict]) -> dict:
+def commits(folder: pathlib.Path) -> list[str]:
+    """Commits at which the fuzz was started or went on; that of now is added."""
+    file = folder / "commits"
+    found = file.read_text().split() if file.exists() else []
+    now = str(directory.environment({})["commit"])
+    file.write_text("\n".join(dict.fromkeys([*found, now])))
+    return file.read_text().split()
+
+
+def result(seed: int, tried: list[dict], run: list[dict], at: list[str]) -> dict:
     """The content of the result file."""
     passed = [o for o in tried if o["stage"] != "validation"]
     environment = directory.environment({"devices": 2})
-    shown = ("commit", "python", "packages", "devices", "cpu_count")
+    shown = ("python", "packages", "devices", "cpu_count")
     return {
         "seed": seed,
+        "commits": at,
         "configs": {
             "n": len(tried),
             "passed validation": len(passed),
@@ -153,9 +163,10 @@ def main() -> int:
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     again = options.again
+    at = commits(folder)
     run = processes(folder, options.processes, options.seed, again=again)
     tried = configs(folder, options.configs, options.seed, again=again)
-    found = result(options.seed, tried, run)
+    found = result(options.seed, tried, run, at)
     options.out.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if open_finds([*tried, *run]) else 0
 
