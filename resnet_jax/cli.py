@@ -100,21 +100,18 @@ def check_figure_path(path: pathlib.Path, *, option: str = "--figure") -> None:
 
 def prepare_jax() -> None:
     """Settings of the process, before jax initialises its devices."""
-    try:
+    # Both read their variables as they are imported.
+    with _refusals("environment", "correct the variable, or unset it"):
         import jax
         import tqdm  # noqa: F401
-    except ValueError as error:  # both read their variables as they are imported
-        text = str(error).splitlines()[0]
-        raise ConfigError(
-            f"environment: {text}; correct the variable, or unset it"
-        ) from error
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(cache).expanduser() / "resnet_jax" / "xla"
     if not jax.config.jax_compilation_cache_dir:  # type: ignore
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if options := distributed(os.environ):
-        with _patience(os.environ[ADDRESS], PATIENCE):
+        address, remedy = os.environ[ADDRESS], f"set {' and '.join(PROCESSES)}"
+        with _patience(address, PATIENCE), _refusals(f"{ADDRESS}={address!r}", remedy):
             jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
     try:
         jax.devices()
@@ -128,6 +125,16 @@ def prepare_jax() -> None:
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGINT, _stop)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
+
+
+@contextlib.contextmanager
+def _refusals(what: str, remedy: str) -> Iterator[None]:
+    """Turn the ValueError of a library into ConfigError."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"{what}: {text}; {remedy}") from error
 
 
 def _stop(number: int, frame: object) -> NoReturn:

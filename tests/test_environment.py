@@ -53,8 +53,21 @@ def test_a_process_whose_peer_never_starts_gives_up(shop, tmp_path, number):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"JAX_ENABLE_X64": "maybe"}, "invalid truth value 'maybe' for environment"),
-        ({"TQDM_MININTERVAL": "x"}, "could not convert string to float: 'x'"),
+        (
+            {"JAX_ENABLE_X64": "maybe"},
+            "environment: invalid truth value 'maybe' for environment "
+            "'JAX_ENABLE_X64'; correct the variable, or unset it",
+        ),
+        (
+            {"TQDM_MININTERVAL": "x"},
+            "environment: could not convert string to float: 'x'; correct the "
+            "variable, or unset it",
+        ),
+        (
+            {ADDRESS: "localhost:1"},
+            f"{ADDRESS}='localhost:1': Number of processes must be defined; set "
+            f"{COUNT} and {NUMBER}",
+        ),
     ],
 )
 def test_a_variable_that_a_library_refuses_is_one_line(
@@ -62,7 +75,5 @@ def test_a_variable_that_a_library_refuses_is_one_line(
 ):
     run = shop.run(tmp_path / "run", variables=variables)
     assert run.returncode == 2, run.stderr
-    assert run.stderr.startswith(f"error[config] environment: {message}")
-    assert run.stderr.endswith("; correct the variable, or unset it\n")
-    assert run.stderr.count("\n") == 1
+    assert run.stderr == f"error[config] {message}\n"
     assert not (tmp_path / "run").exists()
