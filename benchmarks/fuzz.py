@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import sys
 from collections.abc import Callable
 
@@ -31,6 +32,8 @@ import fuzz_processes
 from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.runs import directory
 
+# A path of this machine, up to a folder that all machines have.
+PLACE = re.compile(r"(?:/[\w.+-]+)+/(place|resnet_jax|site-packages|python3\.\d+)(?=/)")
 NOW = ("end", "message", "error", "at", "code", "problems")
 TRACED = 0.25  # share of the configs whose programs are traced, which takes longest
 
@@ -167,7 +170,8 @@ def main() -> int:
     run = processes(folder, options.processes, options.seed, again=again)
     tried = configs(folder, options.configs, options.seed, again=again)
     found = result(options.seed, tried, run, at)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    text = PLACE.sub(r"\1", json.dumps(found, indent=1))
+    options.out.write_text(text + "\n")
     return 1 if open_finds([*tried, *run]) else 0
 
 

@@ -233,7 +233,7 @@ def outcome(case: Case, whole: pathlib.Path, folder: pathlib.Path) -> dict:
         "code": code,
         "error": "; ".join(errors)[:400],
         "problems": problems,
-        "stderr": said[-1500:] if problems else "",
+        "stderr": said[-600:] if problems else "",
         "seconds": round(time.monotonic() - began, 1),
     }
 
