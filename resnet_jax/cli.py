@@ -1,22 +1,27 @@
 """Shared parts of commands: options, help, one-line errors, process settings."""
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from resnet_jax.config.experiment_file import ExperimentFile, load, parts
 from resnet_jax.config.schema import Config
-from resnet_jax.errors import ConfigError, UserError
+from resnet_jax.errors import ConfigError, Interrupted, StorageError, UserError
 from resnet_jax.paths import remote
 
+STOPPED = "stopped; the same command resumes"
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
+PATIENCE = 300  # seconds that a process waits for the others to start
 PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -44,8 +49,21 @@ def run(
             print(f"error[{error.kind}] {line}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the same command resumes", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return Interrupted.exit_code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process of a command.
+
+    After a failed write at once: orbax's threads may wait ten minutes for its other
+    parts, and Python for the threads.
+    """
+    if code == StorageError.exit_code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,15 +111,19 @@ def check_figure_path(path: pathlib.Path, *, option: str = "--figure") -> None:
 
 def prepare_jax() -> None:
     """Settings of the process, before jax initialises its devices."""
-    import jax
-
+    # Both read their variables as they are imported.
+    with _refusals("environment", "correct the variable, or unset it"):
+        import jax
+        import tqdm  # noqa: F401
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(cache).expanduser() / "resnet_jax" / "xla"
     if not jax.config.jax_compilation_cache_dir:  # type: ignore
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     if options := distributed(os.environ):
-        jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
+        address, remedy = os.environ[ADDRESS], f"set {' and '.join(PROCESSES)}"
+        with _patience(address, PATIENCE), _refusals(f"{ADDRESS}={address!r}", remedy):
+            jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
     try:
         jax.devices()
     except RuntimeError as error:
@@ -110,7 +132,51 @@ def prepare_jax() -> None:
             f"JAX_PLATFORMS={platforms!r}: no such device here "
             f"({str(error).splitlines()[0]}); name another platform, or unset it"
         ) from error
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, _stop)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
+
+
+@contextlib.contextmanager
+def _refusals(what: str, remedy: str) -> Iterator[None]:
+    """Turn the ValueError of a library into ConfigError."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"{what}: {text}; {remedy}") from error
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """Answer Ctrl-C where nothing is saved: callbacks of jax swallow exceptions."""
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(Interrupted.exit_code)
+
+
+@contextlib.contextmanager
+def _patience(address: str, seconds: float) -> Iterator[None]:
+    """End the process with one line where the others do not come in time.
+
+    JAX would wait for five minutes, and then abort it with a stack trace.
+    """
+
+    def give_up() -> None:
+        line = (
+            f"error[config] {ADDRESS}={address!r}: not all processes of the run have "
+            f"come within {seconds:.0f} s; start them, or correct the address and "
+            f"{' and '.join(PROCESSES)}"
+        )
+        print(line, file=sys.stderr, flush=True)
+        os._exit(ConfigError.exit_code)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def distributed(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -124,7 +190,8 @@ def distributed(environment: Mapping[str, str]) -> dict[str, Any]:
         for name in (name for name, value in numbers.items() if value is not None):
             raise ConfigError(f"{name}={numbers[name]}: needs {ADDRESS}=HOST:PORT")
         return {}
-    if not re.fullmatch(r"\S+:\d{1,5}", address):
+    port = re.fullmatch(r"\S+:(\d{1,5})", address)
+    if port is None or not 0 < int(port[1]) < 2**16:
         raise ConfigError(f"{ADDRESS}={address!r}: must be HOST:PORT, or unset")
     if count is not None and not 0 <= (number or 0) < count:
         raise ConfigError(

@@ -34,7 +34,6 @@ from resnet_jax import cli
 from resnet_jax.config import reference
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
-from resnet_jax.train.progress import Bar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +54,7 @@ def _train(arguments: Sequence[str]) -> None:
     cli.prepare_jax()
     from resnet_jax.train import run  # imports jax
     from resnet_jax.train.profiler import Trace
+    from resnet_jax.train.progress import Bar
 
     trace = Trace(folder / "profile") if options.profile else None
     results = run.run_all(
@@ -92,4 +92,4 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.leave(main())

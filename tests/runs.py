@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -31,8 +32,9 @@ TINY = {
 }
 MAIN = """
 import sys
+from resnet_jax import cli
 from resnet_jax.main import main
-sys.exit(main(["main", *sys.argv[1:]]))
+cli.leave(main(["main", *sys.argv[1:]]))
 """
 # Seconds are a Python expression, of `step` perhaps: a signal may come at any step.
 PAUSED = """
@@ -119,6 +121,35 @@ def environment(*, devices=2) -> dict[str, str]:
         "JAX_NUM_CPU_DEVICES": str(devices),
         "PYTHONPATH": str(ROOT),
     }
+
+
+@contextlib.contextmanager
+def two(shop, workdir, changes=(), **kwargs) -> Iterator[list[subprocess.Popen]]:
+    """Two processes of one run on this machine, with a device each."""
+    with contextlib.ExitStack() as stack:
+        address = f"127.0.0.1:{free_port()}"
+        yield [
+            stack.enter_context(
+                shop.started(
+                    workdir,
+                    changes,
+                    devices=1,
+                    variables={
+                        "JAX_COORDINATOR_ADDRESS": address,
+                        "JAX_NUM_PROCESSES": "2",
+                        "JAX_PROCESS_ID": str(number),
+                    },
+                    **kwargs,
+                )
+            )
+            for number in (0, 1)
+        ]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Quiet:

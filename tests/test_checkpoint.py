@@ -390,6 +390,14 @@ def test_all_damaged_is_an_error_and_stays_one(folder, again):
     assert sorted(os.listdir(folder)) == ["1", "2", "3"]
 
 
+def test_tasks_that_orbax_abandons_are_not_told_of(folder, caplog):
+    with Checkpoints(folder, keep=3):
+        log = logging.getLogger("asyncio")
+        log.error("Task exception was never retrieved\nfuture: <Task of orbax>")
+        log.error("Task exception was never retrieved\nfuture: <Task of a user>")
+    assert [r.message.split()[-1] for r in caplog.records] == ["user>"]
+
+
 def test_only_quarantined_steps_are_no_fresh_start(folder):
     for step in "123":
         (folder / step).rename(folder / f"corrupt-{step}")

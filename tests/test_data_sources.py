@@ -174,6 +174,20 @@ def test_damaged_metadata(tiny, file):
         opened(folder)
 
 
+@pytest.mark.parametrize("damage", ["removed", "a folder", "a link to nowhere"])
+def test_own_data_without_their_metadata_are_damaged(tmp_path, damage):
+    """A data set that is prepared on first use is not prepared over its own folder."""
+    file = tmp_path / "digits" / "1.0.0" / "dataset_info.json"
+    file.parent.mkdir(parents=True)
+    if damage == "a folder":
+        file.mkdir()
+    elif damage == "a link to nowhere":
+        file.symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"1\.0\.0: damaged or incomplete \(FileNot"):
+        open_splits("digits", directory=tmp_path)
+    assert os.listdir(tmp_path) == ["digits"]
+
+
 WIDE = np.zeros((8, 9, 3), np.uint8)
 GOOD = tinyset.images(1)[0]
 

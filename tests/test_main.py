@@ -116,6 +116,9 @@ def told(capsys, *argv):
             ["data.augment='imagenet_scale': is for images of 3 channels, but those"],
         ),
         (["train.steps"], ["--config.train.steps: has no value"]),
+        (["model.width=1e308"], ["model.width: is too large to compute with"]),
+        (["model.width=1e30"], ["model.name='cifar_resnet': would have "]),
+        ([f"data.batch_size=1{'0' * 400}"], ["data.batch_size: is too large to"]),
         (["train.seeds=0,1", "seed=3"], ["seed=3: train.seeds=(0, 1) are trained"]),
         (["train.steps=99999"], ["train.steps=99999: the schedule ends at "]),
         # what a family cannot be

@@ -1,8 +1,7 @@
 """Runs of two processes on this machine: stopped, killed, and resumed by fewer."""
 
-import contextlib
+import functools
 import signal
-import socket
 import subprocess
 
 import pytest
@@ -14,29 +13,7 @@ FIELDS = {"train.steps": 200, "train.eval_every": 100, "train.checkpoint_every":
 SLOWLY = runs.PAUSED.format(seconds="0.1")
 
 
-@contextlib.contextmanager
-def two(shop, workdir, changes=FIELDS, *, before=SLOWLY):
-    """Two processes of one run, with a device each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                shop.started(
-                    workdir,
-                    changes,
-                    devices=1,
-                    before=before,
-                    variables={
-                        "JAX_COORDINATOR_ADDRESS": address,
-                        "JAX_NUM_PROCESSES": "2",
-                        "JAX_PROCESS_ID": str(number),
-                    },
-                )
-            )
-            for number in (0, 1)
-        ]
+two = functools.partial(runs.two, changes=FIELDS, before=SLOWLY)
 
 
 def await_checkpoint(process, workdir):

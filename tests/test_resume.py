@@ -1,5 +1,6 @@
 """Runs that are killed, stopped, starved or moved go on as if nothing had happened."""
 
+import collections
 import json
 import random
 import re
@@ -8,10 +9,12 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import runs
 import tinyset
 
+from resnet_jax.data.sampler import Sampler
 from resnet_jax.data.sources import digits, folders
 from resnet_jax.main import main
 
@@ -162,12 +165,44 @@ def test_fewer_steps_than_were_made_are_refused(shop, half, copied, capsys):
 # Other devices, other feeds
 
 
+EXAMPLES = """
+import json, os
+from resnet_jax.data.pipeline import TrainBatches
+def read(self, step, k=None, read=TrainBatches.read):
+    found = read(self, step, k)
+    with open(os.environ["EXAMPLES"], "a") as file:
+        for at, index in enumerate(found["index"].tolist()):
+            file.write(json.dumps([step + at, index]) + "\\n")
+    return found
+TrainBatches.read = read
+"""
+
+
 @pytest.mark.process
-def test_losses_are_the_same_on_one_two_and_four_devices(shop, whole, tmp_path):
-    shop.done(tmp_path / "run", {"train.steps": 8}, devices=1)
-    shop.train(tmp_path / "run", {"train.steps": 16})
-    shop.done(tmp_path / "run", devices=4)
-    assert_close_rows(tmp_path / "run", whole)
+def test_a_run_goes_on_with_other_devices_and_processes(
+    shop, whole, tmp_path, monkeypatch
+):
+    """1, 2, 4, 8 devices, two processes, and one device again."""
+    workdir, seen = tmp_path / "run", tmp_path / "examples"
+    monkeypatch.setenv("EXAMPLES", str(seen))
+    for step, devices in {4: 1, 8: 2, 12: 4, 16: 8}.items():
+        changes = {"train.steps": step}
+        shop.done(workdir, changes, devices=devices, before=EXAMPLES)
+    with runs.two(shop, workdir, {"train.steps": 20}, before=EXAMPLES) as processes:
+        assert [runs.ended(process).returncode for process in processes] == [0, 0]
+    shop.done(workdir, devices=1, before=EXAMPLES)
+    assert_close_rows(workdir, whole)
+    final, expected = runs.state(workdir), runs.state(whole)
+    for name, leaf in expected.items():
+        if name.startswith("params"):
+            np.testing.assert_allclose(final[name], leaf, rtol=0, atol=1e-6)
+    examples = collections.defaultdict(list)
+    for step, index in map(json.loads, seen.read_text().splitlines()):
+        examples[step] += index
+    batches = Sampler(0, 64, 1437).batches(0, 24)["index"]
+    assert {step: sorted(found) for step, found in sorted(examples.items())} == {
+        step: sorted(index) for step, index in enumerate(batches.tolist())
+    }
 
 
 @pytest.mark.compile
@@ -205,6 +240,57 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(shop, whole, half, copied):
     assert runs.timeless(workdir)[:6] == runs.timeless(half)
     assert runs.steps(workdir)[-1] == 12
     runs.assert_same_run(shop.train(workdir), whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of so many KiB; `mount(size)` again makes it larger."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(size, *options):
+        options = f"size={size}k,{','.join(options)}".rstrip(",")
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        return place
+
+    yield mount
+    subprocess.run(["umount", str(place)], capture_output=True)
+
+
+@pytest.mark.process
+def test_a_disk_that_is_full_keeps_the_last_good_checkpoint(
+    shop, whole, half, small_disk, capsys
+):
+    size = sum(path.stat().st_blocks for path in half.rglob("*")) // 2 + 100
+    workdir = shutil.copytree(half, small_disk(size) / "run")
+    code, said = told(shop, workdir, {}, capsys)
+    assert code == 6, said
+    assert re.search(
+        r"error\[storage\] checkpoints=\S+: step 15 could not be written \(No space",
+        said,
+    )
+    assert "last good step: 12; make room and run the same command again" in said
+    assert runs.timeless(workdir)[:6] == runs.timeless(half)
+    small_disk(100 * size, "remount")
+    runs.assert_same_run(shop.train(workdir), whole)
+
+
+@pytest.mark.process
+def test_a_folder_that_cannot_be_written_any_more_ends_a_run(shop, tmp_path):
+    """Though threads of orbax wait for a folder that was not made."""
+    workdir = tmp_path / "run"
+    with shop.started(workdir, before=SLOWLY) as process:
+        runs.await_true(process, (workdir / "checkpoints" / "3").exists)
+        (workdir / "checkpoints").rename(tmp_path / "kept")
+        (workdir / "checkpoints").touch()
+        run = runs.ended(process, limit=60)
+    assert run.returncode == 6, run.stderr
+    assert f"checkpoints={workdir}/checkpoints: step " in run.stderr
+    assert run.stderr.count("error[") == 1 and "Traceback" not in run.stderr
+    assert (workdir / "FAILED").read_text().startswith("storage: checkpoints=")
 
 
 def flip(checkpoint):

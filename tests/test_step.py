@@ -315,3 +315,20 @@ def test_float64_throughout(float64):
     floats = [x for x in jax.tree.leaves(trees) if np.issubdtype(x.dtype, np.floating)]
     assert {x.dtype for x in floats} == {np.dtype("float64")}
     assert {x.dtype for x in state.sums.values()} == {np.dtype("float32")}
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("dialect", ["torch", "caffe", "tensorflow"])
+def test_a_net_trains_with_the_statistics_of_any_dialect(dialect):
+    """Those of Caffe have a weight, which is there before the first step."""
+    net = tinytask.trainer({"model.norm.dialect": dialect}, units=1)
+    state, seen = net.run(2)
+    assert seen["ok"].all()
+    held = {
+        path[-1].key
+        for path, _ in jax.tree_util.tree_leaves_with_path(state.batch_stats)
+    }
+    assert held == {"mean", "var"} | ({"weight"} if dialect == "caffe" else set())
+    images = np.zeros((4, 8, 8, 1), np.float32)
+    logits = net.experiment.net.build().apply(state.variables, images, train=False)
+    assert np.isfinite(logits).all()

@@ -166,6 +166,26 @@ def test_ctrl_c_saves_and_ends_with_130(shop, tmp_path):
     assert step >= 4
 
 
+IN_A_CALLBACK = """
+import gc, os, signal
+from resnet_jax import cli
+def prepare_jax(prepare=cli.prepare_jax):
+    prepare()
+    gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    gc.collect()
+cli.prepare_jax = prepare_jax
+"""
+
+
+@pytest.mark.process
+def test_ctrl_c_at_the_start_is_not_swallowed(shop, tmp_path):
+    """Python ignores exceptions in callbacks of its garbage collector, as jax has."""
+    run = shop.run(tmp_path / "run", before=IN_A_CALLBACK)
+    assert run.returncode == 130, run.stderr
+    assert run.stderr == "stopped; the same command resumes\n"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.compile
 def test_a_run_that_fails_says_why(config, tmp_path, monkeypatch):
     def broken(step, k):

@@ -151,11 +151,15 @@ def summary(
 
 
 def lowest(log: LogFile) -> Best | None:
-    """The earliest evaluation with the lowest validation error; None without any."""
+    """The earliest evaluation with the lowest validation error; None without any.
+
+    One whose loss is not finite is never the lowest, as in the run itself.
+    """
     errors = [
         (error, row["step"])
         for row in log.rows("val")
         if (error := row.get("top1_err")) is not None
+        and row.get("loss", 0.0) is not None
         and row.get("stats", "moving") == "moving"
     ]
     if not errors:

@@ -1,8 +1,9 @@
 """Experiment: a validated config, its open data and its derived values."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 
 import jax
@@ -18,13 +19,15 @@ from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.models import complexity
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.network import network
-from resnet_jax.paths import Tree, replaced
+from resnet_jax.paths import Tree, flat, replaced
 from resnet_jax.train import device_peaks
 from resnet_jax.train.mesh import AXIS, Devices
 from resnet_jax.train.optim import OptimSpec, optimizer
 from resnet_jax.train.program import Program
 from resnet_jax.train.schedule import LoopSpec, SizeSchedule
 from resnet_jax.train.state import TrainState
+
+MOST_PARAMS = 2**40  # more fit no machine, and not the sizes of an array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +93,15 @@ class Experiment:
 
     @functools.cached_property
     def counts(self) -> tuple[complexity.Parts, int]:
-        """Parameters by kind, and multiply-adds per image."""
-        return complexity.counts(self.net.build(), self.pipeline.image_shape)
+        """Parameters by kind, and multiply-adds per image; ConfigError for too many."""
+        with _representable(self.config):
+            found = complexity.counts(self.net.build(), self.pipeline.image_shape)
+        if (params := found[0].params) > MOST_PARAMS:
+            raise ConfigError(
+                f"model.name={self.config.model.name!r}: would have {params:.0e} "
+                "parameters; make it smaller"
+            )
+        return found
 
     def derived(self) -> Tree:
         """Values computed from the config and the data, for config.json."""
@@ -119,6 +129,14 @@ def prepare(
     progress: Progress | None = None,
 ) -> Experiment:
     """Check a config against machine and data, and open the data; write no files."""
+    with _representable(config):
+        return _prepared(config, open_data, progress)
+
+
+def _prepared(
+    config: Config, open_data: Callable[..., Pipeline], progress: Progress | None
+) -> Experiment:
+    """The experiment of a config, its numbers as they are."""
     devices = Devices.all()
     _check(config, devices)
     axis_name = AXIS if config.train.spmd == "pmap" else None
@@ -150,6 +168,21 @@ def prepare(
     _check_sizes(config, net, image_shape=pipeline.image_shape)
     _check_norms(config, net, devices, image_shape=pipeline.image_shape)
     return Experiment(config, pipeline, net, optim, devices)
+
+
+@contextlib.contextmanager
+def _representable(config: Config) -> Iterator[None]:
+    """Turn an overflow into ConfigError with the largest number of the config."""
+    try:
+        yield
+    except OverflowError as error:
+        sizes = {
+            path: abs(value)
+            for path, value in flat(config.to_dict()).items()
+            if isinstance(value, int | float)
+        }
+        path = max(sizes, key=lambda name: sizes[name])
+        raise ConfigError(f"{path}: is too large to compute with") from error
 
 
 def _check(config: Config, devices: Devices) -> None:

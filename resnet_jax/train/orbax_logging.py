@@ -40,6 +40,12 @@ def _not_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in pathlib.PurePath(record.pathname).parts
 
 
+def _not_an_abandoned_task(record: logging.LogRecord) -> bool:
+    """False for the error of a task of orbax that nobody has asked for."""
+    text = record.getMessage()
+    return "never retrieved" not in text or "orbax" not in text
+
+
 def _not_a_closed_loop(unraisable) -> None:
     """Unraisable hook without the errors of tasks that outlive their event loop."""
     if str(unraisable.exc_value) != "Event loop is closed":
@@ -49,5 +55,7 @@ def _not_a_closed_loop(unraisable) -> None:
 def silence_orbax() -> None:
     """Suppress orbax's log, and errors of tasks that it abandons."""
     logging.getLogger("absl").addFilter(_not_orbax)
+    # Some are collected long after the read that failed.
+    logging.getLogger("asyncio").addFilter(_not_an_abandoned_task)
     if sys.unraisablehook is sys.__unraisablehook__:
         sys.unraisablehook = _not_a_closed_loop

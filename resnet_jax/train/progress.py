@@ -3,13 +3,19 @@
 import sys
 from typing import Any
 
-import tqdm
+from resnet_jax.errors import ConfigError
 
 
 class Bar:
     """tqdm bar on stderr with its options; in a file, a line every 30 seconds."""
 
     def __init__(self, *, total: int, unit: str = "step", **options: Any):
+        try:
+            import tqdm
+        except ValueError as error:  # it reads its variables as it is imported
+            raise ConfigError(
+                f"environment: TQDM_...: {error}; correct the variable, or unset it"
+            ) from error
         self._bar = tqdm.tqdm(
             total=total,
             unit=unit,

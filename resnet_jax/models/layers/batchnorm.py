@@ -61,9 +61,12 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape, wide)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
         var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
+        weight = None
+        if self.spec.average == "normalised" and (train or self.is_initializing()):
+            weight = self.variable("batch_stats", "weight", jnp.zeros, (), wide)
         if train:
             y, group_mean, group_var = self._by_group(x, scale, bias)
-            self._update(mean, var, group_mean, group_var)
+            self._update(mean, var, weight, group_mean, group_var)
             return y
         return _affine(x, mean.value, var.value, scale, bias, self.spec)
 
@@ -99,15 +102,12 @@ class BatchNorm(nn.Module):
                 "batch, or the images larger"
             )
 
-    def _update(self, mean, var, new_mean, new_var):
+    def _update(self, mean, var, weight, new_mean, new_var):
         """Update the running statistics, equal on all devices."""
         if self.spec.axis_name:
             new_mean, new_var = jax.lax.pmean((new_mean, new_var), self.spec.axis_name)
         momentum = self.spec.momentum
-        if self.spec.average == "normalised":
-            weight = self.variable(
-                "batch_stats", "weight", jnp.zeros, (), mean.value.dtype
-            )
+        if weight is not None:
             total = self.spec.momentum * weight.value + 1.0
             momentum = 1.0 - 1.0 / total
             weight.value = total
