@@ -31,6 +31,7 @@ def variables(spec, dtype=np.float32):
     init = functools.partial(BatchNorm(spec).init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), x)
     full = {"scale": [0.5, 1.0, 2.0], "bias": [1.0, 0.0, -1.0], "mean": 0.0, "var": 1.0}
+    full |= {"weight": 0.0}  # of Caffe's averages
     return {
         collection: {name: jnp.full(leaf.shape, jnp.asarray(full[name]), leaf.dtype)
                      for name, leaf in leaves.items()}
