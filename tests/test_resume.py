@@ -262,17 +262,17 @@ def small_disk(tmp_path):
 
 @pytest.mark.process
 def test_a_disk_that_is_full_keeps_the_last_good_checkpoint(
-    shop, whole, half, small_disk, capsys
+    shop, whole, half, small_disk
 ):
     size = sum(path.stat().st_blocks for path in half.rglob("*")) // 2 + 100
     workdir = shutil.copytree(half, small_disk(size) / "run")
-    code, said = told(shop, workdir, {}, capsys)
-    assert code == 6, said
+    run = shop.run(workdir)
+    assert run.returncode == 6, run.stderr
     assert re.search(
         r"error\[storage\] checkpoints=\S+: step 15 could not be written \(No space",
-        said,
+        run.stderr,
     )
-    assert "last good step: 12; make room and run the same command again" in said
+    assert "last good step: 12; make room and run the same command again" in run.stderr
     assert runs.timeless(workdir)[:6] == runs.timeless(half)
     small_disk(100 * size, "remount")
     runs.assert_same_run(shop.train(workdir), whole)

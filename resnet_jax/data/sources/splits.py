@@ -65,8 +65,8 @@ def _prepared(name: str, *, directory: pathlib.Path) -> pathlib.Path:
     own, _, version = name.partition(":")
     if own not in OWN or version not in ("", VERSIONS.get(own)):
         raise _not_prepared(name, directory)
-    file = directory / own / VERSIONS[own] / "dataset_info.json"
-    if os.path.lexists(file.parent) and not file.is_file():
+    file = directory / own / VERSIONS.get(own, "") / "dataset_info.json"
+    if own in VERSIONS and os.path.lexists(file.parent) and not file.is_file():
         cause = FileNotFoundError(f"no file {file.name}")
         raise folders.damaged(file.parent, cause)
     with folders.locked(own, directory=directory):
