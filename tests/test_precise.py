@@ -11,6 +11,11 @@ import optax
 import pytest
 import tinytask
 
+from resnet_jax.data.sources.content import Content
+from resnet_jax.data.sources.features import Features
+from resnet_jax.data.sources.records import Records
+from resnet_jax.data.sources.tfds import TfdsSource
+from resnet_jax.data.sources.tfrecord import TFRecords
 from resnet_jax.models.layers.batchnorm import BatchNorm, NormSpec
 from resnet_jax.train import program as programs
 from resnet_jax.train.evaluate import errors, over_groups, precise_statistics
@@ -147,6 +152,13 @@ def test_a_residual_net():
     assert jax.tree.structure(stats) == jax.tree.structure(variables["batch_stats"])
 
 
+SOURCE = TfdsSource(
+    name="random", version="1", split="train", description="", start=0, length=64,
+    features=Features("image", "label", (8, 8, 1), np.dtype(np.uint8), ("0", "1")),
+    content=Content("", ()), records=Records("train", (), (), TFRecords((), ())),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("classes", [5, 6])
 def test_top5_error_of_five_classes_is_null(classes):
     """All of them are among the first five, so it would be 0 of any net."""
@@ -154,7 +166,7 @@ def test_top5_error_of_five_classes_is_null(classes):
     few = dataclasses.replace(
         made,
         net=dataclasses.replace(made.net, num_classes=classes),
-        pipeline=dataclasses.replace(made.pipeline, splits={"train": range(64)}),
+        pipeline=dataclasses.replace(made.pipeline, splits={"train": SOURCE}),
     )
     assert few.loop.top5 == (classes > 5)
     sums = {"n": 4.0, "wrong": 1.0, "wrong5": 0.0, "nll": 2.0}
