@@ -21,7 +21,7 @@ from resnet_jax.paths import remote
 STOPPED = "stopped; the same command resumes"
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
-PATIENCE = 300  # seconds that a process waits for the others to start
+PATIENCE = 240  # seconds that a process waits for the others; JAX aborts after 300
 PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FIGURES = (".png", ".pdf", ".svg")
 

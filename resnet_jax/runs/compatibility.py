@@ -8,7 +8,7 @@ from typing import Any
 from resnet_jax.config.schema import OPERATIONAL
 from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.paths import flat_as_json
-from resnet_jax.runs.directory import StoredConfig, read_config
+from resnet_jax.runs.directory import RESTART, StoredConfig, read_config
 from resnet_jax.runs.log import Log
 
 DATA_FIELDS = ("data.", "seed", "derived.")
@@ -104,7 +104,7 @@ def _check_no_remains(folder: pathlib.Path) -> None:
         raise CheckpointError(
             f"workdir={folder}: holds {'a log' if logged else 'checkpoints'} but no "
             "config.json, so what was run is not known; put it back, name another "
-            "folder, or begin again with --restart, which keeps the old files aside"
+            f"folder, or {RESTART}"
         )
 
 

@@ -22,6 +22,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
+RESTART = "begin again with --restart, which keeps the old files aside"
 ASIDE = "before-"  # start of the name of a folder with the files of an earlier run
 
 
@@ -51,8 +52,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error}); put it back, or begin again with "
-            "--restart, which keeps the old files aside"
+            f"{path}: cannot be read ({error}); put it back, or {RESTART}"
         ) from error
     return content
 
@@ -114,8 +114,8 @@ def set_aside(folder: pathlib.Path) -> pathlib.Path | None:
 
     The lock stays, which this process holds.
     """
-    held = [p for p in folder.iterdir() if p.name != ".lock"] if folder.is_dir() else []
-    held = [path for path in held if not path.name.startswith(ASIDE)]
+    found = folder.iterdir() if folder.is_dir() else ()
+    held = [path for path in found if not path.name.startswith((".lock", ASIDE))]
     if not held:
         return None
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import jax
 
 from resnet_jax.errors import CheckpointError
+from resnet_jax.runs.directory import RESTART
 from resnet_jax.runs.reader import LogFile, holes
-
-RESTART = "begin again with --restart, which keeps the old files aside"
 
 
 class Places(NamedTuple):

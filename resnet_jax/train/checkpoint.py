@@ -23,6 +23,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from resnet_jax.errors import CheckpointError, StorageError, UserError
 from resnet_jax.paths import Tree
+from resnet_jax.runs.directory import RESTART
 from resnet_jax.train import manifest, orbax_logging
 from resnet_jax.train.checkpoint_folder import (
     damage,
@@ -204,8 +205,7 @@ def _newest_intact(directory, abstract_state, refuse):
     if refused:
         raise CheckpointError(
             f"{next(iter(refused.values()))}, but checkpoint {max(refused)} is there; "
-            "put the log back, or begin again with --restart, which keeps the old "
-            "files aside"
+            f"put the log back, or {RESTART}"
         )
     if damaged or list(directory.glob("corrupt-*")):
         causes = "; ".join(f"step {step}: {cause}" for step, cause in damaged.items())

@@ -20,6 +20,7 @@ from resnet_jax.models import complexity
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.network import network
 from resnet_jax.paths import Tree, flat, replaced
+from resnet_jax.runs.result import TOP5_CLASSES
 from resnet_jax.train import device_peaks
 from resnet_jax.train.mesh import AXIS, Devices
 from resnet_jax.train.optim import OptimSpec, optimizer
@@ -58,7 +59,7 @@ class Experiment:
             max_nonfinite=train.max_nonfinite_updates,
             sizes=SizeSchedule(sizes, examples, batch) if sizes else None,
             protocol=self.config.data.protocol.name,
-            top5=self.net.num_classes > 5,
+            top5=self.net.num_classes >= TOP5_CLASSES,
             params="ema" if train.ema else "last",
         )
 
