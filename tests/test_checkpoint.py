@@ -12,7 +12,8 @@ import sys
 import tempfile
 import textwrap
 import time
-from typing import Any
+import types
+from typing import Any, cast
 
 import flax.struct
 import jax
@@ -24,6 +25,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSha
 
 from resnet_jax.errors import CheckpointError, StorageError
 from resnet_jax.train import manifest as sealing
+from resnet_jax.train import orbax_logging
 from resnet_jax.train.checkpoint import Checkpoints, restore
 from resnet_jax.train.preemption import watch_for_stop
 
@@ -633,6 +635,18 @@ def test_a_failed_save_does_not_hide_the_first_error(tmp_path, caplog, monkeypat
 
 
 @pytest.mark.process
+def test_late_errors_of_failed_reads_reach_no_hook(monkeypatch):
+    """A read that failed may end after its event loop, under a hook of the user's."""
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    orbax_logging.silence_orbax()
+    orbax_logging.silence_orbax()
+    for text in ("Event loop is closed", "another"):
+        error = types.SimpleNamespace(exc_value=RuntimeError(text))
+        sys.unraisablehook(cast("sys.UnraisableHookArgs", error))
+    assert [str(error.exc_value) for error in heard] == ["another"]
+
+
 def test_killed_inside_an_asynchronous_save(tmp_path):
     code = script(
         """

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -46,10 +47,10 @@ def _not_an_abandoned_task(record: logging.LogRecord) -> bool:
     return "never retrieved" not in text or "orbax" not in text
 
 
-def _not_a_closed_loop(unraisable) -> None:
-    """Unraisable hook without the errors of tasks that outlive their event loop."""
+def _not_a_closed_loop(hook, unraisable) -> None:
+    """Call an unraisable hook, but for errors of tasks that outlive their event loop."""
     if str(unraisable.exc_value) != "Event loop is closed":
-        sys.__unraisablehook__(unraisable)
+        hook(unraisable)
 
 
 def silence_orbax() -> None:
@@ -57,5 +58,6 @@ def silence_orbax() -> None:
     logging.getLogger("absl").addFilter(_not_orbax)
     # Some are collected long after the read that failed.
     logging.getLogger("asyncio").addFilter(_not_an_abandoned_task)
-    if sys.unraisablehook is sys.__unraisablehook__:
-        sys.unraisablehook = _not_a_closed_loop
+    hook = sys.unraisablehook
+    if getattr(hook, "func", None) is not _not_a_closed_loop:
+        sys.unraisablehook = functools.partial(_not_a_closed_loop, hook)
