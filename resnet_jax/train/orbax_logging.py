@@ -48,7 +48,7 @@ def _not_an_abandoned_task(record: logging.LogRecord) -> bool:
 
 
 def _not_a_closed_loop(hook, unraisable) -> None:
-    """Call an unraisable hook, but for errors of tasks that outlive their event loop."""
+    """Call an unraisable hook, but for tasks that outlive their event loop."""
     if str(unraisable.exc_value) != "Event loop is closed":
         hook(unraisable)
 
