@@ -86,3 +86,11 @@ def shop(tmp_path_factory):
     import runs
 
     return runs.Workshop.open(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Folder with the experiment toy.py and its made-up runs."""
+    import test_report
+
+    return test_report.build(tmp_path)

@@ -194,7 +194,7 @@ class Net:
 
     @property
     def ahead(self):
-        """What stands ahead of the first convolution of a unit."""
+        """Layers ahead of the first convolution of a unit."""
         return ORDERS[self.order].split("F")[0]
 
     def unit(self, x, at, width, stride, *, is_first, keep):

@@ -64,7 +64,7 @@ FAULTS = (
         "0; the same bits, no row lost or doubled",
         (
             "resume::more_steps_continue_a_finished_run",
-            "resume::sigterm_saves_the_current_step",
+            "resume::a_signal_saves_the_current_step",
         ),
     ),
     Row(
@@ -87,7 +87,7 @@ FAULTS = (
         "SIGTERM; a second signal",
         "143, the current step is saved; a second one ends the run at once",
         (
-            "resume::sigterm_saves_the_current_step",
+            "resume::a_signal_saves_the_current_step",
             "resume::a_second_signal_ends_a_run_at_once_and_a_second_run_is_refused",
         ),
     ),
@@ -333,7 +333,7 @@ LOST_WORK = (
         "bits come of it",
         (
             "stopping::a_signal_in_any_phase_loses_nothing",
-            "stopping::ctrl_c_saves_and_ends_with_130",
+            "resume::a_signal_saves_the_current_step",
             "stopping::ctrl_c_at_the_start_is_not_swallowed",
             "stopping::a_second_signal_of_either_kind_is_not_handled",
         ),

@@ -55,7 +55,7 @@ def looked_up(monkeypatch):
 
 
 def unread(row):
-    """What papers say of a row and no line has."""
+    """Published values of a row that no line has."""
     facts = [papers.network(row.network)] if row.network else []
     facts += [papers.recipe(row.recipe)] if row.recipe else []
     quantities = {line.quantity for line in row.lines}

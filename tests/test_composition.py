@@ -113,7 +113,7 @@ def refused(words):
 
 
 def kinked(words):
-    """Whether these words have a gradient only up to one kink or the other.
+    """True where these words have a gradient only up to one kink or the other.
 
     The sign of what a ReLU gives is 1, so many of XNOR's maps are constant; instance
     norm leaves rounding of them, and a rectifier its derivative on either side of zero.
@@ -140,7 +140,7 @@ def key(seed):
 
 @pytest.mark.parametrize("branch", tiers.one_in(7, SLOTS["branch"]))
 def test_shapes_of_the_whole_product(branch):
-    """Where a unit subsamples and widens; what all layers share takes turns."""
+    """Units that subsample and widen; fields that all layers share take turns."""
     axes = [SLOTS[slot] for slot in ("order", "shortcut", "gate")]
     shared = [SLOTS[slot] for slot in ("act", "operator", "rank")]
     turns = itertools.cycle(itertools.product(*shared))

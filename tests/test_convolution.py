@@ -194,7 +194,7 @@ def test_second_derivatives():
 
 
 def operations(conv, arrays, platform):
-    """How often each operation stands in the program of a convolution's gradients."""
+    """Count of each operation in the program of a convolution's gradients."""
     traced = jax.jit(with_gradients(conv)).trace(*arrays)
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     words = re.findall(r"stablehlo\.\w+|dim_numbers = [^:]*", text)

@@ -155,7 +155,7 @@ def test_row_differs_from_its_base_by_what_it_says():
 
 
 def spelt(changes, config):
-    """What a row says, leaf by leaf: the word of a slot is its `name`."""
+    """Fields of a row, leaf by leaf: the word of a slot is its `name`."""
     found = {}
     for path, value in flat(nested(changes)).items():
         word = path not in config and f"{path}.name" in config

@@ -119,11 +119,6 @@ def build(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def place(tmp_path):
-    return build(tmp_path)
-
-
 def seed(place, row, number):
     return place / "runs" / "toy" / row / f"seed{number}"
 

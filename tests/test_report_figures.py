@@ -6,7 +6,6 @@ import sys
 
 import pytest
 from test_report import (
-    build,
     edit_config,
     log_row,
     made,
@@ -23,11 +22,6 @@ from resnet_jax.report.curves import Curve, curve
 from resnet_jax.report.table import report
 
 STARTS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
-
-
-@pytest.fixture
-def place(tmp_path):
-    return build(tmp_path)
 
 
 def report_of(place):

@@ -8,7 +8,6 @@ import re
 import pytest
 from test_report import (
     EXPERIMENT,
-    build,
     call,
     edit_config,
     edit_json,
@@ -21,11 +20,6 @@ from test_report import (
 
 from resnet_jax.report.__main__ import main
 from resnet_jax.report.render import md, plain, spreadsheet, tex
-
-
-@pytest.fixture
-def place(tmp_path):
-    return build(tmp_path)
 
 
 def test_a_damaged_log_is_refused_or_named(place, capsys):

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 from test_report import (
-    build,
     call,
     edit_config,
     edit_json,
@@ -19,11 +18,6 @@ from test_report import (
 from resnet_jax.config.experiment_file import load
 from resnet_jax.report.curves import curve
 from resnet_jax.report.table import report
-
-
-@pytest.fixture
-def place(tmp_path):
-    return build(tmp_path)
 
 
 def record(place, capsys, row, *options):

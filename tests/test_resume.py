@@ -104,14 +104,18 @@ def test_a_killed_run_keeps_its_best_and_its_precise_rows(shop, tmp_path):
 
 
 @pytest.mark.process
-def test_sigterm_saves_the_current_step(shop, whole, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "kind"),
+    [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_saves_the_current_step(shop, whole, tmp_path, number, code, kind):
     with shop.started(tmp_path / "run", before=SLOWLY) as process:
         runs.await_rows(process, tmp_path / "run", 2)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         run = runs.ended(process)
-    assert run.returncode == 143, run.stderr
+    assert run.returncode == code, run.stderr
     (step,) = runs.steps(tmp_path / "run")[-1:]
-    assert f"error[preempted] step={step}: asked to stop, state saved" in run.stderr
+    assert f"error[{kind}] step={step}: asked to stop, state saved" in run.stderr
     assert 4 <= step < 24
     runs.assert_same_run(shop.train(tmp_path / "run"), whole)
 

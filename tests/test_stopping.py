@@ -151,19 +151,6 @@ def test_a_second_signal_of_either_kind_is_not_handled():
     assert signal.getsignal(signal.SIGINT) != signal.SIG_DFL
 
 
-@pytest.mark.process
-def test_ctrl_c_saves_and_ends_with_130(shop, tmp_path):
-    slowly = runs.PAUSED.format(seconds="0.05")
-    with shop.started(tmp_path / "run", before=slowly) as process:
-        runs.await_rows(process, tmp_path / "run", 2)
-        process.send_signal(signal.SIGINT)
-        run = runs.ended(process)
-    assert run.returncode == 130, run.stderr
-    (step,) = runs.steps(tmp_path / "run")[-1:]
-    assert f"error[interrupted] step={step}: asked to stop, state saved" in run.stderr
-    assert step >= 4
-
-
 IN_A_CALLBACK = """
 import gc, os, signal
 from resnet_jax import cli

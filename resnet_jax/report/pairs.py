@@ -15,7 +15,7 @@ P_DIGITS = 9  # a gap of exactly one test example has p = 5 % up to rounding
 
 
 class Basis(NamedTuple):
-    """What an error was measured on; only errors of one basis are compared."""
+    """Basis of an error; only errors of one basis are compared."""
 
     n: int
     data: tuple[str, ...]

@@ -91,7 +91,9 @@ def outcome(
         reason = f"the test error at step {step} is not finite"
         return Outcome(status="failed", reason=reason)
     precise = _test(log, step, protocol, stats="precise", params=score.params)
-    scores = [score, _score(precise), _selected(log, protocol, score.params)]
+    best = _lowest(log, protocol, score.params)
+    selected = best and _test(log, best[1], protocol, params=score.params)
+    scores = [score, _score(precise), _score(selected)]
     if num_classes is not None and num_classes < TOP5_CLASSES:
         scores = [one and dataclasses.replace(one, top5_err=None) for one in scores]
     final, precise, selected = scores
@@ -150,28 +152,13 @@ def summary(
     }
 
 
-def lowest(log: LogFile) -> Best | None:
-    """The earliest evaluation with the lowest validation error; None without any.
-
-    One whose loss is not finite is never the lowest, as in the run itself.
-    """
-    errors = [
-        (error, row["step"])
-        for row in log.rows("val")
-        if (error := row.get("top1_err")) is not None
-        and row.get("loss", 0.0) is not None
-        and row.get("stats", "moving") == "moving"
-    ]
-    if not errors:
+def lowest(log: LogFile, *, protocol: str = USUAL) -> Best | None:
+    """The earliest evaluation with the lowest validation error; None without any."""
+    if (found := _lowest(log, protocol)) is None:
         return None
-    error, step = min(errors)
-    tests = [row for row in log.at("test", step) if "stats" not in row]
-    test = tests[0].get("top1_err") if tests else None
-    return (
-        None
-        if test is None
-        else Best(step=step, val_top1_err=error, test_top1_err=test)
-    )
+    error, step = found
+    test = _score(_test(log, step, protocol))
+    return test and Best(step=step, val_top1_err=error, test_top1_err=test.top1_err)
 
 
 def contradictions(result: Mapping[str, Any], outcome: Outcome) -> list[str]:
@@ -205,20 +192,32 @@ def _unfinished(folder: pathlib.Path, log: LogFile | None) -> Outcome:
     return Outcome(status="incomplete", reason=f"stopped at step {last['step']}")
 
 
-def _selected(log: LogFile, protocol: str, params: str) -> Score | None:
-    """The test at the (earliest) lowest validation error."""
+def _lowest(
+    log: LogFile, protocol: str, params: str | None = None
+) -> tuple[float, int] | None:
+    """The lowest validation error in percent, and its earliest step.
+
+    One whose loss is not finite is never the lowest, as in the run itself.
+    """
     errors = [
         (error, row["step"])
         for row in log.rows("val")
-        if (error := row.get("top1_err")) is not None
-        and row.get("stats", "moving") == "moving"
-        and _protocol(row) == protocol
-        and row.get("params", params) == params
+        if _is_of(row, protocol, params=params)
+        and (error := row.get("top1_err")) is not None
+        and row.get("loss", 0.0) is not None
     ]
-    if not errors:
-        return None
-    _, step = min(errors)
-    return _score(_test(log, step, protocol, params=params))
+    return min(errors, default=None)
+
+
+def _is_of(
+    row: LogRow, protocol: str, *, stats: str = "moving", params: str | None = None
+) -> bool:
+    """True for a row under a protocol, with statistics and (any) parameters."""
+    return (
+        _protocol(row) == protocol
+        and row.get("stats", "moving") == stats
+        and params in (None, row.get("params", "last"))
+    )
 
 
 def _protocol(row: LogRow) -> str:
@@ -235,11 +234,7 @@ def _test(
 ) -> LogRow | None:
     """The first test row at a step of a protocol, statistics and (any) parameters."""
     for row in log.at("test", step):
-        if (
-            _protocol(row) == protocol
-            and row.get("stats", "moving") == stats
-            and params in (None, row.get("params", "last"))
-        ):
+        if _is_of(row, protocol, stats=stats, params=params):
             return row
     return None
 

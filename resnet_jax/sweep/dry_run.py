@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import tqdm
 
 from resnet_jax.config.schema import Config
 from resnet_jax.sweep.estimate import Estimate, Level, estimate
 from resnet_jax.sweep.plan import Job
+from resnet_jax.train.progress import Bar
 
 PARTS = ("conv", "norm", "slopes", "gates", "fc")
 HEADER = (
@@ -34,10 +34,12 @@ def dry_run(jobs: Sequence[Job], *, name: str, level: Level) -> DryRun:
     configs = {job.row: job.config for job in reversed(jobs)}  # of the first seed
     rows = list(dict.fromkeys(job.row for job in jobs))
     seeds, hours, lines = len(jobs) // len(rows), 0.0, []
-    for row in tqdm.tqdm(rows, unit="row", leave=False):
-        found = estimate(configs[row], level=level)
-        hours += seeds * (found.hours or 0.0)
-        lines.append((row, *cells(found), changes(configs[rows[0]], configs[row])))
+    with Bar(total=len(rows), unit="row", leave=False) as bar:
+        for index, row in enumerate(rows, 1):
+            found = estimate(configs[row], level=level)
+            hours += seeds * (found.hours or 0.0)
+            lines.append((row, *cells(found), changes(configs[rows[0]], configs[row])))
+            bar.update(index)
     title = f"{name}: {len(rows)} rows x {seeds} seeds = {len(jobs)} runs"
     if level == "time":
         title += f", {hours:.2g} hours one after another"

@@ -154,7 +154,7 @@ def references() -> dict[str, str]:
 
 
 def full() -> Rows:
-    """What every row resolves to."""
+    """The resolved spec of every row."""
     own, found = package(), {}
     for name, reference in references().items():
         row = own.row(reference)

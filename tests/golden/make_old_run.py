@@ -102,7 +102,7 @@ def rows(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def leaves(path: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """What is kept of every leaf of a checkpoint, read without the package."""
+    """Digest of every leaf of a checkpoint, read without the package."""
     with ocp.PyTreeCheckpointer() as reader:
         tree = reader.metadata(path / "state").item_metadata.tree
         asked = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
@@ -120,7 +120,7 @@ def leaves(path: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def outcome(workdir: pathlib.Path) -> dict[str, Any]:
-    """What a run comes to."""
+    """The result of a run."""
     final = workdir / "checkpoints" / str(END)
     return {"rows": rows(workdir), "leaves": leaves(final)}
 
