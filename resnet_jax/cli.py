@@ -115,6 +115,7 @@ def prepare_jax() -> None:
     with _refusals("environment", "correct the variable, or unset it"):
         import jax
         import tqdm  # noqa: F401
+    _check_guards(os.environ)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(cache).expanduser() / "resnet_jax" / "xla"
     if not jax.config.jax_compilation_cache_dir:  # type: ignore
@@ -136,6 +137,16 @@ def prepare_jax() -> None:
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGINT, _stop)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
+
+
+def _check_guards(environment: Mapping[str, str]) -> None:
+    """ConfigError where jax is asked to raise at transfers, which every run makes."""
+    for name, value in environment.items():
+        if name.startswith("JAX_TRANSFER_GUARD") and value.startswith("disallow"):
+            raise ConfigError(
+                f"{name}={value!r}: constants and numbers of log rows are transferred "
+                "in every run; set it to log or allow, or unset it"
+            )
 
 
 @contextlib.contextmanager

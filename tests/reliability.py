@@ -42,8 +42,8 @@ them is in `benchmarks/soak.json` and `benchmarks/fuzz.json`, with seeds and ver
 - Equal bits need the same versions, devices and number of visible cores.
 - The processes of a run share one folder, which takes locks.
 - XLA ends a process at a flag in `XLA_FLAGS` that it does not know.
-- Switches that ask jax for an exception, as `JAX_TRANSFER_GUARD=disallow`, get it, with
-  its traceback.
+- Switches that ask jax for an exception, as `JAX_NUMPY_RANK_PROMOTION=raise`, get it,
+  with its traceback.
 - `best/` is verified when it is read, not when a run goes on.
 """
 

@@ -64,6 +64,12 @@ def test_a_process_whose_peer_never_starts_gives_up(shop, tmp_path, number):
             "variable, or unset it",
         ),
         (
+            {"JAX_TRANSFER_GUARD_HOST_TO_DEVICE": "disallow"},
+            "JAX_TRANSFER_GUARD_HOST_TO_DEVICE='disallow': constants and numbers of "
+            "log rows are transferred in every run; set it to log or allow, or unset "
+            "it",
+        ),
+        (
             {ADDRESS: "localhost:1"},
             f"{ADDRESS}='localhost:1': Number of processes must be defined; set "
             f"{COUNT} and {NUMBER}",
