@@ -179,7 +179,7 @@ class Turn:
 
 
 def plan(count: int, seed: int) -> list[Turn]:
-    """Turns with about `count` faults, every kind equally often, in random order.
+    """Turns with at least `count` faults, every kind equally often, in random order.
 
     A fault that may be refused is followed by a signal: any other fault of a process
     could come before the refusal, and hide it. One that must be is the only one of its
@@ -198,7 +198,7 @@ def plan(count: int, seed: int) -> list[Turn]:
         refused = RESTING[resting].refused
         kinds = ("signals", list(SIGNALS)), ("running", list(RUNNING))
         turns.append(Turn(resting, next_of(*kinds[refused == "never"])))
-        count -= 1 if refused == "always" else 2
+        count -= 2 if refused == "never" else 1
     return turns
 
 
