@@ -400,7 +400,7 @@ def test_a_folder_of_images_is_told_from_an_empty_one(tmp_path):
     path.parent.mkdir(parents=True)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
     for directory in (tmp_path, tmp_path / "cats"):
-        with pytest.raises(DataError, match=f"{path} is of a folder of images, which"):
+        with pytest.raises(DataError, match=f"{path} is of a folder of images: set"):
             open_splits("cats", directory=directory)
 
 

@@ -222,7 +222,7 @@ class Drawn:
         return [self[index] for index in indices]
 
 
-def drawn_splits(name, *, directory=None, split="full", test_split=None):
+def drawn_splits(name, *, directory=None, split="full", test_split=None, progress=None):
     """In place of `open_splits`, whose own reads have a test of their own."""
     known = (DATASETS | UNCOUNTED)[name]
     shape = known.image if len(known.image) == 3 else (*known.image[:1], 32, 32, 3)

@@ -28,9 +28,9 @@ class DataConfig:
     """The data set and its input pipeline."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[\w./:-]+$")] = "digits"
-    """Data set: NAME[/CONFIG][:VERSION] of a tfds image classification set."""
+    """NAME[/CONFIG][:VERSION] of a tfds image classification set; folder: own files."""
     dir: str | None = None
-    """Folder of prepared data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    """Folder of prepared sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
     batch_size: Count = 128
     """Images per update, over all devices."""
     split: Annotated[str, StringConstraints(pattern=r"^(full|\d+k?/\d+k?)$")] = "full"

@@ -15,6 +15,9 @@ from PIL import Image, ImageFile
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode by number of channels
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+NEVER = {"EPS"}  # Pillow has Ghostscript run what is in the file
+ANIMATED = ("GIF", "WEBP", "AVIF", "TIFF", "FLI")
+GREY = ("1", "L", "I", "I;16", "I;16B")  # Pillow's modes without colour
 DTYPES = ("uint8", "uint16", "float32")
 # Against decompression bombs, and of a JPEG that is decoded at full size; ImageNet has
 # 9e6 at most.
@@ -50,8 +53,31 @@ class Undeclared(ValueError):
     """Whole image that is not as its data set declares it."""
 
 
+def any_format() -> tuple[str, ...]:
+    """Names of the formats that Pillow reads here."""
+    Image.init()
+    return tuple(sorted(Image.OPEN.keys() - NEVER))
+
+
+def suffixes() -> frozenset[str]:
+    """Suffixes of the files of these formats, in lower case."""
+    known = any_format()
+    found = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, name in found if name in known)
+
+
+def size(data: bytes, *, formats: tuple[str, ...] = FORMATS) -> tuple[int, int, int]:
+    """Height, width and colours, 1 or 3, from the header of an image."""
+    with _opened(data, formats) as image:
+        return image.height, image.width, 1 if image.mode in GREY else 3
+
+
 def pixels(
-    data: bytes, *, shape: tuple[int | None, int | None, int], dtype: str = "uint8"
+    data: bytes,
+    *,
+    shape: tuple[int | None, int | None, int],
+    dtype: str = "uint8",
+    formats: tuple[str, ...] = FORMATS,
 ) -> Pixels:
     """Decode an image; Unsupported, Undeclared, or Pillow's error where it is damaged.
 
@@ -60,7 +86,7 @@ def pixels(
     LARGE pixels and undeclared size is decoded at a half, quarter or eighth of it.
     """
     height, width, channels = shape
-    with _opened(data) as image:
+    with _opened(data, formats) as image:
         found = (image.height, image.width)
         wanted = (height or found[0], width or found[1])
         if found != wanted:
@@ -78,10 +104,10 @@ def pixels(
                 return _floats(image)
 
 
-def _opened(data: bytes) -> ImageFile.ImageFile:
+def _opened(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     """Read the header of an image of one frame."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=formats)
     except Image.UnidentifiedImageError:
         for offset, start, kind in OTHER_FILES:
             if data[offset : offset + len(start)] == start:
@@ -94,10 +120,11 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
             f"image is too large: {image.height}x{image.width} pixels, more than"
             f" {MAX_PIXELS}"
         )
-    if image.format in ("GIF", "WEBP"):
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise Unsupported(f"image is an animated {image.format} of {frames} frames")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format in ANIMATED:
+        raise Unsupported(f"image is an animated {image.format} of {frames} frames")
+    if image.mode == "F" or (image.format == "TIFF" and image.mode == "I"):
+        raise Unsupported(f"image has 32 bits per pixel and channel ({image.mode})")
     return image
 
 

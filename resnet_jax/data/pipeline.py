@@ -155,7 +155,11 @@ def open_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeli
     """Open the data set of a config; read it whole where it is to be resident."""
     data = config.data
     splits = open_splits(
-        data.name, directory=data.dir, split=data.split, test_split=data.test_split
+        data.name,
+        directory=data.dir,
+        split=data.split,
+        test_split=data.test_split,
+        progress=progress,
     )
     resident, shape = None, image_shape(data, splits["train"])
     if is_resident(data, splits):

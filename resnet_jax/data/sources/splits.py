@@ -6,11 +6,11 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from resnet_jax.data.sources import content, folders, images
+from resnet_jax.data.sources import content, folders, image_folder, images
 from resnet_jax.data.sources.division import divided
 from resnet_jax.data.sources.features import declared
 from resnet_jax.data.sources.records import open_builder, open_records
-from resnet_jax.data.sources.source import Source
+from resnet_jax.data.sources.source import Progress, Source
 from resnet_jax.data.sources.tfds import TfdsSource
 from resnet_jax.errors import DataError
 
@@ -21,16 +21,24 @@ def open_splits(
     directory: str | os.PathLike | None = None,
     split: str = "full",
     test_split: str | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Source]:
     """Open the splits "train", "test" and, where `split` asks for one, "val".
 
-    `name` is NAME[/CONFIG][:VERSION] of a tfds image classification set. `split` is
+    `name` is NAME[/CONFIG][:VERSION] of a tfds image classification set, or "folder"
+    for image files, which `image_folder.open_folder` explains. `split` is
     "full", or "N/M" such as "45k/5k": the first N training records to train on, the
     last M to validate on. `test_split` is a tfds split or a slice of one, by default
     "test", or else "validation". Digits, still or moving, and CIFAR-10 and -100, from
     the original archives, are prepared on first use. All others must lie prepared in
     `directory`. Shards and the records at their ends are checked.
     """
+    if name == image_folder.NAME:
+        return dict(
+            image_folder.open_folder(
+                directory, split=split, test_split=test_split, progress=progress
+            )
+        )
     builder = open_builder(_prepared(name, directory=folders.root(directory)))
     info = builder.info
     features = declared(info)
@@ -83,8 +91,8 @@ def _not_prepared(name: str, directory: pathlib.Path) -> DataError:
         way = f"this package prepares {base}:{VERSIONS.get(base)}: name that version"
     elif image := images.first_image(directory, name=base.partition("/")[0]):
         way = (
-            f"{image} is of a folder of images, which cannot be read as they are: write"
-            ' a tfds builder of them, as CONTRIBUTING.md shows under "A data source"'
+            f"{image} is of a folder of images: set data.name=folder, and data.dir to"
+            " the folder that holds one folder per class"
         )
     else:
         way = (
