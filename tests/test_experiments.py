@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import runpy
+import shutil
 
 import pytest
 from golden import make_frozen
@@ -230,6 +231,18 @@ def test_variables_and_counts_are_those_that_are_frozen(name):
 
 
 # --- the files
+
+
+def test_a_bare_name_is_a_file_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert experiment_file.load("cifar_preact").rows == FILES["cifar_preact"].rows
+    (tmp_path / "experiments").mkdir()
+    installed = tmp_path / "experiments" / "cifar_preact.py"
+    monkeypatch.setattr(experiment_file, "OWN", (installed.parent, FOLDER))
+    installed.write_text(PATHS["nin"].read_text())
+    assert experiment_file.load("cifar_preact").rows == FILES["nin"].rows
+    shutil.copy(PATHS["vgg"], tmp_path / "cifar_preact")
+    assert experiment_file.load("cifar_preact").rows == FILES["vgg"].rows
 
 
 @every_file

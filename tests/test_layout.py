@@ -4,6 +4,8 @@ Every finding names its file and line.
 """
 
 import ast
+import configparser
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,12 @@ import resnet_jax
 
 PACKAGE = Path(resnet_jax.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+
+TOP = {
+    ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE",
+    "README.md", "benchmarks", "docs", "experiments", "notebooks", "pyproject.toml",
+    "resnet_jax", "results", "setup.cfg", "tests",
+}  # fmt: skip
 
 # A room, and the rooms it may import beside itself, from the ground up.
 GROUND = ("errors", "paths")
@@ -246,6 +254,35 @@ def test_every_file_has_its_place():
         if path.stem != "__init__"
     }
     assert inside == set().union(*FLOORS)
+
+
+def test_nothing_else_stands_at_the_top():
+    if not (PACKAGE.parent / ".git").exists():
+        pytest.skip("no checkout")
+    command = ["git", "ls-files", "-z"]
+    found = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, check=True)
+    top = {name.split("/")[0] for name in found.stdout.decode().split("\0") if name}
+    assert top == TOP
+
+
+def test_every_package_is_installed():
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    found = {".".join(p.parent.relative_to(PACKAGE.parent).parts) for p in FILES}
+    named = config["options"]["packages"].split()
+    assert named == sorted(found | {"resnet_jax.experiments"})
+    assert config["options"]["package_dir"].split() == [
+        "resnet_jax.experiments", "=", "experiments",
+    ]  # fmt: skip
+
+
+def test_versions_are_equal():
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    version = config["metadata"]["version"]
+    assert f"\nversion: {version}\n" in (PACKAGE.parent / "CITATION.cff").read_text()
+    changes = (PACKAGE.parent / "CHANGELOG.md").read_text()
+    assert changes.startswith(f"# Changes\n\n## {version.removesuffix('.0')}")
 
 
 def test_no_import_goes_in_a_circle():

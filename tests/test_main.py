@@ -185,6 +185,11 @@ FILES = {
     [
         ("none.py", "none.py: no such experiment file"),
         (".", ".: no such experiment file"),
+        (
+            "cifar_preac",
+            "cifar_preac: no such experiment file; did you mean 'cifar_preact'?",
+        ),
+        ("other", "other: no such experiment file; there are activation_order, all_"),
         ("empty.py", "empty.py: has no get_config(row)"),
         ("syntax.py", "syntax.py:2: invalid syntax"),
         ("broken.py", "broken.py:2: NameError: name 'undefined' is not defined"),

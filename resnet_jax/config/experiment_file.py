@@ -22,6 +22,9 @@ from resnet_jax.errors import ConfigError, UserError
 from resnet_jax.paths import Tree, did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+PACKAGE = Path(__file__).parents[1]
+# Folders of this package's experiment files: that of a wheel, that of a checkout
+OWN = (PACKAGE / "experiments", PACKAGE.parent / "experiments")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,10 +85,11 @@ class ExperimentFile:
 
 
 def load(path: str | Path) -> ExperimentFile:
-    """Execute an experiment file; ConfigError names its errors and their lines."""
-    path = str(path)
-    if not Path(path).is_file():
-        raise ConfigError(f"{path}: no such experiment file")
+    """Execute an experiment file; ConfigError names its errors and their lines.
+
+    A bare name, `cifar_preact`, is that of a file of this package.
+    """
+    path = _located(str(path))
     with _located_errors(path):
         found = runpy.run_path(path)
     if "get_config" not in found:
@@ -110,6 +114,20 @@ def load(path: str | Path) -> ExperimentFile:
         deviations=found.get("DEVIATIONS", {}),
         get_config=found["get_config"],
     )
+
+
+def _located(path: str) -> str:
+    """Path of an experiment file, of a user or of this package."""
+    if Path(path).is_file():
+        return path
+    if not re.fullmatch(r"\w+", path):
+        raise ConfigError(f"{path}: no such experiment file")
+    folder = next((folder for folder in OWN if folder.is_dir()), OWN[0])
+    own = {file.stem: file for file in folder.glob("*.py")}
+    if path not in own:
+        near = did_you_mean(path, list(own)) or f"; there are {', '.join(sorted(own))}"
+        raise ConfigError(f"{path}: no such experiment file{near}")
+    return str(own[path])
 
 
 def parts(reference: str) -> tuple[str, str | None]:
