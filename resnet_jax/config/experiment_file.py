@@ -11,6 +11,7 @@ import runpy
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -21,10 +22,17 @@ from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, UserError
 from resnet_jax.paths import Tree, did_you_mean
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,63}")
 PACKAGE = Path(__file__).parents[1]
 # Folders of this package's experiment files: that of a wheel, that of a checkout
 OWN = (PACKAGE / "experiments", PACKAGE.parent / "experiments")
+
+
+class Variant(NamedTuple):
+    """A row of an experiment file under --config.x.y=v."""
+
+    row: str
+    fields: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +41,8 @@ class ExperimentFile:
 
     rows: fields that each row changes; published: by row; network: key of
     `papers.NETWORKS` by row, where `published` does not name it; recipe: key of
-    `papers.RECIPES`, or one by row; deviations: reasons by field.
+    `papers.RECIPES`, or one by row; deviations: reasons by field; grid: rows that the
+    file has not, as variants of those that it has.
     """
 
     path: str
@@ -45,6 +54,7 @@ class ExperimentFile:
     recipe: Mapping[str, str] | str | None
     deviations: Mapping[str, str | Mapping[str, str]]
     get_config: Callable[..., object]
+    grid: Mapping[str, Variant] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -60,6 +70,8 @@ class ExperimentFile:
 
     def tree(self, row: str | None = None) -> Tree:
         """Config of a row as nested plain values, not yet validated."""
+        if row in self.grid:
+            return self.config(row).to_dict()
         with _located_errors(self.path):
             config = self.get_config(row) if row else self.get_config()
         if not isinstance(config, ConfigDict):
@@ -71,10 +83,15 @@ class ExperimentFile:
 
     def config(self, row: str | None = None, fields: Sequence[str] = ()) -> Config:
         """Validated config of a row after --config.x.y=v; ConfigError on any error."""
+        own = self.variant(row) if row else Variant("")
         # A layer on the defaults: a file may have set fields that do not exist.
-        tree, problems = changed(Config().to_dict(), self.tree(row))
-        tree, more = changed(tree, overrides(fields))
+        tree, problems = changed(Config().to_dict(), self.tree(own.row or None))
+        tree, more = changed(tree, overrides((*own.fields, *fields)))
         return validated(tree, problems + more)
+
+    def variant(self, row: str) -> Variant:
+        """The row of the file that a row is a variant of, itself for most."""
+        return self.grid.get(row, Variant(row))
 
     def require_rows(self) -> "ExperimentFile":
         """Return the file; ConfigError if it has no rows or no seeds."""
@@ -141,7 +158,7 @@ def folder_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r}: names of experiments and rows are up to 64 letters, "
-            "digits, '.', '_', '+', '-'"
+            "digits, '.', '_', '+', '=', '-'"
         )
     return name
 

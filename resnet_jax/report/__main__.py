@@ -9,6 +9,7 @@
   FILE              an experiment file, which is a program that will be run
   --runs DIR        folder of the runs (default: runs)
   --format FORMAT   of the table: md (default), latex, csv, json, text
+  --grid FIELD=A,B  rows of a sweep with the same --grid
   --against ROW     row to compare with (default: the first)
   --figure FILE     also draw error against an axis, as .png, .pdf or .svg
   --axis AXIS       iterations (default; train dashed, test bold) or depth
@@ -35,6 +36,7 @@ from pathlib import Path
 
 from resnet_jax import cli
 from resnet_jax.config.experiment_file import load
+from resnet_jax.config.grid import with_grid
 from resnet_jax.report import committed, records
 from resnet_jax.report.render import FORMATS, render
 from resnet_jax.report.slopes_table import slopes
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     form = options.format or committed.form(options.check)
-    experiment = load(options.file).require_rows()
+    experiment = with_grid(load(options.file).require_rows(), options.grid)
     bad = "skip" if options.skip_bad else "refuse"
     made = report(experiment, options.runs, against=options.against, bad=bad)
     for run in (run for line in made.lines for run in line.runs if run.torn):
@@ -79,6 +81,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("file", type=Path, metavar="FILE")
     add("--runs", type=cli.folder, default=Path("runs"))
     add("--format", choices=tuple(FORMATS))
+    add("--grid", action="append", default=[])
     add("--against")
     add("--figure", type=Path)
     add("--axis", choices=("iterations", "depth"))

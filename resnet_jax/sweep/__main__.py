@@ -8,6 +8,8 @@
   --config FILE         an experiment file, which is a program that will be run
   --rows A,B            default: all of its ROWS
   --seeds 0,1,2         default: its SEEDS, or 0
+  --grid FIELD=A,B,C    every row with every value, as rows <row>+<field>=<value>; with
+                        several --grid, with every combination
   --config.FIELD=VALUE  changes a field of every row, as in resnet_jax.main
   --runs DIR            default runs; saves a run in DIR/<experiment>/<row>/seed<k>
   --jobs N              runs at a time, each on all devices; default 1
@@ -29,13 +31,13 @@ then 143; see resnet_jax.main).
 """
 
 import argparse
-import pathlib
 import re
 import sys
 from collections.abc import Sequence
 
 from resnet_jax import cli
-from resnet_jax.config import experiment_file
+from resnet_jax.config.experiment_file import load
+from resnet_jax.config.grid import with_grid
 from resnet_jax.errors import ConfigError
 from resnet_jax.report.render import Grid, text_table
 from resnet_jax.sweep import scheduler, slurm
@@ -50,10 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sweep(arguments: Sequence[str]) -> int:
     options, fields = parse(arguments)
-    experiment = experiment_file.load(options.config)
-    jobs = plan(
-        experiment, fields, rows=options.rows, seeds=options.seeds, runs=options.runs
-    )
+    experiment = with_grid(load(options.config), options.grid)
+    rows, seeds, runs = options.rows, options.seeds, options.runs
+    jobs = plan(experiment, fields, rows=rows, seeds=seeds, runs=runs)
     if options.commands:
         print("\n".join(map(slurm.command, jobs)))
     elif options.slurm:
@@ -63,8 +64,8 @@ def _sweep(arguments: Sequence[str]) -> int:
 
         level = "shapes" if options.shapes else "time" if options.time else "compile"
         found = dry_run.dry_run(jobs, name=experiment.name, level=level)
-        grid = Grid(dry_run.HEADER, found.rows, dry_run.ALIGN)
-        print(found.title, text_table(grid), found.note, sep="\n")
+        table = text_table(Grid(dry_run.HEADER, found.rows, dry_run.ALIGN))
+        print(found.title, table, found.note, sep="\n")
     else:
         return carry_out(with_networks(jobs), experiment.name, options.jobs or 1)
     return 0
@@ -76,7 +77,7 @@ def carry_out(jobs: Sequence[Job], name: str, at_once: int) -> int:
     runs = scheduler.Scheduler(jobs, at_once=at_once, start=start)
     with scheduler.SweepBar(name, total=len(jobs)) as bar:
         number = runs.run(bar)
-    print("\n".join(runs.summary()))
+    print(*runs.summary(), sep="\n")
     return 128 + number if number else worst_code(runs.outcomes)
 
 
@@ -84,9 +85,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and the --config.x.y=v that every run is given."""
     parser = cli.Parser("resnet_jax.sweep")
     parser.add_argument("--config", required=True)
-    for option in ("--rows", "--seeds"):
-        parser.add_argument(option)
-    parser.add_argument("--runs", type=cli.folder, default=pathlib.Path("runs"))
+    parser.add_argument("--rows")
+    parser.add_argument("--seeds")
+    parser.add_argument("--grid", action="append", default=[])
+    parser.add_argument("--runs", type=cli.folder, default="runs")
     parser.add_argument("--jobs", type=int)
     for exclusive in (("shapes", "time"), ("dry_run", "commands", "slurm")):
         group = parser.add_mutually_exclusive_group()

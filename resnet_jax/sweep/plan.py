@@ -60,8 +60,9 @@ def plan(
                 for problem in str(error).splitlines():
                     affected.setdefault(problem, []).append(row)
                 continue
-            reference = f"{experiment.path}:{row}"
-            options = ("--config", reference, *changes, "--workdir", str(folder))
+            of, own = experiment.variant(row)
+            options = ("--config", f"{experiment.path}:{of}", *own, *changes)
+            options += ("--workdir", str(folder))
             jobs.append(Job(row, seed, folder, config, options))
     if affected:
         raise ConfigError("\n".join(_with_rows(affected, total=len(names))))
@@ -92,17 +93,23 @@ def chosen_rows(
     if listed is None:
         return known, []
     rows = _words(listed)
+    names = list(dict.fromkeys(experiment.variant(row).row for row in known))
     problems = [
-        f"--rows: no row {row!r}; this experiment has {', '.join(known)}"
-        f"{did_you_mean(row, known)}"
+        f"--rows: no row {row!r}; this experiment has {', '.join(names)}"
+        f"{did_you_mean(row, names)}"
         for row in rows
-        if row not in known
+        if row not in {*names, *known}
     ]
     if not rows:
         problems.append(
-            "--rows is empty; list rows, e.g. --rows " + ",".join(known[:2])
+            "--rows is empty; list rows, e.g. --rows " + ",".join(names[:2])
         )
-    return rows, problems
+    return [
+        name
+        for row in rows
+        for name in known
+        if row in (name, experiment.variant(name).row)
+    ], problems
 
 
 def chosen_seeds(
