@@ -15,6 +15,7 @@ about ten minutes on two idle cores.
 
 import argparse
 import dataclasses
+import functools
 import pathlib
 import statistics
 import sys
@@ -36,6 +37,7 @@ from resnet_jax.runs.log import Log
 from resnet_jax.train import loop
 from resnet_jax.train.checkpoint import Checkpoints
 from resnet_jax.train.experiment import Experiment, prepare
+from resnet_jax.train.preemption import Stop
 from resnet_jax.train.program import Program, gathered
 from resnet_jax.train.progress import Bar
 from resnet_jax.train.replicas import Meta, Replica, device_facts
@@ -120,7 +122,8 @@ def whole_loop(
                 progress=progress,
             )
             start = time.perf_counter()
-            loop.fit(run, spec, state=state, finish=lambda state, check: None)
+            fit = functools.partial(loop.fit, finish=lambda state, check: None)
+            fit(run, spec, state=state, stop=Stop())
             return time.perf_counter() - start
 
     return seconds

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import os
 import pathlib
 import re
@@ -11,17 +12,30 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from resnet_jax.config.experiment_file import ExperimentFile, load, parts
-from resnet_jax.config.schema import Config
-from resnet_jax.errors import ConfigError, Interrupted, StorageError, UserError
+from resnet_jax.errors import (
+    ConfigError,
+    Interrupted,
+    MemoryShortage,
+    PeerLost,
+    Preempted,
+    StorageError,
+    UserError,
+)
 from resnet_jax.paths import remote
+
+# A signal is answered only once `run` is called: nothing slow is imported before.
+if TYPE_CHECKING:
+    from resnet_jax.config.experiment_file import ExperimentFile
+    from resnet_jax.config.schema import Config
 
 STOPPED = "stopped; the same command resumes"
 ADDRESS = "JAX_COORDINATOR_ADDRESS"
 HEARTBEAT = 30  # seconds of silence after which a process of a run is given up
 PATIENCE = 240  # seconds that a process waits for the others; JAX aborts after 300
+# In errors of collective calls whose other side is gone
+LOST = re.compile("Gloo|heartbeat|UNAVAILABLE|DEADLINE_EXCEEDED|[Cc]oordination serv")
 PROCESSES = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -34,23 +48,46 @@ def run(
 ) -> int:
     """Run a command on `argv` (None: sys.argv), with `text` as its --help; exit code.
 
-    A UserError is printed to stderr as lines, with --debug as a traceback.
+    A UserError is printed to stderr as lines, with --debug as a traceback; so is a
+    machine's failure that users know, as a lack of memory is one.
     """
+    if argv is None:
+        for number, kind in ((signal.SIGINT, Interrupted), (signal.SIGTERM, Preempted)):
+            signal.signal(number, functools.partial(_stop, kind))
     arguments = (sys.argv if argv is None else argv)[1:]
     if {"-h", "--help"} & set(arguments):
         print((text or "").strip())
         return 0
     try:
         return command(arguments) or 0
-    except UserError as error:
-        if "--debug" in arguments:
-            raise
-        for line in str(error).splitlines():
-            print(f"error[{error.kind}] {line}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         return Interrupted.exit_code
+    except Exception as error:
+        known = error if isinstance(error, UserError) else _of_the_machine(error)
+        if "--debug" in arguments or known is None:
+            raise
+        for line in str(known).splitlines():
+            print(f"error[{known.kind}] {line}", file=sys.stderr, flush=True)
+        if argv is None and isinstance(known, PeerLost):
+            os._exit(known.exit_code)  # jax would wait for the others, and abort
+        return known.exit_code
+
+
+def _of_the_machine(error: Exception) -> UserError | None:
+    """The failure of a machine that an error of jax or NumPy stands for, if any."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return MemoryShortage(
+            f"there is not enough ({text}); lower data.batch_size, train.steps_per_call"
+            " or the size of the network or its images, or raise train.accumulate"
+        )
+    if ADDRESS in os.environ and LOST.search(str(error)):
+        return PeerLost(
+            f"another process of this run has ended or does not answer ({text}); start "
+            "all of them again with the same commands: they resume"
+        )
+    return None
 
 
 def leave(code: int) -> NoReturn:
@@ -77,8 +114,12 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; --help explains")
 
 
-def chosen(reference: str, fields: Sequence[str]) -> tuple[ExperimentFile, str, Config]:
+def chosen(
+    reference: str, fields: Sequence[str]
+) -> "tuple[ExperimentFile, str, Config]":
     """The experiment file of FILE[:ROW], its row, and the row's changed config."""
+    from resnet_jax.config.experiment_file import load, parts
+
     path, row = parts(reference)
     experiment = load(path)
     config = experiment.config(row, fields)
@@ -86,7 +127,9 @@ def chosen(reference: str, fields: Sequence[str]) -> tuple[ExperimentFile, str, 
 
 
 def folder(text: str) -> pathlib.Path:
-    """A folder that an option names; ConfigError for a remote address."""
+    """A folder that an option names; ConfigError for a remote address or no name."""
+    if not text:
+        raise ConfigError("an option names no folder: its text is empty; name one")
     if remote(text):
         raise ConfigError(
             f"{text}: is a remote address; mount it and name the folder where it is "
@@ -127,15 +170,14 @@ def prepare_jax() -> None:
             jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
     try:
         jax.devices()
-    except RuntimeError as error:
+    # Of a platform without devices jax has only an assertion.
+    except (RuntimeError, AssertionError) as error:
         platforms = os.environ.get("JAX_PLATFORMS", "")
         raise ConfigError(
             f"JAX_PLATFORMS={platforms!r}: no such device here "
-            f"({str(error).splitlines()[0]}); name another platform, or unset it"
+            f"({(str(error).splitlines() or ['none found'])[0]}); name another "
+            "platform, or unset it"
         ) from error
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        with contextlib.suppress(ValueError):  # not the main thread
-            signal.signal(signal.SIGINT, _stop)
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
 
 
@@ -159,10 +201,10 @@ def _refusals(what: str, remedy: str) -> Iterator[None]:
         raise ConfigError(f"{what}: {text}; {remedy}") from error
 
 
-def _stop(number: int, frame: object) -> NoReturn:
-    """Answer Ctrl-C where nothing is saved: callbacks of jax swallow exceptions."""
+def _stop(kind: type[Preempted], number: int, frame: object) -> NoReturn:
+    """Answer a signal where nothing is to be saved: jax's callbacks swallow errors."""
     os.write(2, f"{STOPPED}\n".encode())
-    os._exit(Interrupted.exit_code)
+    os._exit(kind.exit_code)
 
 
 @contextlib.contextmanager

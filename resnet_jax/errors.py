@@ -1,7 +1,7 @@
 """Errors that a user can cause: one line (what, where, what to do) and an exit code.
 
 0 done, 1 bug, 2 config or usage, 3 data, 4 checkpoint, 5 diverged, 6 storage,
-130 interrupted and saved, 143 preempted and saved.
+130 interrupted and saved, 143 preempted and saved, or another process was lost.
 """
 
 
@@ -45,6 +45,20 @@ class StorageError(UserError):
 
     kind = "storage"
     exit_code = 6
+
+
+class MemoryShortage(UserError):
+    """Not enough memory on the host or a device."""
+
+    kind = "memory"
+    exit_code = 6
+
+
+class PeerLost(UserError):
+    """Another process of a run that ended or does not answer."""
+
+    kind = "peer"
+    exit_code = 143
 
 
 class Preempted(UserError):

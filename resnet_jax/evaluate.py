@@ -38,7 +38,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
         data_dir=options.data_dir,
         protocol=options.protocol,
     )
-    row = {"split": options.split, "step": net.step, "stats": "moving"}
+    row = {"split": options.split, "step": net.step, "stats": "moving"} | net.params
     if options.precise:
         net = net.with_precise_statistics(options.precise)
         row |= {"stats": "precise", "stats_batches": options.precise}

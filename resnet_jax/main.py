@@ -29,11 +29,13 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from resnet_jax import cli
-from resnet_jax.config import reference
-from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from resnet_jax.config.schema import Config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,6 +48,8 @@ def _train(arguments: Sequence[str]) -> None:
     if options.help_fields is not None:
         if fields:
             raise ConfigError(f"{fields[0]}: not understood beside --help_fields")
+        from resnet_jax.config import reference
+
         print(reference.text(options.help_fields))
         return
     experiment, row, config = cli.chosen(options.config, fields)
@@ -71,7 +75,7 @@ def _train(arguments: Sequence[str]) -> None:
         print(run.final_line(result, place))
 
 
-def default_folder(experiment: str, row: str, config: Config) -> str:
+def default_folder(experiment: str, row: str, config: "Config") -> str:
     """The folder of a run, or of the row if the config has several seeds."""
     folder = f"runs/{experiment}/{row}"
     return folder if config.train.seeds else f"{folder}/seed{config.seed}"

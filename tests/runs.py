@@ -31,10 +31,9 @@ TINY = {
     "train.steps": 24,
 }
 MAIN = """
-import sys
 from resnet_jax import cli
 from resnet_jax.main import main
-cli.leave(main(["main", *sys.argv[1:]]))
+cli.leave(main())
 """
 # Seconds are a Python expression, of `step` perhaps: a signal may come at any step.
 PAUSED = """

@@ -64,6 +64,11 @@ def test_a_process_whose_peer_never_starts_gives_up(shop, tmp_path, number):
             "variable, or unset it",
         ),
         (
+            {"JAX_PLATFORMS": "cuda"},
+            "JAX_PLATFORMS='cuda': no such device here (none found); name another "
+            "platform, or unset it",
+        ),
+        (
             {"JAX_TRANSFER_GUARD_HOST_TO_DEVICE": "disallow"},
             "JAX_TRANSFER_GUARD_HOST_TO_DEVICE='disallow': constants and numbers of "
             "log rows are transferred in every run; set it to log or allow, or unset "

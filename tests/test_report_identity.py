@@ -202,13 +202,66 @@ def test_errors_of_averaged_parameters_are_marked_and_not_subtracted(place, caps
     assert "veraged parameters" not in made(place, capsys)
     write_log(seed(place, "A", 1), [log_row("test", 20, 7.75, params="ema")])
     found = record(place, capsys, "A")
-    assert found["difference"] is None and found["top1_err"]["mean"] == 7.5
-    assert found["marks"][0] == "averaged parameters: seed 1"
+    assert found["difference"] is None and found["top1_err"]["mean"] is None
+    assert found["marks"] == [
+        "averaged parameters: seed 1",
+        "not averaged, as its runs differ: averaged parameters",
+    ]
     assert "- Averaged parameters: the test is of the moving average" in (
         made(place, capsys)
     )
     write_log(seed(place, "A", 1), [log_row("test", 20, 7.75, params="last")])
     assert record(place, capsys, "A")["difference"] == pytest.approx(7.25 - 6.43)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (dict(n=144), "test examples"),
+        (dict(protocol="10crop"), "protocol"),
+        (dict(num_params=99), "parameters"),
+        (dict(multiply_adds=9), "multiply-adds"),
+        (dict(data="cifar10:4.0.0:train:50000"), "data"),
+    ],
+)
+def test_runs_that_differ_have_no_mean(place, capsys, change, name):
+    for number in range(2):
+        known = {"data": "cifar10:3.0.2:train:50000", "multiply_adds": 7}
+        edit_config(seed(place, "A", number), "derived", **known)
+    assert record(place, capsys, "A")["top1_err"]["mean"] is not None
+    folder = seed(place, "A", 1)
+    if change.keys() & {"n", "protocol"}:
+        write_log(folder, [log_row("test", 20, 7.75, **change)])
+        if "protocol" in change:
+            protocol = {"name": change["protocol"]}
+            edit_config(folder, "data", protocol=protocol)
+    else:
+        edit_config(folder, "derived", **change)
+    found = record(place, capsys, "A")
+    assert found["top1_err"]["mean"] is None and found["difference"] is None
+    assert f"not averaged, as its runs differ: {name}" in found["marks"]
+
+
+def test_one_run_under_two_seeds_is_refused(place, capsys):
+    """A copy that went on under another seed has the id of the first, and its rows."""
+    for number, run in enumerate(("a" * 16, "b" * 16)):
+        edit_json(seed(place, "A", number) / "config.json", run=run)
+    made(place, capsys)
+    edit_json(seed(place, "A", 1) / "config.json", run="a" * 16)
+    code, line = refused(place, capsys)
+    assert code == 3
+    assert "A/seed0/config.json: has the id of A/seed1; " in line
+    assert "A/seed1/config.json: has the id of A/seed0; " in line
+
+
+def test_a_result_without_its_row_is_refused(place, capsys):
+    folder = seed(place, "A", 0)
+    result = {"step": 20, "n": 360, "test_top1_err": 7.0}
+    (folder / "result.json").write_text(json.dumps(result))
+    write_log(folder, [log_row("test", 10, 8.0)])
+    code, line = refused(place, capsys)
+    assert code == 3
+    assert "no test row at step 20, the last, but result.json is there" in line
 
 
 def test_all_scores_of_a_run_are_of_one_kind_of_parameters(place, capsys):

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import runs
 
+from resnet_jax.evaluate import main as evaluate
 from resnet_jax.main import main
 
 
@@ -13,6 +14,12 @@ from resnet_jax.main import main
 def whole(shop, tmp_path_factory):
     """An uninterrupted run of 16 steps: rows at 4, 8, ..., checkpoints 12 and 16."""
     return shop.train(tmp_path_factory.mktemp("whole"), {"train.steps": 16})
+
+
+@pytest.fixture(scope="module")
+def other(shop, tmp_path_factory):
+    """Another run of the same config."""
+    return shop.train(tmp_path_factory.mktemp("other"), {"train.steps": 16})
 
 
 @pytest.fixture
@@ -74,13 +81,61 @@ def test_checkpoints_without_config_are_of_an_unknown_run(shop, copied, capsys):
 
 
 @pytest.mark.compile
-def test_checkpoints_of_another_run_are_refused(shop, copied, whole, tmp_path, capsys):
-    other = shop.train(tmp_path / "other", {"train.steps": 16})
+def test_checkpoints_of_another_run_are_refused(shop, copied, whole, other, capsys):
     shutil.rmtree(copied / "checkpoints")
     (copied / "checkpoints").symlink_to(other / "checkpoints")
     said = refused(shop, copied, capsys)
     ids = [json.loads((d / "config.json").read_text())["run"] for d in (other, whole)]
     assert f"step 16 is of another run ({ids[0]}, this one is {ids[1]})" in said
+
+
+@pytest.mark.compile
+def test_other_commands_refuse_them_too(copied, other, capsys):
+    assert evaluate(["evaluate", "--workdir", str(copied)]) == 0
+    shutil.rmtree(copied / "checkpoints")
+    (copied / "checkpoints").symlink_to(other / "checkpoints")
+    assert evaluate(["evaluate", "--workdir", str(copied)]) == 4
+    assert "checkpoints: step 16 is of another run (" in capsys.readouterr().err
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize(
+    ("damage", "problem", "code"),
+    [
+        (lambda d, other: without(d, 3), "metrics.jsonl: has no test row of step 8", 4),
+        (lambda d, other: without(d, 7), "no test row at step 16, the last", 0),
+        (
+            lambda d, other: shutil.copy(other / "metrics.jsonl", d),
+            "is a row of another run",
+            4,
+        ),
+        (
+            lambda d, other: shutil.copy(other / "config.json", d),
+            "is a row of another run",
+            4,
+        ),
+        (lambda d, other: edited_result(d), "result.json: test_top1_err is 1.0", 0),
+    ],
+)
+def test_a_finished_run_is_looked_at_again(
+    shop, copied, whole, other, capsys, caplog, damage, problem, code
+):
+    """DONE does not hide that files are damaged or of another run."""
+    shutil.copy(whole / "DONE", copied)
+    assert told(shop, copied, capsys) == (0, "")
+    assert not caplog.messages
+    damage(copied, other)
+    found, said = told(shop, copied, capsys)
+    assert found == code, said
+    (warning,) = [text for text in caplog.messages if ": DONE, but " in text]
+    assert problem in warning and "is checked again" in warning
+    if code == 0:
+        runs.assert_same_run(copied, whole)
+
+
+def edited_result(workdir):
+    result = json.loads((workdir / "result.json").read_text())
+    (workdir / "result.json").write_text(json.dumps(result | {"test_top1_err": 1.0}))
 
 
 @pytest.mark.compile

@@ -94,9 +94,10 @@ def line_of(
 ) -> Line:
     """Summarise the runs of a row; `usual`: number of test examples of most runs."""
     value = experiment.published.get(row)
-    finals = [run.final for run in runs if run.final]
-    selected = [run.outcome.selected for run in runs if run.outcome.selected]
-    precise = [run.outcome.precise for run in runs if run.outcome.precise]
+    averaged = () if unlike(runs) else runs
+    finals = [run.final for run in averaged if run.final]
+    selected = [run.outcome.selected for run in averaged if run.outcome.selected]
+    precise = [run.outcome.precise for run in averaged if run.outcome.precise]
     only_top5 = value and value.top1_err is None and value.top5_err is not None
     metric = "top5_err" if only_top5 else "top1_err"
     counted = selected if value and value.selection == "best_val" else finals
@@ -111,6 +112,19 @@ def line_of(
         ours=as_paper(value, _errors(counted, metric)) if value else None,
         marks=tuple(_marks(experiment, value, runs, counted=len(counted), usual=usual)),
     )
+
+
+def unlike(runs: Iterable[Run]) -> tuple[str, ...]:
+    """Names of what differs between finished runs, whose errors have no mean then."""
+    basis = {
+        "test examples": {run.final.n for run in runs if run.final},
+        "data": {run.dataset for run in runs if run.final},
+        "protocol": {run.final.protocol for run in runs if run.final},
+        "averaged parameters": {run.final.params for run in runs if run.final},
+        "parameters": {run.parameters for run in runs if run.final} - {None},
+        "multiply-adds": {run.multiply_adds for run in runs if run.final} - {None},
+    }
+    return tuple(name for name, values in basis.items() if len(values) > 1)
 
 
 def sample_of(line: Line, seeds: Iterable[int]) -> Sample:
@@ -163,11 +177,14 @@ def _marks(
         if seeds:
             many = "seeds" if len(seeds) > 1 else "seed"
             yield f"{kind}: {many} {', '.join(map(str, seeds))}"
+    if found := unlike(runs):
+        yield f"not averaged, as its runs differ: {', '.join(found)}"
     protocols = {r.final.protocol for r in runs if r.final}
     if value and protocols and protocols != {value.views}:
         ours = ", ".join(sorted(protocols))
         yield f"other protocol than the paper: {ours}, paper {value.views}"
-    if value and value.selection == "best_val" and protocols and not counted:
+    chosen = value and value.selection == "best_val"
+    if chosen and protocols and not counted and not unlike(runs):
         yield "the paper selects by validation error, these runs have none"
-    elif value and counted < value.runs:
+    elif value and counted < value.runs and not unlike(runs):
         yield f"fewer seeds than the paper: {counted} of {value.runs}"

@@ -50,6 +50,7 @@ class Run:
     depth: int | None = None
     lines: int = 0
     digest: str = ""
+    id: str = ""
     computed: str = ""  # digest of the losses and errors of a run that is done
     foreign: tuple[str, ...] = ()  # reasons why it is not the run of its folder
 
@@ -150,6 +151,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
         depth=as_int(fields.get("model.depth")),
         lines=log.count if log else 0,
         digest=_digest(path, log),
+        id=str(config.get("run") or ""),
         computed=_computed(log) if log and found.final else "",
         foreign=_other_seed(config, seed),
     )
@@ -168,6 +170,8 @@ def _faults(
         holes = gaps(log, every=every or end + 1, end=end)
         faults += [f"metrics.jsonl {hole}" for hole in holes]
     result = _json(path / "result.json", faults)
+    if result and not found.final and found.status == "incomplete":
+        faults.append(f"metrics.jsonl: {found.reason}, but result.json is there")
     if found.final and result:
         faults += [f"result.json: {c}" for c in contradictions(result, found)]
     return faults

@@ -118,13 +118,21 @@ class Log:
 def lock(workdir: Path) -> Iterator[None]:
     """Exclusive lock on a run directory; the kernel frees it when the process ends."""
     folder = pathlib.Path(workdir)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        if os.fstat(file).st_size == 0:
+            os.pwrite(file, b"\n", 0)  # where the disk is full, before anything is made
     except OSError as error:
+        with contextlib.suppress(OSError):
+            if made:
+                (folder / ".lock").unlink(missing_ok=True)
+            for place in made:
+                place.rmdir()
         raise ConfigError(
             f"workdir={folder}: cannot be written ({error.strerror}); "
-            "name a folder that can"
+            "make room there, or name a folder that can"
         ) from error
     try:
         try:
@@ -135,8 +143,9 @@ def lock(workdir: Path) -> Iterator[None]:
                 f"workdir={folder}: another run is writing here (process {owner}); "
                 "wait for it, or name another workdir"
             ) from None
-        os.ftruncate(file, 0)
-        os.write(file, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # only a help to others
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(file)

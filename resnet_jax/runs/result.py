@@ -1,14 +1,17 @@
 """Result of a run: its status, its scores, and result.json."""
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, cast
 
 from resnet_jax.paths import flat
-from resnet_jax.runs.directory import read_json
-from resnet_jax.runs.reader import LogFile
+from resnet_jax.runs.directory import read_config, read_json
+from resnet_jax.runs.reader import LogFile, gaps
 from resnet_jax.runs.row import LogRow, as_int
+
+_log = logging.getLogger(__name__)
 
 Status = Literal["done", "incomplete", "failed"]
 USUAL = "1crop"  # protocol of rows without this field
@@ -118,18 +121,43 @@ def diverged(folder: pathlib.Path) -> str | None:
 def done(folder: pathlib.Path, *, steps: int, protocol: str = USUAL) -> Result | None:
     """The result of a run that is done with at least `steps`; None for other runs.
 
-    The log must have the errors that are in result.json.
+    Where config.json, the log and result.json are not of one whole run, a warning says
+    so, and the run is no longer done.
     """
     end = read_json(folder / "DONE")
     result = read_json(folder / "result.json")
     if not end or not result or (as_int(end.get("step")) or 0) < steps:
         return None
-    log = folder / "metrics.jsonl"
-    found = (
-        outcome(folder, end, LogFile(log), protocol=protocol) if log.exists() else None
-    )
-    whole = found and found.status == "done" and not contradictions(result, found)
-    return cast(Result, result) if whole else None
+    if problem := _contradiction(folder, end, result, protocol=protocol):
+        _log.warning("%s: DONE, but %s; is checked again", folder, problem)
+        return None
+    return cast(Result, result)
+
+
+def _contradiction(
+    folder: pathlib.Path,
+    end: Mapping[str, Any],
+    result: Mapping[str, Any],
+    *,
+    protocol: str,
+) -> str | None:
+    """The first problem with the files of a run that is done."""
+    path, config = folder / "metrics.jsonl", read_config(folder)
+    if not path.exists():
+        return "metrics.jsonl is not there"
+    log = LogFile(path, run=config and config.run)
+    list(log.rows())  # finds all problems
+    found = outcome(folder, end, log, protocol=protocol)
+    every = as_int(config.derived.get("eval_every")) if config else None
+    last = as_int(end.get("step")) or 0
+    missing = gaps(log, every=every, end=last) if every else []
+    problems = [
+        *([] if found.status == "done" else [f"metrics.jsonl: {found.reason}"]),
+        *(f"metrics.jsonl {problem}" for problem in log.problems),
+        *(f"metrics.jsonl {hole}" for hole in missing),
+        *(f"result.json: {c}" for c in contradictions(result, found)),
+    ]
+    return problems[0] if problems else None
 
 
 def summary(

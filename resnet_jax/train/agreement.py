@@ -39,6 +39,17 @@ def check_nothing_lost(places: Places, *, checkpoint_every: int) -> None:
         )
 
 
+def check_id(
+    folder: pathlib.Path, step: int, meta: Mapping[str, Any], *, run: str | None
+) -> None:
+    """CheckpointError for a checkpoint of another run; older versions name none."""
+    if run and (other := meta.get("run", run)) != run:
+        raise CheckpointError(
+            f"checkpoints={folder}: step {step} is of another run ({other}, this one "
+            f"is {run}); put back those of this run, or {RESTART}"
+        )
+
+
 def complaint(
     places: Places, step: int, meta: Mapping[str, Any], *, run: str, eval_every: int
 ) -> str | None:
@@ -47,11 +58,7 @@ def complaint(
     CheckpointError for a checkpoint of another run. Of several processes the first one
     decides about the log.
     """
-    if (other := meta.get("run", run)) != run:
-        raise CheckpointError(
-            f"checkpoints={places.checkpoints}: step {step} is of another run "
-            f"({other}, this one is {run}); put back those of this run, or {RESTART}"
-        )
+    check_id(places.checkpoints, step, meta, run=run)
     if jax.process_index() != 0:
         return None
     log, end = LogFile(places.log), meta.get("evaluated", step)

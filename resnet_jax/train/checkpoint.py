@@ -161,6 +161,11 @@ class Checkpoints:
             if (cause := storage_cause(error)) is None:
                 raise
             orbax_logging.silence_stderr_at_exit()
+            if not self.directory.exists():
+                raise StorageError(
+                    f"checkpoints={self.directory}: was removed while the run wrote "
+                    f"step {step}; run the same command again to begin anew"
+                ) from error
             raise StorageError(
                 f"checkpoints={self.directory}: step {step} could not be written "
                 f"({cause}; {room(self.directory, size)}); "
@@ -237,12 +242,13 @@ def _read(path: pathlib.Path, target: PyTree) -> tuple[PyTree, Tree]:
         items = args.Composite(state=args.StandardRestore(target))
         state = agree(lambda: reader.restore(path, args=items).state)
     agree(lambda: manifest.check_digests(sealed["crc32"], manifest.digests(state)))
-    if (then := sealed["versions"]) != (now := manifest.versions()):
+    then, now = sealed["versions"], manifest.versions()
+    if changed := [name for name in then if then[name] != now.get(name)]:
         _log.warning(
             "checkpoints=%s: written with %s; now %s: later steps may differ in bits",
             path,
-            ", ".join(f"{name} {then[name]}" for name in then),
-            ", ".join(f"{name} {now[name]}" for name in now),
+            ", ".join(f"{name} {then[name]}" for name in changed),
+            ", ".join(f"{name} {now.get(name)}" for name in changed),
         )
     state = state.completed() if isinstance(state, TrainState) else state
     return state, sealed["meta"]

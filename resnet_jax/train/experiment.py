@@ -55,7 +55,10 @@ class Experiment:
             checkpoint_every=train.checkpoint_every or eval_every,
             batch_size=batch,
             steps_per_epoch=steps_per_epoch,
-            steps_per_call=train.steps_per_call or self.devices.steps_per_call,
+            # No room is kept for more updates than the run has.
+            steps_per_call=min(
+                train.steps_per_call or self.devices.steps_per_call, max(total, 2)
+            ),
             max_nonfinite=train.max_nonfinite_updates,
             sizes=SizeSchedule(sizes, examples, batch) if sizes else None,
             protocol=self.config.data.protocol.name,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from resnet_jax.runs.result import Best
 from resnet_jax.train.evaluate import Check, Errors, errors
 from resnet_jax.train.loss_monitor import LossMonitor
-from resnet_jax.train.preemption import Stop, StopRequested, watch_for_stop
+from resnet_jax.train.preemption import Stop, StopRequested
 from resnet_jax.train.program import temporary_bytes
 from resnet_jax.train.running import Run
 from resnet_jax.train.schedule import LoopSpec
@@ -26,16 +26,18 @@ from resnet_jax.train.timer import Timer
 Finish: TypeAlias = Callable[[TrainState, Check], None]
 
 
-def fit(run: Run, spec: LoopSpec, *, state: TrainState, finish: Finish) -> None:
+def fit(
+    run: Run, spec: LoopSpec, *, state: TrainState, finish: Finish, stop: Stop
+) -> None:
     """Train from `state` to `spec.steps`, with log rows and checkpoints on schedule.
 
     A seed that diverges is not trained further; with none left, this returns. Preempted
-    or Interrupted where a signal stops the run, once its newest state is saved.
+    or Interrupted where `stop` asks for it, once the newest state is saved.
     `finish` writes the results of the last step after its evaluation.
     """
     step, timer = at_step(state), Timer()
     monitor = LossMonitor(run, spec, timer)
-    with watch_for_stop() as stop, run.trace or contextlib.nullcontext():
+    with run.trace or contextlib.nullcontext():
         while run.alive:
             stopped = stop.requested()
             if (stopped or spec.due(step)) and not monitor.check():

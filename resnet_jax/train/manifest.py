@@ -21,6 +21,10 @@ from resnet_jax.paths import Tree
 Names = dict[str, str]  # of leaves: {path: shape and dtype} or {path: CRC32}
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint")
+SWITCHES = (
+    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)  # fmt: skip
 
 
 class Damaged(Exception):
@@ -114,4 +118,6 @@ def _seal_of(sealed: Tree) -> str:
 
 
 def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    """Versions of the libraries, and switches of jax that change numbers."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return found | {name: str(getattr(jax.config, name)) for name in SWITCHES}

@@ -76,7 +76,7 @@ class Replica:
     def end(self, name: str, reason: str) -> None:
         """Write how a run ended that is not done; a full disk does not matter here."""
         if self.begun and jax.process_index() == 0:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it may have been removed as well
                 (self.folder / name).write_text(f"{reason.splitlines()[0]}\n")
 
     def wall_s(self, seconds: float) -> float:

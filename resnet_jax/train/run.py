@@ -36,6 +36,7 @@ from resnet_jax.train.evaluate import (
     precise_statistics,
 )
 from resnet_jax.train.experiment import Experiment, prepare
+from resnet_jax.train.preemption import Stop, watch_for_stop
 from resnet_jax.train.profiler import Trace
 from resnet_jax.train.program import Program
 from resnet_jax.train.replicas import (
@@ -94,6 +95,7 @@ def run_all(
         left, found = split_finished(configs, steps=spec.steps, protocol=spec.protocol)
         if left:
             check_common_step(left)
+        stop = stack.enter_context(watch_for_stop())
         replicas = {
             place: stack.enter_context(open_replica(place, own, derived))
             for place, own in left.items()
@@ -102,7 +104,7 @@ def run_all(
             seeds = [replica.seed for replica in replicas.values()]
             experiment = experiment.with_seeds(seeds)
             progress = stack.enter_context(bar(total=experiment.loop.steps))
-            train(experiment, tuple(replicas.values()), progress=progress, trace=trace)
+            train(experiment, tuple(replicas.values()), progress, stop, trace=trace)
         for place, replica in replicas.items():
             found[place] = write_result(place, replica, protocol=spec.protocol)
     return _results(configs, found, config)
@@ -111,8 +113,9 @@ def run_all(
 def train(
     experiment: Experiment,
     replicas: tuple[Replica, ...],
-    *,
     progress: Progress,
+    stop: Stop,
+    *,
     trace: Trace | None = None,
 ) -> None:
     """Restore or initialise the state of all seeds and train it to the end."""
@@ -134,7 +137,7 @@ def train(
         peak=experiment.peak(),
     )
     finish = functools.partial(write_final, run, experiment)
-    loop.fit(run, experiment.loop, state=state, finish=finish)
+    loop.fit(run, experiment.loop, state=state, finish=finish, stop=stop)
 
 
 def resumed(

@@ -13,7 +13,7 @@ from resnet_jax.config.resolve import changed, validated
 from resnet_jax.data.batch import Batch
 from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.runs.directory import read_config
-from resnet_jax.train import checkpoint
+from resnet_jax.train import agreement, checkpoint
 from resnet_jax.train.evaluate import Errors, added, errors, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.program import Program
@@ -36,6 +36,11 @@ class Trained:
     def protocol(self) -> str:
         """Name of the evaluation protocol."""
         return self.experiment.config.data.protocol.name
+
+    @property
+    def params(self) -> dict[str, str]:
+        """{"params": "ema"} of averaged parameters, as in rows of the log, else {}."""
+        return {"params": "ema"} if self.experiment.config.train.ema else {}
 
     def logits(self, split: Split) -> np.ndarray:
         """Compute logits, float32 [n classes], in the order of the split."""
@@ -107,5 +112,6 @@ def load(
     found = checkpoint.restore(place, experiment.abstract_state(program))
     if found is None:
         raise CheckpointError(f"{place}: no checkpoint yet; train first")
-    state, _ = found
+    state, meta = found
+    agreement.check_id(place, int(state.step), meta, run=stored.run)
     return Trained(experiment, program, state.eval_variables, int(state.step))

@@ -1,6 +1,7 @@
 """Prepared tfds folders: location, and preparation by one process at a time."""
 
 import contextlib
+import errno
 import fcntl
 import io
 import logging
@@ -90,9 +91,11 @@ def writing(directory: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        room = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        way = "free some space, or name" if room else "name"
         raise StorageError(
             f"data.dir={directory}: cannot be written ({error.strerror or error});"
-            " free some space, or name another folder in data.dir"
+            f" {way} another folder in data.dir"
         ) from error
 
 

@@ -97,8 +97,29 @@ def open_records(builder, split: str) -> Records:
         )
     check_shards(split, files, lengths)
     if "array_record" in formats:
+        _check_counts(files, lengths)
         return Records(split, files, lengths, _array_records(builder, split))
     return Records(split, files, lengths, TFRecords(files, lengths))
+
+
+def _check_counts(files: Sequence[str], lengths: Sequence[int]) -> None:
+    """DataError where an array_record file holds another number of records."""
+    # A module of C++, which type checkers do not see
+    from array_record.python import array_record_module  # type: ignore
+
+    for path, length in zip(files, lengths, strict=True):
+        try:
+            reader = array_record_module.ArrayRecordReader(path)
+            count = reader.num_records()
+            reader.close()
+        except Exception as error:
+            raise folders.damaged(pathlib.Path(path), error) from error
+        if count != length:
+            raise DataError(
+                f"{path}: holds {count} records, dataset_info.json says {length};"
+                f" restore the file, or delete {os.path.dirname(path)} and prepare the"
+                " data set again"
+            )
 
 
 def _array_records(builder, split: str) -> Reader:

@@ -141,7 +141,7 @@ def _backward(spec, saved, cotangents):
     axes = tuple(range(1, x.ndim - 1))
     dy, centred = dy.astype(scale.dtype), x.astype(scale.dtype) - mean
     mean_dy, mean_xdy = (t.mean(axes, keepdims=True) for t in (dy, dy * centred))
-    n = x.size // (len(x) * x.shape[-1])
+    n = float(x.size // (len(x) * x.shape[-1]))
     rate = jax.lax.rsqrt(var + spec.epsilon)
     factor = scale.reshape((1,) * (x.ndim - 1) + scale.shape) * rate
     slope = _synced(spec, 2 * dvar / n - factor * rate**2 * mean_xdy)
