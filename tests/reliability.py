@@ -39,7 +39,9 @@ them is in `benchmarks/soak.json` and `benchmarks/fuzz.json`, with seeds and ver
 ## Not promised
 
 - A call that never returns is not noticed by itself (row 28).
-- Equal bits need the same versions, devices and number of visible cores.
+- Equal bits need the same versions, devices, number of visible cores and switches of
+  jax (x64, random numbers, precision of products): a resume with others warns.
+- A number edited inside a log is not noticed, but in the row of the result.
 - The processes of a run share one folder, which takes locks.
 - XLA ends a process at a flag in `XLA_FLAGS` that it does not know.
 - Switches that ask jax for an exception, as `JAX_NUMPY_RANK_PROMOTION=raise`, get it,
@@ -195,8 +197,8 @@ FAULTS = (
     Row(
         "17",
         "One of two processes killed",
-        "the other ends within a minute and says so; the same command goes on, with "
-        "one process too",
+        "the other ends within a minute, by one line and 143 or by an abort of jax; "
+        "the same command goes on, with one process too",
         ("processes::a_killed_process_ends_the_other",),
     ),
     Row(
@@ -321,8 +323,8 @@ FAULTS = (
 LOST_WORK = (
     Row(
         "L1",
-        "SIGTERM to two processes that make several updates a call",
-        "143 in both, at the same step",
+        "SIGTERM to one of two processes that make several updates a call",
+        "143 in both, at the same step (Ctrl-C to one: 130 there, 143 in the other)",
         ("processes::a_signal_to_one_process_stops_both_at_one_step",),
     ),
     Row(
@@ -334,17 +336,20 @@ LOST_WORK = (
         (
             "stopping::a_signal_in_any_phase_loses_nothing",
             "resume::a_signal_saves_the_current_step",
-            "stopping::ctrl_c_at_the_start_is_not_swallowed",
+            "stopping::a_signal_at_the_start_is_not_swallowed",
+            "stopping::a_signal_before_the_first_step_is_heard",
             "stopping::a_second_signal_of_either_kind_is_not_handled",
         ),
     ),
     Row(
         "L3",
-        "Checkpoints of another run; config.json gone",
-        "4; one id is in config.json, log and checkpoints",
+        "Checkpoints of another run; config.json gone; with DONE there, too",
+        "4; one id is in config.json, log and checkpoints, which evaluate asks as well",
         (
             "run_identity::the_id_of_a_run_is_in_config_log_and_checkpoints",
             "run_identity::checkpoints_of_another_run_are_refused",
+            "run_identity::other_commands_refuse_them_too",
+            "run_identity::a_finished_run_is_looked_at_again",
             "run_identity::checkpoints_without_config_are_of_an_unknown_run",
         ),
     ),
@@ -359,7 +364,8 @@ LOST_WORK = (
     ),
     Row(
         "L5",
-        "Log with holes: gone, rows missing, garbage between; edited numbers",
+        "Log with holes: gone, rows missing, garbage between; numbers of the last row "
+        "edited",
         "made again from an older checkpoint, else 4; report refuses contradictions",
         (
             "run_identity::a_log_that_is_gone_is_not_written_on",
@@ -369,6 +375,8 @@ LOST_WORK = (
             "log::ten_megabytes_of_garbage_are_taken_out",
             "report_identity::doubled_rows_with_other_values_are_refused",
             "report_identity::a_result_that_the_log_contradicts_is_refused",
+            "report_identity::a_result_without_its_row_is_refused",
+            "report_identity::one_run_under_two_seeds_is_refused",
             "report_identity::rows_behind_the_end_are_refused_whatever_the_interval",
         ),
     ),

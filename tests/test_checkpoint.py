@@ -495,6 +495,17 @@ def test_other_versions_are_only_a_warning(folder, monkeypatch, caplog):
     assert_same(restore(folder, abstract(made(1)))[0], made(3))
     (record,) = caplog.records
     assert "written with jax" in record.message and "now jax 99.0" in record.message
+    assert "flax" not in record.message
+
+
+def test_other_switches_of_jax_are_a_warning_too(folder, caplog):
+    with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
+        restore(folder, abstract(made(1)))
+    (record,) = caplog.records
+    told = (
+        "written with jax_threefry_partitionable True; now jax_threefry_partitionable"
+    )
+    assert told in record.message
 
 
 def test_versions_are_stored(folder):

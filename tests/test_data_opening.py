@@ -139,6 +139,15 @@ def test_labels_of_no_class_are_told_first(tmp_path, split, label):
     assert re.match(f"data.num_classes=10: {place}", told)
 
 
+def test_a_shard_of_another_split_is_told_by_its_count(tmp_path):
+    folder = prepared(tmp_path)
+    train, test = (next(folder.glob(f"*-{split}.*")) for split in ("train", "test"))
+    test.write_bytes(train.read_bytes())
+    told = f"{test}: holds 40 records, dataset_info.json says 12; restore the file"
+    with pytest.raises(DataError, match=re.escape(told)):
+        opened(folder)
+
+
 def test_the_last_label_of_every_shard_is_looked_at(tmp_path):
     source = opened(prepared(tmp_path))["train"]
     records = source.records

@@ -1,5 +1,6 @@
 """The log: strict lines, whole after any kill, one writer and one reader."""
 
+import errno
 import json
 import math
 import os
@@ -273,6 +274,19 @@ def test_the_second_run_in_a_folder_is_refused(tmp_path):
             pass
     with lock(tmp_path / "run"):
         pass
+
+
+@pytest.mark.parametrize("place", ["run", "a/b/run"])
+def test_a_full_disk_leaves_no_folder(tmp_path, monkeypatch, place):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        told = r"run: cannot be written \(No space left on device\); make room there"
+        with pytest.raises(ConfigError, match=told), lock(tmp_path / place):
+            pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_lock_passes_on_the_errors_of_the_run(tmp_path):

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -215,6 +216,7 @@ def test_a_wrong_experiment_file_is_named(reference, problem, capsys):
 @pytest.mark.parametrize(
     ("argv", "problem"),
     [
+        (["--config=x.py", "--workdir="], "an option names no folder"),
         ([], "the following arguments are required: --config"),
         (["--config"], "argument --config: expected one argument"),
         (["--config", runs.DIGITS, "train"], "train: not understood"),
@@ -241,6 +243,52 @@ def test_the_command_is_answered_without_jax():
     assert run.returncode == 2
     assert len(said) == 1 and said[0].startswith("error[config]")
     assert "| jax\n" not in run.stderr
+    # The first signal is answered by `cli.run`, so nothing slow is imported before it.
+    before = run.stderr.partition("resnet_jax.config.experiment_file")[0]
+    assert "resnet_jax.cli" in before and "pydantic" not in before
+
+
+@pytest.mark.parametrize(
+    ("error", "variables", "kind", "code", "words"),
+    [
+        (MemoryError("32 GiB"), {}, "memory", 6, "not enough (32 GiB); lower data."),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"),
+            {},
+            "memory",
+            6,
+            "(RESOURCE_EXHAUSTED: Out of memory); lower",
+        ),
+        (
+            ValueError("[/a.cc:1] Gloo AllGather failed: closed by peer"),
+            {cli.ADDRESS: "localhost:1"},
+            "peer",
+            143,
+            "another process of this run has ended or does not answer ([/a.cc:1] Gloo",
+        ),
+    ],
+)
+def test_failures_of_a_machine_are_one_line(
+    capsys, monkeypatch, error, variables, kind, code, words
+):
+    def command(arguments):
+        raise error
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cli.run(command, ["main"], text="") == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error[{kind}] ") and words in line
+    with pytest.raises(type(error)):
+        cli.run(command, ["main", "--debug"], text="")
+
+
+def test_a_bug_keeps_its_traceback():
+    def command(arguments):
+        raise ValueError("Gloo")
+
+    with pytest.raises(ValueError, match="Gloo"):
+        cli.run(command, ["main"], text="")
 
 
 def test_help_explains_the_command(capsys):

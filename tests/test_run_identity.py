@@ -102,7 +102,7 @@ def test_other_commands_refuse_them_too(copied, other, capsys):
 @pytest.mark.parametrize(
     ("damage", "problem", "code"),
     [
-        (lambda d, other: without(d, 3), "metrics.jsonl: has no test row of step 8", 4),
+        (lambda d, other: without(d, 3), "metrics.jsonl has no test row of step 8", 4),
         (lambda d, other: without(d, 7), "no test row at step 16, the last", 0),
         (
             lambda d, other: shutil.copy(other / "metrics.jsonl", d),

@@ -11,6 +11,7 @@ import runs
 
 from resnet_jax.data.pipeline import Pipeline
 from resnet_jax.errors import Interrupted, Preempted
+from resnet_jax.train import run as run_module
 from resnet_jax.train.checkpoint import Checkpoints
 from resnet_jax.train.preemption import watch_for_stop
 from resnet_jax.train.program import Update
@@ -156,19 +157,34 @@ import gc, os, signal
 from resnet_jax import cli
 def prepare_jax(prepare=cli.prepare_jax):
     prepare()
-    gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.{number}))
     gc.collect()
 cli.prepare_jax = prepare_jax
 """
 
 
 @pytest.mark.process
-def test_ctrl_c_at_the_start_is_not_swallowed(shop, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_at_the_start_is_not_swallowed(shop, tmp_path, number, code):
     """Python ignores exceptions in callbacks of its garbage collector, as jax has."""
-    run = shop.run(tmp_path / "run", before=IN_A_CALLBACK)
-    assert run.returncode == 130, run.stderr
+    before = IN_A_CALLBACK.replace("{number}", number)
+    run = shop.run(tmp_path / "run", before=before)
+    assert run.returncode == code, run.stderr
     assert run.stderr == "stopped; the same command resumes\n"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.compile
+def test_a_signal_before_the_first_step_is_heard(config, tmp_path, monkeypatch):
+    def asked(*arguments, make=run_module.make_program):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return make(*arguments)
+
+    monkeypatch.setattr(run_module, "make_program", asked)
+    with pytest.raises(Preempted, match="step=0: asked to stop, state saved"):
+        train(config, tmp_path)
+    assert runs.steps(tmp_path) == [0]
+    assert (tmp_path / "STOPPED").read_text().startswith("preempted: step=0")
 
 
 @pytest.mark.compile

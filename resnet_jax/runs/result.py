@@ -152,8 +152,8 @@ def _contradiction(
     last = as_int(end.get("step")) or 0
     missing = gaps(log, every=every, end=last) if every else []
     problems = [
-        *([] if found.status == "done" else [f"metrics.jsonl: {found.reason}"]),
         *(f"metrics.jsonl {problem}" for problem in log.problems),
+        *([] if found.status == "done" else [f"metrics.jsonl: {found.reason}"]),
         *(f"metrics.jsonl {hole}" for hole in missing),
         *(f"result.json: {c}" for c in contradictions(result, found)),
     ]
