@@ -60,7 +60,7 @@ FLOORS = [
     {"zoo/steps_and_grids"},
     {"complexity", "network", "serialize"},
     {"inspect"},
-    {"lsuv"},
+    {"lsuv", "features", "summary"},
 ]
 
 # Elsewhere than here, layers come through `Layers` alone.
