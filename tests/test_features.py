@@ -132,7 +132,8 @@ def test_one_name_alone_and_gradients():
 @pytest.mark.parametrize(
     "name, complaint",
     [
-        ("stage2/rest/3", "at=stage2/rest/3: no such layer; stage2/rest has .*"),
+        ("stage2/rest/3", "at=stage2/rest/3: no such unit; .*rest has units 0 to 2$"),
+        ("stage2/rest/3/branch/conv1", "no such unit; stage2/rest has units 0 to 2$"),
         (
             "stage2/rest/1/branch/conv3",
             "stage2/rest/branch has conv1, norm_1, conv2; did you mean "

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import re
+from contextlib import AbstractContextManager
 
 import flax.linen as nn
 import jax
@@ -144,7 +145,7 @@ def counts(net: nn.Module, image_shape: tuple[int, ...]) -> tuple[Parts, int]:
     return parts_of(known["params"]), macs
 
 
-def mark(module: nn.Module) -> jax.named_scope:
+def mark(module: nn.Module) -> AbstractContextManager:
     """Scope that attributes products to a module, for `products`."""
     return jax.named_scope(f"[{'/'.join(module.path)}]")
 

@@ -109,10 +109,7 @@ def _captured(net, variables, images, names, field) -> tuple[Array, ...]:
         for part in place.path:
             tree = tree.get(part, {})
         value = tree.get(f"layer_{place.side}", (None,))[-1]
-        missing = value is None or (
-            place.unit is not None and not place.unit < len(value)
-        )
-        if missing:
+        if value is None or (place.unit is not None and place.unit >= len(value)):
             raise ConfigError(_complaint(net, variables, images, name, field))
         found.append(value if place.unit is None else value[place.unit])
     return tuple(found)
@@ -126,6 +123,11 @@ def _complaint(net, variables, images, name: str, field: str) -> str:
     forward = functools.partial(net.apply, train=False)
     call = functools.partial(jax.eval_shape, forward, variables, images)
     known = [path for path in listed(call, wanted=_has_output) if path]
+    if place.unit is not None and (loop := _loop(place.path)) in known:
+        last = len(jax.tree.leaves(_at(variables["params"], loop))[0]) - 1
+        if place.unit > last:
+            where = "/".join(loop)
+            return f"{field}={name}: no such unit; {where} has units 0 to {last}"
     inner = next(
         path
         for length in range(len(place.path), -1, -1)
@@ -134,9 +136,6 @@ def _complaint(net, variables, images, name: str, field: str) -> str:
     below = dict.fromkeys(path[len(inner)] for path in _under(known, inner))
     where = "/".join(inner) or "the net"
     choices = ", ".join(below) if below else "no layers in it"
-    if "rest" in inner and inner == place.path:
-        count = len(jax.tree.leaves(_at(variables["params"], inner))[0])
-        choices = f"units 0 to {count - 1}"
     unit = "rest" if place.unit is None else f"rest/{place.unit}"
     texts = ["/".join(unit if p == "rest" else p for p in path) for path in known]
     return (
@@ -153,6 +152,11 @@ def _has_output(module: nn.Module) -> bool:
 def _under(paths: Sequence[Path], inner: Path) -> Iterator[Path]:
     """Paths inside that of a module."""
     return (p for p in paths if len(p) > len(inner) and p[: len(inner)] == inner)
+
+
+def _loop(path: Path) -> Path:
+    """Path of the loop that a layer is in."""
+    return path[: path.index("rest") + 1]
 
 
 def _at(tree, path: Path):

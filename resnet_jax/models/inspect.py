@@ -22,7 +22,7 @@ def named_inside(net: nn.Module) -> nn.Module:
     """
     spec = getattr(net, "spec", None)
     mode = getattr(spec, "depth_mode", ())
-    if "sqrt" in ((mode,) if isinstance(mode, str) else mode):
+    if spec is not None and "sqrt" in ((mode,) if isinstance(mode, str) else mode):
         return replaced(spec, {"depth_mode": "scan"}).build()
     return net
 

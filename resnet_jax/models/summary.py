@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import math
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -86,7 +87,8 @@ def summary(net: NetSpec | nn.Module, image_shape: tuple[int, ...]) -> Summary:
     outputs, macs = _traced(net, shapes, image_shape)
     params: collections.Counter[Path] = collections.Counter()
     times: dict[Path, int] = {}
-    for path, leaf in flatten_dict(shapes["params"]).items():
+    leaves = cast(dict[Path, jax.ShapeDtypeStruct], flatten_dict(shapes["params"]))
+    for path, leaf in leaves.items():
         params[path[:-1]] += math.prod(leaf.shape)
         if "rest" in path:
             times[_loop(path)] = leaf.shape[0]
