@@ -186,6 +186,30 @@ def test_a_layer_that_is_not_there(float64):
         input_gradient(RESNET, variables, images, rule="guided", layer=stacked)
 
 
+def test_the_neuron_of_a_unit_in_a_loop(float64):
+    """Against differences of the most active neuron of a unit, in NumPy."""
+    variables, images = example(RESNET)
+    found = input_gradient(
+        RESNET, variables, images, rule="gradient", layer="stage1/rest/0"
+    )
+    made_up = jax.tree.map(np.asarray, variables)
+
+    class Second(reference.Net):
+        def unit(self, x, at, *args, **kwargs):
+            self.maps = [*self.maps, super().unit(x, at, *args, **kwargs)]
+            return self.maps[-1]
+
+    def most_active(x):
+        net = Second(RESNET.depths, RESNET.widths, order="full pre-activation")
+        net.maps = []
+        net(np.asarray(x), made_up)
+        return net.maps[1].reshape(len(x), -1).max(-1).sum()
+
+    step = 1e-6 * np.sign(found)
+    slope = (most_active(images + step) - most_active(images - step)) / 2
+    np.testing.assert_allclose(slope, 1e-6 * np.abs(found).sum(), rtol=1e-5)
+
+
 # ---------------------------------------------------------------- maps of classes
 
 MAPPED = {
