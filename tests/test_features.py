@@ -101,7 +101,7 @@ def test_other_nets_by_their_layer_names(name):
     """Equal to flax's `capture_intermediates`, operation by operation."""
     spec, names = OTHERS[name]
     net, variables, images = example(replaced(spec, {"layers.dtype": "float64"}))
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables, images = jax.tree.map(jnp.asarray, (variables, images))
     with jax.disable_jit():
         _, captured = net.apply(
             variables, images, train=False, capture_intermediates=True,

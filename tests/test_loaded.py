@@ -78,7 +78,6 @@ def test_pictures_are_arrays(folder):
         (np.zeros((2, 8, 8, 3), np.uint8), "an image of shape"),
         (np.zeros((0, 8, 8, 1), np.uint8), "an array of shape"),
         (np.zeros((2, 8, 8, 1)), "array of float64; must be uint8"),
-        (["a.png"], r"images\[0\]: str is no PIL image"),
         ([], "an empty list"),
     ],
 )
@@ -97,7 +96,16 @@ def test_folders_that_are_no_runs(folder, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load(tmp_path)
-    with pytest.raises(ConfigError, match="which='first': must be 'last' or 'best'"):
+
+
+def test_what_types_forbid_is_refused_without_them(folder, request):
+    """One line of an error, or of the type-checker where tests switch it on."""
+    checked = request.config.getoption("jaxtyping_packages")
+    told = None if checked else r"images\[1\]: str is no PIL image; give PIL images, or"
+    with pytest.raises(TypeError if checked else DataError, match=told):
+        load(folder).predict([Image.new("L", (8, 8)), "a.png"])
+    told = None if checked else "which='first': must be 'last' or 'best'"
+    with pytest.raises(TypeError if checked else ConfigError, match=told):
         load(folder, which="first")  # type: ignore
 
 
