@@ -25,6 +25,9 @@ def remote(path: str | os.PathLike) -> bool:
 def replaced(spec: Spec, changes: Mapping[str, object]) -> Spec:
     """Copy a (nested) frozen dataclass with the fields at dotted paths changed.
 
+    `spec` is any spec, `changes` maps paths of fields to values. ConfigError for a
+    field that does not exist, with those that do.
+
     >>> replaced(resnet, {"unit.order": FULL_PRE, "layers.act": PRelu()})
     """
     for path, value in changes.items():

@@ -12,8 +12,9 @@
     cam         the map whose mean over the image is the logit of the predicted class
                 (Zhou et al. 2016); for nets that end with a global mean
   --out FILE        the figure, as .png, .pdf or .svg
-  --layer PATH      use the most active neuron of a layer, e.g. norm_7, instead of that
-                    of the predicted class
+  --layer PATH      use the most active neuron of a layer, e.g. norm_7 or
+                    stage2/rest/0/branch/conv1 (the second unit of a stage; those of
+                    a loop count from 0), instead of that of the predicted class
   --images N        number of test images, from the first on (default 8)
   --best            use the checkpoint of the best validation error, not the last one
   --data_dir DIR    folder of the data set, by default the config's

@@ -167,6 +167,7 @@ class Drawn:
     length: int
     name = description = fingerprint = "drawn"
     num_classes = 10
+    classes = ()
     image_shape: tuple[int, ...] = (64, 64, 3)
     dtype: np.dtype = np.dtype(np.uint8)
 

@@ -173,19 +173,41 @@ def test_through_pools_goes_what_was_greatest(float64):
 def test_a_layer_that_is_not_there(float64):
     variables, images = example(RESNET)
     complaint = (
-        r"--layer=stage1/first/branch/conv9: no such layer outside the loops over "
-        r"units; there are .*stage1/first/branch/conv1, .*did you mean "
-        r"'stage1/first/branch/conv\d'"
+        r"--layer=stage1/first/branch/conv9: no such layer; stage1/first/branch has "
+        r"conv1, .*conv2.*; did you mean 'stage1/first/branch/conv\d'"
     )
     with pytest.raises(ConfigError, match=complaint):
         input_gradient(
             RESNET, variables, images, rule="guided", layer="stage1/first/branch/conv9"
         )
-    with pytest.raises(ConfigError, match="outside the loops over units") as error:
-        input_gradient(
-            RESNET, variables, images, rule="guided", layer="stage1/rest/branch/conv1"
-        )
-    assert "rest/" not in str(error.value).partition("there are")[2]
+    stacked = "stage1/rest/branch/conv1"
+    complaint = f"--layer={stacked}: its units run in a loop; .* stage1/rest/0/branch"
+    with pytest.raises(ConfigError, match=complaint):
+        input_gradient(RESNET, variables, images, rule="guided", layer=stacked)
+
+
+def test_the_neuron_of_a_unit_in_a_loop(float64):
+    """Against differences of the most active neuron of a unit, in NumPy."""
+    variables, images = example(RESNET)
+    found = input_gradient(
+        RESNET, variables, images, rule="gradient", layer="stage1/rest/0"
+    )
+    made_up = jax.tree.map(np.asarray, variables)
+
+    class Second(reference.Net):
+        def unit(self, x, at, *args, **kwargs):
+            self.maps = [*self.maps, super().unit(x, at, *args, **kwargs)]
+            return self.maps[-1]
+
+    def most_active(x):
+        net = Second(RESNET.depths, RESNET.widths, order="full pre-activation")
+        net.maps = []
+        net(np.asarray(x), made_up)
+        return net.maps[1].reshape(len(x), -1).max(-1).sum()
+
+    step = 1e-6 * np.sign(found)
+    slope = (most_active(images + step) - most_active(images - step)) / 2
+    np.testing.assert_allclose(slope, 1e-6 * np.abs(found).sum(), rtol=1e-5)
 
 
 # ---------------------------------------------------------------- maps of classes

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -13,11 +12,12 @@ from jaxtyping import Array, Float
 
 from resnet_jax.data.preprocessing import in_bytes
 from resnet_jax.errors import ConfigError
+from resnet_jax.models import features
 from resnet_jax.models.layers.activations import Rectifier
 from resnet_jax.models.layers.layers import Layers
 from resnet_jax.models.nets.plain import FC, Mean, PlainSpec
 from resnet_jax.models.nets.stem_head import GlobalMean
-from resnet_jax.paths import did_you_mean, replaced
+from resnet_jax.paths import replaced
 from resnet_jax.train.trained import Trained
 
 Rule = Literal["gradient", "deconvnet", "guided"]
@@ -122,46 +122,21 @@ def input_gradient(
     if rule != "gradient":
         spec = replaced(spec, {"layers.act": BackwardRule(spec.layers.act, rule)})
     net = spec.build()
-    if layer is not None:
-        _check_layer(net, variables, images, layer)
+    if layer is not None and features.is_stacked(layer):
+        raise ConfigError(
+            f"--layer={layer}: its units run in a loop; number one of them from 0, "
+            f"{layer.replace('rest', 'rest/0', 1)}"
+        )
 
     def activation(images):
         if layer is None:
             return net.apply(variables, images, train=False).max(-1).sum()
-        (output,) = _outputs(
-            net, lambda path: path == layer, variables, images
-        ).values()
+        field = "--layer"
+        found = features.outputs(net, variables, images, (layer,), field=field)
+        output = found[layer]
         return output.reshape(len(images), -1).max(-1).sum()
 
     return jax.jit(jax.grad(activation))(images)
-
-
-def _outputs(
-    net: nn.Module, wanted: Callable[[str], bool], variables: Any, images: Array
-) -> dict[str, Array]:
-    """Outputs of the modules whose path is wanted, by path."""
-    _, sown = net.apply(
-        variables,
-        images,
-        train=False,
-        mutable=["intermediates"],
-        capture_intermediates=lambda module, method: (
-            method == "__call__" and wanted("/".join(module.path))
-        ),
-    )
-    leaves = jax.tree_util.tree_leaves_with_path(sown["intermediates"])
-    return {"/".join(key.key for key in path[:-2]): leaf for path, leaf in leaves}
-
-
-def _check_layer(net: nn.Module, variables: Any, images: Array, layer: str) -> None:
-    """ConfigError for an unknown layer, or one of a loop, whose outputs are stacked."""
-    several = functools.partial(_outputs, net, lambda path: "rest" not in path)
-    known = [path for path in jax.eval_shape(several, variables, images) if path]
-    if layer not in known:
-        raise ConfigError(
-            f"--layer={layer}: no such layer outside the loops over units; there are "
-            f"{', '.join(known)}{did_you_mean(layer, known)}"
-        )
 
 
 class SownMap(nn.Module):

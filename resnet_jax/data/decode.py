@@ -97,7 +97,7 @@ def pixels(
             _reduce(image)
         match dtype:
             case "uint8":
-                return _eight_bits(image, channels)
+                return eight_bits(image, channels)
             case "uint16":
                 return _sixteen_bits(image, channels, data=data)
             case _:
@@ -136,7 +136,7 @@ def _reduce(image: ImageFile.ImageFile) -> None:
             image.draft(image.mode, (width // divisor, height // divisor))
 
 
-def _eight_bits(image: Image.Image, channels: int) -> UInt8[np.ndarray, "h w c"]:
+def eight_bits(image: Image.Image, channels: int) -> UInt8[np.ndarray, "h w c"]:
     """Convert an image to bytes and to a number of channels."""
     mode = MODES[channels]
     if image.mode.startswith("I"):
@@ -167,7 +167,7 @@ def _sixteen_bits(
         low.tile = [tile._replace(args=f"{raw[:-1]}L")]
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
     else:
-        return _eight_bits(image, channels).astype(np.uint16) * np.uint16(257)
+        return eight_bits(image, channels).astype(np.uint16) * np.uint16(257)
     return _converted(values, channels)
 
 

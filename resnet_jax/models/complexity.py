@@ -1,13 +1,19 @@
 """Counts of parameters and multiply-adds of a network, without running it."""
 
+import collections
 import dataclasses
 import functools
 import math
+import re
+from contextlib import AbstractContextManager
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
+
+from resnet_jax.errors import ConfigError
+from resnet_jax.models.nets.spec import NetSpec
 
 
 def shapes(net: nn.Module, image_shape: tuple[int, ...]) -> dict[str, PyTree]:
@@ -39,6 +45,43 @@ class Parts:
     @property
     def params(self) -> int:
         return self.conv + self.norm + self.slopes + self.gates + self.fc
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Count(Parts):
+    """Parameters of a net by kind, its weighted layers, multiply-adds per image."""
+
+    multiply_adds: int
+
+
+def count(net: NetSpec | nn.Module, image_shape: tuple[int, ...]) -> Count:
+    """Parameters and multiply-adds of a net, given as a spec or built; runs nothing.
+
+    `image_shape` is that of one input, (height, width, channels), of clips (frames,
+    height, width, channels). The result has `.params`, the sum of `.conv`, `.norm`,
+    `.slopes`, `.gates` and `.fc`; `.weighted_layers` as papers count depth; and
+    `.multiply_adds` of convolutions and matrix products for one image, as He et al.
+    2016a, Table 1 count them ("FLOPs"): no norms, activations, pools and additions.
+    `python -m resnet_jax.audit` compares these numbers with published ones.
+
+    ConfigError where the net does not take images of that shape.
+    """
+    net = built(net, image_shape)
+    found, macs = counts(net, image_shape)
+    return Count(**dataclasses.asdict(found), multiply_adds=macs)
+
+
+def built(net: NetSpec | nn.Module, image_shape: tuple[int, ...]) -> nn.Module:
+    """The module of a spec; ConfigError for images of another number of axes."""
+    if isinstance(net, nn.Module):
+        return net
+    axes = ("frames", "height", "width", "channels")[-net.layers.rank - 1 :]
+    if len(image_shape) != len(axes) or any(side < 1 for side in image_shape):
+        raise ConfigError(
+            f"image_shape={tuple(image_shape)}: must be ({', '.join(axes)}), all of "
+            "them positive"
+        )
+    return net.build()
 
 
 def parts(net: nn.Module, image_shape: tuple[int, ...]) -> Parts:
@@ -92,7 +135,7 @@ def multiply_adds(
     variables = variables or shapes(net, image_shape)
     x = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     forward = jax.make_jaxpr(functools.partial(net.apply, train=False))
-    return _count(forward(variables, x).jaxpr)
+    return products(forward(variables, x).jaxpr).total()
 
 
 def counts(net: nn.Module, image_shape: tuple[int, ...]) -> tuple[Parts, int]:
@@ -102,23 +145,38 @@ def counts(net: nn.Module, image_shape: tuple[int, ...]) -> tuple[Parts, int]:
     return parts_of(known["params"]), macs
 
 
-def _count(jaxpr) -> int:
-    return sum(_cost(eqn) for eqn in jaxpr.eqns)
+def mark(module: nn.Module) -> AbstractContextManager:
+    """Scope that attributes products to a module, for `products`."""
+    return jax.named_scope(f"[{'/'.join(module.path)}]")
 
 
-def _cost(eqn) -> int:
+def products(jaxpr, module: str = "") -> collections.Counter[str]:
+    """Multiply-adds of a program by the innermost module that is marked around them."""
+    counts: collections.Counter[str] = collections.Counter()
+    for eqn in jaxpr.eqns:
+        marks = re.findall(r"\[([^][]*)\]", str(eqn.source_info.name_stack))
+        counts.update(_cost(eqn, marks[-1] if marks else module))
+    return counts
+
+
+def _cost(eqn, module: str) -> collections.Counter[str]:
     if eqn.primitive.name == "conv_general_dilated":
         kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
         spec = eqn.params["dimension_numbers"].rhs_spec
-        return math.prod(out) * math.prod(kernel) // kernel[spec[0]]
+        macs = math.prod(out) * math.prod(kernel) // kernel[spec[0]]
+        return collections.Counter({module: macs})
     if eqn.primitive.name == "dot_general":
         (contracted, _), _ = eqn.params["dimension_numbers"]
         lhs, out = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
-        return math.prod(out) * math.prod(lhs[axis] for axis in contracted)
+        macs = math.prod(out) * math.prod(lhs[axis] for axis in contracted)
+        return collections.Counter({module: macs})
     if eqn.primitive.name == "cond":  # one branch runs; the last is the general one
-        return _count(eqn.params["branches"][-1].jaxpr)
+        return products(eqn.params["branches"][-1].jaxpr, module)
     times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
-    return times * sum(_count(inner) for inner in _inner(eqn))
+    total: collections.Counter[str] = collections.Counter()
+    for inner in _inner(eqn):
+        total.update(products(inner, module))
+    return collections.Counter({name: times * macs for name, macs in total.items()})
 
 
 def _inner(eqn):

@@ -10,8 +10,21 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import complexity
+from resnet_jax.paths import replaced
 
 Path = tuple[str, ...]
+
+
+def named_inside(net: nn.Module) -> nn.Module:
+    """The net in a mode in which units have names: loops over segments have none.
+
+    All modes have the same parameters and compute the same.
+    """
+    spec = getattr(net, "spec", None)
+    mode = getattr(spec, "depth_mode", ())
+    if spec is not None and "sqrt" in ((mode,) if isinstance(mode, str) else mode):
+        return replaced(spec, {"depth_mode": "scan"}).build()
+    return net
 
 
 def listed(

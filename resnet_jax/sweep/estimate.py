@@ -125,6 +125,7 @@ class SizedSource:
     image_shape: ImageShape
     length: int
     dtype: np.dtype = np.dtype(np.uint8)
+    classes: tuple[str, ...] = ()
     description: str = ""
     fingerprint: str = ""
 

@@ -8,6 +8,7 @@ from jaxtyping import PyTree
 
 from resnet_jax.config.rules import relay_weight
 from resnet_jax.data.preprocessing import mixing
+from resnet_jax.models.inspect import named_inside
 from resnet_jax.models.lsuv import lsuv
 from resnet_jax.models.nets.auxiliary_loss import Relay, Staged, all_losses
 from resnet_jax.models.nets.spec import NetSpec
@@ -113,7 +114,5 @@ def scaled_by_data(experiment: Experiment, state: TrainState) -> PyTree:
     batch = experiment.pipeline.first_batch()
     images = experiment.pipeline.preprocess(None, batch, train=False)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    net = experiment.net
-    if hasattr(net, "depth_mode"):  # layers have no names inside segments
-        net = replaced(net, {"depth_mode": "scan"})
-    return lsuv(net.build(), variables, images)["params"]
+    net = named_inside(experiment.net.build())
+    return lsuv(net, variables, images)["params"]

@@ -37,6 +37,11 @@ class Source(Protocol):
     @property
     def num_classes(self) -> int: ...
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; () where only their number is known."""
+        ...
+
+    @property
     def image_shape(self) -> ImageShape: ...
     @property
     def dtype(self) -> np.dtype:

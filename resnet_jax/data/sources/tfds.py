@@ -34,7 +34,11 @@ class TfdsSource:
 
     @property
     def num_classes(self) -> int:
-        return len(self.features.classes)
+        return len(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.features.classes
 
     @property
     def image_shape(self) -> ImageShape:

@@ -83,7 +83,8 @@ def densenet(
     """3n+4 (plain, C) or 6n+4 (B, BC) layers for 32x32 images.
 
     Huang et al. 2017, Sec. 3 and Table 2. The stem has 16 channels, or 2k for BC; the
-    released code has 2k always. The paper has no other `links`.
+    released code has 2k always. The paper has no other `links`. ConfigError for other
+    depths, for shortcuts, and for a compression that is not in (0, 1].
     """
     n = units_per_stage(depth, layers=len(branch.kernels), extra=4)
     is_bc = len(branch.kernels) > 1 and compression < 1
@@ -111,7 +112,11 @@ def densenet_imagenet(
     dropout: float = 0.0,
     **unit: Unpack[UnitFields],
 ) -> DenseNetSpec:
-    """DenseNet-BC 121 ... 264 for 224x224 images (Huang et al. 2017, Table 1)."""
+    """DenseNet-BC 121 ... 264 for 224x224 images (Huang et al. 2017, Table 1).
+
+    `growth` is that of the table by default: 32, of 161 layers 48. ConfigError for
+    other depths, for shortcuts, and for a compression that is not in (0, 1].
+    """
     depths, published = lookup("depth", depth, IMAGENET_BLOCKS)
     growth = growth or published
     layer = _layer("densenet_imagenet", branch, **unit)
@@ -129,7 +134,10 @@ def densenet_imagenet(
 
 
 def densenet_clips(depth: int, **unit: Unpack[UnitFields]) -> DenseNetSpec:
-    """3D DenseNet-BC for clips of 16 frames of 112x112 (Hara et al. 2018, code)."""
+    """3D DenseNet-BC for clips of 16 frames of 112x112 (Hara et al. 2018, code).
+
+    Depths are those of `densenet_imagenet`, ConfigError for others.
+    """
     return dataclasses.replace(
         densenet_imagenet(depth, **unit),
         stem=Stem(kernel=7, strides=(1, 2, 2), pool=(3, 2)),
@@ -179,7 +187,7 @@ def _blocks(
 def hardnet(depth: int, *, branch: Branch = SINGLE) -> DenseNetSpec:
     """HarDNet-68 and 85, and with `Separable()` 39DS and 68DS, for 224x224 images.
 
-    Chao et al. 2019, released code.
+    Chao et al. 2019, released code. ConfigError for other depths.
     """
     stem_width, multiplier, rows = lookup("depth", depth, HARDNETS)
     light = isinstance(branch, Separable)
@@ -202,7 +210,8 @@ def threshnet(depth: int) -> DenseNetSpec:
     """ThreshNet-79 and 95: dense blocks, then harmonic blocks.
 
     Ju et al. 2022, released code; their multiply-adds are at 224x224, their errors on
-    CIFAR-10 at 32x32 with this stem, too. ThreshNet-28 is not released.
+    CIFAR-10 at 32x32 with this stem, too. ThreshNet-28 is not released. ConfigError for
+    other depths.
     """
     rows = lookup("depth", depth, THRESHNETS)
     dense = (UnitSpec(BOTTLENECK, FULL_PRE, "none"), Dense())

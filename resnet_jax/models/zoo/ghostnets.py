@@ -68,7 +68,8 @@ def ghostnet(
 ) -> ResNetSpec:
     """GhostNet for 224x224 images; for 32x32 and 8x8, ours, with less subsampling.
 
-    Han et al. 2020, Table 1. `unit` are fields of all units.
+    Han et al. 2020, Table 1. `unit` are fields of all units. ConfigError for a width
+    that is not positive.
     """
     if width <= 0:
         raise ConfigError(f"model.width={width}: must be positive")
@@ -103,7 +104,11 @@ def divisible(channels: int | float, by: int = 4) -> int:
 
 
 def regnetx(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
-    """RegNetX for 224x224 images  (Radosavovic et al. 2020)."""
+    """RegNetX for 224x224 images  (Radosavovic et al. 2020).
+
+    3.2GF, 4.0GF, 8.0GF and 16GF, as in the released code of Han et al. 2022;
+    ConfigError for other variants.
+    """
     depths, widths, group_width = lookup("variant", variant, REGNETX)
     return ResNetSpec(
         depths=depths,
@@ -117,7 +122,11 @@ def regnetx(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
 
 
 def gghost(variant: str = "3.2GF", **unit: Unpack[UnitFields]) -> ResNetSpec:
-    """G-Ghost-RegNetX: groups of 3/4 the width in the intrinsic path, dropout 0.2."""
+    """G-Ghost-RegNetX for 224x224 images  (Han et al. 2022, released code).
+
+    Variants are those of `regnetx`, ConfigError for others. Groups of the intrinsic
+    path have 3/4 of the width; dropout of 0.2 before the classifier.
+    """
     spec = regnetx(variant, **unit)
     _, _, group_width = REGNETX[variant]
     narrow = int(0.75 * group_width)

@@ -27,9 +27,10 @@ OVERLAPPING = MaxPool(3, 2, "up")
 
 
 def nin(*, width: int | float = 1) -> PlainSpec:
-    """Network in Network for CIFAR (Lin et al. 2014; mavenlin/cuda-convnet).
+    """Network in Network for 32x32 images (Lin et al. 2014; mavenlin/cuda-convnet).
 
     Both pools are max pools, and a rectifier follows the last convolution, too.
+    ConfigError where a width is not whole.
     """
 
     def mlpconv(kernel, first, second, third):
@@ -60,7 +61,9 @@ def all_cnn(
     """A, B, C and their Strided, ConvPool and All-CNN forms (Springenberg et al. 2015).
 
     Tables 1 and 2. The 3x3 after the second pool is unpadded, 8 to 6 pixels: the paper
-    averages over 6x6; reproductions disagree. `digits`, ours: padded, for 8x8 images.
+    averages over 6x6; reproductions disagree. `cifar` is for 32x32 images; `digits`,
+    ours: padded, for 8x8. ConfigError for other variants and sizes, and where a width
+    is not whole.
     """
     form, kernels = lookup("variant", variant, VARIANTS)
 
@@ -105,7 +108,9 @@ def vgg(
     `cifar` has norms and one hidden layer of 512 (VGG-16 of Han et al. 2020). `mean`
     ends with global average pooling and the classifier (VGG-19 of Liu et al. 2017).
     `levels` replace the last pool by a pyramid. The depth is that of the ImageNet net:
-    for CIFAR, VGG-16 has 15 weighted layers, VGG-19 of variant `mean` 17.
+    for CIFAR, VGG-16 has 15 weighted layers, VGG-19 of variant `mean` 17. Images are of
+    224x224, 32x32 or 8x8 pixels (`digits`, ours). ConfigError for other depths, sizes
+    and variants, and where a width is not whole.
     """
     stages = lookup("depth", depth, VGG_DEPTHS)
     hidden = lookup("size", size, VGG_HIDDEN)
@@ -140,10 +145,11 @@ HE2015_STD = (0.01, 0.01, 0.001)  # of the fully connected kernels, Sec. 2.2
 
 
 def prelu_small(depth: int, *, width: int | float = 1) -> PlainSpec:
-    """14 or 30 layers (He et al. 2015, Table 1; model E of He & Sun 2015).
+    """14 or 30 layers for 224x224 images (He et al. 2015, Table 1).
 
-    Maps of 109, 36 and 18 pixels. How the 2x2 convolutions are padded is not published;
-    here by one pixel on the far sides, which preserves the size.
+    14 layers are model E of He & Sun 2015. Maps of 109, 36 and 18 pixels. How the 2x2
+    convolutions are padded is not published; here by one pixel on the far sides, which
+    preserves the size. ConfigError for other depths, and where a width is not whole.
     """
     last_convs = lookup("depth", depth, {14: 6, 30: 22})
     return _imagenet(
@@ -164,7 +170,10 @@ PRELU_LARGE = {
 def prelu_large(
     variant: Literal["A", "B", "C"], *, width: int | float = 1
 ) -> PlainSpec:
-    """Models A (19 layers), B and C (22) of He et al. 2015, Table 3."""
+    """Models A (19 layers), B and C (22) of He et al. 2015, Table 3.
+
+    For 224x224 images. ConfigError for other variants, and where a width is not whole.
+    """
     convs, (first, second, third) = lookup("variant", variant, PRELU_LARGE)
     return _imagenet(
         Conv(96, 7, strides=2), MaxPool(),
@@ -180,6 +189,7 @@ def spp_net(*, levels: Levels = (1, 2, 3, 6), width: int | float = 1) -> PlainSp
 
     With a pyramid, images of any size; levels 1, 2, 3, 6 are the paper's 50 bins, 1, 2,
     3, 4 its 30. Convnet*-5 and the Overfeat nets are missing: their padding is unknown.
+    ConfigError where a width is not whole, and for images that are too small.
     """
     end = (SPP(levels),) if levels else (MaxPool(3, 2), Flatten())
     return _imagenet(
@@ -194,7 +204,8 @@ def places2(*, size: str = "imagenet", width: int | float = 1) -> PlainSpec:
     """Model B of Shen et al. 2016: blocks of three towers (released prototxt).
 
     `digits`, ours, for 8x8 images: one block in place of four, no pool after the first
-    convolution, no hidden layers.
+    convolution, no hidden layers. The paper's is for 224x224. ConfigError for other
+    sizes, and where a width is not whole.
     """
     blocks = lookup("size", size, {"imagenet": 4, "digits": 1})
 

@@ -66,6 +66,7 @@ def cifar_resnet(
 
     He et al. 2016a, Sec. 4.2; 2016b, Sec. 4 and appendix. Widths 16, 32, 64, times 4
     with bottlenecks. ResNeXt-29 is the bottleneck net of width 4 (Xie et al. 2017).
+    ConfigError for other depths, and where a width is not whole.
     """
     n = units_per_stage(depth, layers=len(branch.kernels))
     bottleneck = branch.kernels == BOTTLENECK.kernels
@@ -91,7 +92,8 @@ def wide_resnet(
     Zagoruyko & Komodakis 2016, Table 1; depth counts the stem and three projections.
     Dropout is before a branch's last convolution (Table 6). The stem has 16 channels
     for any width. At width 1 the first stage has no projection: its identity takes the
-    stem's output without norm (released code).
+    stem's output without norm (released code). ConfigError for other depths, and where
+    a width is not whole.
     """
     n = units_per_stage(depth, layers=len(kernels), extra=4)
     return ResNetSpec(
@@ -110,7 +112,8 @@ def plain(
     For the 22 and 30 layers of He et al. 2015, Fig. 2 and 3, without norms; like their
     nets these widen (16, 32, 64) and subsample. Their theory neglects zero padding: on
     maps of 8x8, 4x4 and 2x2 pixels it multiplies the variance after a 3x3 layer by
-    0.84, 0.69 and 0.44. Hence the 1x1.
+    0.84, 0.69 and 0.44. Hence the 1x1. ConfigError for other depths, for shortcuts, and
+    where a width is not whole.
     """
     if "branch" in unit or unit.get("shortcut") != "none":
         raise ConfigError(
@@ -138,7 +141,9 @@ def imagenet_resnet(
 ) -> ResNetSpec:
     """ResNet-18 ... 200 for 224x224 images (He et al. 2016a, Table 1).
 
-    Wide nets have the stem's 64 channels, too (Zagoruyko & Komodakis 2016).
+    Basic units below 50 layers, bottlenecks from 50 on, unless `branch` says otherwise.
+    Wide nets have the stem's 64 channels, too (Zagoruyko & Komodakis 2016). ConfigError
+    for other depths, and where a width is not whole.
     """
     depths = lookup("depth", depth, IMAGENET_DEPTHS)
     branch = branch or (BASIC if depth < 50 else BOTTLENECK)

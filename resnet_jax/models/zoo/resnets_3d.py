@@ -61,7 +61,8 @@ def resnet_3d(
     Released with shortcuts of type A at 18 and 34 layers, B from 50 on; `WIDE` at 50 is
     their WRN-50, `RESNEXT` at 101 their ResNeXt-101. Their type A passes no gradient
     (`out.data`) where a unit resizes; here it does, as is usual. Their pre-activation
-    net normalises projections of x itself, and has no norm before the head.
+    net normalises projections of x itself, and has no norm before the head. ConfigError
+    for other depths, where a width is not whole, and for smaller clips than 9x17x17.
     """
     branch = branch or (BASIC if depth < 50 else BOTTLENECK_3X3)
     kind: UnitFields = {"shortcut": "A" if depth < 50 else "B"}
@@ -92,7 +93,11 @@ def small_resnet_3d(
     width: int | float = 1,
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """6n+2 or 9n+2 layers for clips of 8x16x16, whose stem halves the images; ours."""
+    """6n+2 or 9n+2 layers for clips of 8x16x16, whose stem halves the images; ours.
+
+    ConfigError for other depths, where a width is not whole, and for smaller clips than
+    3x5x5.
+    """
     spec = cifar_resnet(depth, branch=branch, width=width, **unit)
     stem = ClipStem(strides=(1, 2, 2), least=(3, 5, 5), steps=spec.stem.steps)
     return dataclasses.replace(spec, stem=stem, layers=LayersSpec(rank=3))

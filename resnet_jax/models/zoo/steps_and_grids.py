@@ -46,6 +46,7 @@ def min_net(
 
     Gruening & Barth 2021, released code; n = 3, 5, 7, 9 there, and a Min unit counts as
     two layers. Another branch is in pyramid units everywhere: BASIC is the baseline.
+    ConfigError for other depths, and where a width is not whole.
     """
     n = units_per_stage(depth, layers=2)
     published: UnitFields = {"order": PYRAMID, "shortcut": "avgpool-A"}
@@ -69,7 +70,7 @@ def min_densenet(
     """DenseNet-BC whose blocks begin with a Min unit  (Gruening & Barth 2021, code).
 
     6n+4 layers for 32x32 images; 22, 58 and 100 there. The Min unit's shortcut is a 1x1
-    convolution with bias to the channels of a layer.
+    convolution with bias to the channels of a layer. ConfigError for other depths.
     """
     spec = densenet(depth, growth=growth, branch=BOTTLENECK, compression=0.5, **unit)
     first = UnitSpec(Beside(MIN), RELU_BEFORE_ADDITION, "none")
@@ -87,7 +88,7 @@ def mgic_net(
     """ResNet-18 and 34 for 32x32 images, with V-cycles  (Eliasof et al. 2023, code).
 
     Stages of 64, 128, 256 and 512 channels after a 3x3 stem. With another branch it is
-    the baseline ResNet.
+    the baseline ResNet. ConfigError for other depths, and where a width is not whole.
     """
     if depth not in (18, 34):
         raise ConfigError(f"model.depth={depth}: must be 18 or 34")
@@ -110,10 +111,12 @@ def rk_resnet(
     width: int | float = 1,
     **unit: Unpack[UnitFields],
 ) -> ResNetSpec:
-    """`cifar_resnet` of 6n+2 layers, with steps for all but each stage's first unit.
+    """Runge-Kutta steps in a net of 6n+2 layers for 32x32 images; ours.
 
-    f is a residual unit without its shortcut and the steps after the addition. The
-    depth counts a step as one unit, whatever its stages; Euler's is the residual net.
+    As `cifar_resnet`, with a step for every unit but the first of each stage. f is a
+    residual unit without its shortcut and the steps after the addition. The depth
+    counts a step as one unit, whatever its stages; Euler's is the residual net.
+    ConfigError for other depths, and where a width is not whole.
     """
     spec = cifar_resnet(depth, branch=branch.branch, width=width, **unit)
     plain, order = spec.unit, spec.unit.order
@@ -139,7 +142,8 @@ def rkcnn(
     """RKCNN of 80 channels: 6sn+2 layers of s stages (E), 12sn+2 with updates (I, R).
 
     Zhu et al. 2022, released code: RKCNN-E-5_5_5 is depth 32, RKCNN-I- and R-5_5_5 are
-    depth 62, all of n = 1 step per period. The gate is in the transitions.
+    depth 62, all of n = 1 step per period. The gate is in the transitions. For 32x32
+    images. ConfigError for other depths, and where a width is not whole.
     """
     n = units_per_stage(depth, layers=len(branch.kernels))
     return RKCNNSpec(
