@@ -81,6 +81,8 @@ class BatchNorm:
     """Number added to the variance; None: the dialect's."""
     precise: Number = 0
     """Training batches over which statistics are recomputed at the end; 0: none."""
+    frozen: bool = False
+    """Running statistics that normalise in training too, and stay as they are."""
 
     def build(self, *, group: int | None, axis_name: str | None) -> "NormSpec":
         """Norm of a net over `group` examples (None: the whole batch)."""
@@ -89,6 +91,8 @@ class BatchNorm:
         chosen = {"momentum": self.momentum, "epsilon": self.epsilon}
         chosen = {name: value for name, value in chosen.items() if value is not None}
         spec = getattr(batchnorm, self.dialect.upper())
+        if self.frozen:
+            spec = batchnorm.FrozenNormSpec(**dataclasses.asdict(spec))
         return dataclasses.replace(spec, group=group, axis_name=axis_name, **chosen)
 
 

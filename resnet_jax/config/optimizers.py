@@ -53,6 +53,10 @@ class Optimizer:
     """Learning-rate schedule."""
     warmup: Warmup | None = None
     """Warm-up."""
+    frozen: tuple[str, ...] = ()
+    """Layers whose parameters stay, by name: stem, stage1 or stage1/first."""
+    factors: tuple[tuple[str, Positive], ...] = ()
+    """Factors on the learning rate of layers, as (("head", 10.0),)."""
 
     def spec_fields(self) -> Tree:
         """Fields of `train.optim.OptimSpec` specific to the optimizer."""

@@ -69,6 +69,8 @@ class TrainConfig:
     """Length of the schedule in iterations (updates)."""
     steps: Count | None = None
     """Iteration at which a run ends early, whatever its schedule."""
+    start_from: str | None = None
+    """Run whose trained parameters this one begins with; a head may differ."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """Arithmetic of the network."""
     spmd: Literal["jit", "pmap"] = "jit"

@@ -23,7 +23,7 @@ from resnet_jax.paths import Tree, flat, replaced
 from resnet_jax.runs.result import TOP5_CLASSES
 from resnet_jax.train import device_peaks
 from resnet_jax.train.mesh import AXIS, Devices
-from resnet_jax.train.optim import OptimSpec, optimizer
+from resnet_jax.train.optim import OptimSpec, check_layers, optimizer
 from resnet_jax.train.program import Program
 from resnet_jax.train.schedule import LoopSpec, SizeSchedule
 from resnet_jax.train.state import TrainState
@@ -171,6 +171,9 @@ def _prepared(
     net = make(num_classes=classes)
     _check_sizes(config, net, image_shape=pipeline.image_shape)
     _check_norms(config, net, devices, image_shape=pipeline.image_shape)
+    if optim.factors:
+        shapes = complexity.shapes(net.build(), pipeline.image_shape)
+        check_layers(optim.factors, shapes["params"])
     return Experiment(config, pipeline, net, optim, devices)
 
 

@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -29,6 +29,7 @@ from jaxtyping import Array, Int32, PyTree
 from resnet_jax.config.optimizers import Steps
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
+from resnet_jax.paths import did_you_mean
 
 Decay = Literal["all", "kernels"]
 Rate = float | np.ndarray | jax.Array
@@ -62,6 +63,8 @@ class OptimSpec:
     warmup_steps: int = 0
     warmup: Literal["linear", "constant"] = "linear"
     warmup_rate: float = 0.0  # start of a linear warm-up, rate of a constant one
+    # On the rate of layers, by name; the longest name that fits counts, 0 freezes.
+    factors: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self):
         problems = [
@@ -82,6 +85,8 @@ class OptimSpec:
         )
         rate = optax.scale_by_schedule(self.schedule_fn())
         descend = optax.scale(-1.0)
+        if self.factors:
+            descend = optax.chain(descend, scale_layers(self.factors))
         if self.name == "adamw":
             adam = optax.scale_by_adam(self.momentum, self.beta2, self.epsilon)
             return optax.chain(adam, decay, rate, descend)
@@ -105,6 +110,57 @@ def decayed(params: optax.Params, *, decay: Decay) -> PyTree:
         return name == "kernel" if decay == "kernels" else name != "slope"
 
     return jax.tree_util.tree_map_with_path(chosen, params)
+
+
+def scale_layers(
+    factors: Sequence[tuple[str, float]],
+) -> optax.GradientTransformation:
+    """Multiply the updates of layers by a factor; at 0 parameters keep their bits."""
+
+    def scaled(path, update):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        found = factor_of(name, factors)
+        if found == 0:
+            return jnp.zeros_like(update)
+        return update if found == 1 else update * found
+
+    def update(updates, state, params=None):
+        del params
+        return jax.tree_util.tree_map_with_path(scaled, updates), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def factor_of(name: str, factors: Sequence[tuple[str, float]]) -> float:
+    """Factor of the longest layer name that a path begins with, by default 1."""
+    fitting = [pair for pair in factors if f"{name}/".startswith(f"{pair[0]}/")]
+    return max(fitting, key=lambda pair: len(pair[0]), default=("", 1.0))[1]
+
+
+def check_layers(factors: Sequence[tuple[str, float]], params: PyTree) -> None:
+    """ConfigError for a name of no layer, one named twice, or if nothing is trained."""
+    paths = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    ]
+    known = {
+        "/".join(path.split("/")[:depth])
+        for path in paths
+        for depth in range(1, path.count("/") + 1)
+    }
+    names = [name for name, _ in factors]
+    for name, factor in factors:
+        field = "optim.factors" if factor else "optim.frozen"
+        if name not in known:
+            raise ConfigError(
+                f"{field}: {name!r} is no layer of this net; it has "
+                f"{', '.join(sorted(n for n in known if '/' not in n))}, and those "
+                f"within them{did_you_mean(name, sorted(known))}"
+            )
+        if names.count(name) > 1:
+            raise ConfigError(f"{field}: {name!r} is named twice; name it once")
+    if all(factor_of(path, factors) == 0 for path in paths):
+        raise ConfigError("optim.frozen: names all layers; leave one to be trained")
 
 
 class MomentumState(NamedTuple):
@@ -140,6 +196,7 @@ def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
         warmup_steps=warmup.steps if warmup else 0,
         warmup=warmup.name if warmup else "constant",
         warmup_rate=warmup.learning_rate if warmup else 0.0,
+        factors=(*((name, 0.0) for name in optim.frozen), *optim.factors),
     )
 
 

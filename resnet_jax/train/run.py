@@ -28,7 +28,8 @@ from resnet_jax.runs.compatibility import (
 from resnet_jax.runs.directory import StoredConfig, check_writable, set_aside
 from resnet_jax.runs.log import lock
 from resnet_jax.runs.result import Result
-from resnet_jax.train import loop
+from resnet_jax.train import loop, starting
+from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.evaluate import (
     Check,
     errors,
@@ -84,6 +85,8 @@ def run_all(
             _check_same_config(place, own, None, allow_data_change)
     experiment = prepare(config)
     derived, spec = experiment.derived(), experiment.loop
+    if restart or not all(steps_in(place / "checkpoints") for place in configs):
+        starting.find(experiment)  # raises before anything is created
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             for place in configs:
@@ -175,10 +178,16 @@ def set_all_aside(configs: Iterable[Folder]) -> None:
 def start(
     experiment: Experiment, program: Program, replicas: Sequence[Replica]
 ) -> TrainState:
-    """Restore the newest intact checkpoints, or initialise the state."""
+    """Restore the newest intact checkpoints, or make the state of the beginning."""
     if states := restore_all(replicas, experiment.abstract_state(program)):
         return program.seeds.joined(states)
     state = program.init(experiment.seeds)
+    if found := starting.find(experiment):
+        if jax.process_index() == 0:
+            for replica in replicas:
+                starting.record(found, replica.folder)
+        states = [starting.started(found, own) for own in program.seeds.split(state)]
+        return program.seeds.joined(states)
     if experiment.config.model.init != "lsuv":
         return state
     states = [

@@ -36,6 +36,11 @@ class NormSpec:
         return dataclasses.replace(self, group=None, axis_name=None, **moments)
 
 
+@dataclasses.dataclass(frozen=True)
+class FrozenNormSpec(NormSpec):
+    """Norm by the running statistics in training too, where they stay as they are."""
+
+
 # Defaults of the layers of Torch, Caffe and tf.keras
 TORCH = NormSpec()
 CAFFE = NormSpec(momentum=0.999, average="normalised")
@@ -64,7 +69,7 @@ class BatchNorm(nn.Module):
         weight = None
         if self.spec.average == "normalised" and (train or self.is_initializing()):
             weight = self.variable("batch_stats", "weight", jnp.zeros, (), wide)
-        if train:
+        if train and not isinstance(self.spec, FrozenNormSpec):
             y, group_mean, group_var = self._by_group(x, scale, bias)
             self._update(mean, var, weight, group_mean, group_var)
             return y
