@@ -103,10 +103,13 @@ OTHER = {
     "model.ghost.kernel": (5,),
     "model.norm.group": ("device", 2),
     "model.unit.noise.block": (3,),
+    "optim.factors": ((("conv1", 2.0),),),
+    "optim.frozen": (("conv1",),),
     "optim.warmup.steps": (50,),
     "train.checkpoint_every": (4,),
     "train.iterations": (500,),
     "train.seeds": ((0, 1),),
+    "train.start_from": ("nowhere",),
 }
 # Pairs of words that come to the same, and must.
 SAME = {
@@ -118,7 +121,7 @@ OPEN = object()  # of a choice that is not closed
 # Refused whatever the value, by a message that names the field and tells why; all other
 # fields have a legal value that is read.
 REFUSED = {
-    "train": {"train.dtype=float64"},
+    "train": {"train.dtype=float64", "train.start_from"},  # no run to begin with
     "ghostnet": {
         "model.depth_mode",
         "model.operator=binary",

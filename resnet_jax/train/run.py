@@ -29,7 +29,6 @@ from resnet_jax.runs.directory import StoredConfig, check_writable, set_aside
 from resnet_jax.runs.log import lock
 from resnet_jax.runs.result import Result
 from resnet_jax.train import loop, starting
-from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.evaluate import (
     Check,
     errors,
@@ -85,8 +84,7 @@ def run_all(
             _check_same_config(place, own, None, allow_data_change)
     experiment = prepare(config)
     derived, spec = experiment.derived(), experiment.loop
-    if restart or not all(steps_in(place / "checkpoints") for place in configs):
-        starting.find(experiment)  # raises before anything is created
+    starting.check_new(experiment, () if restart else configs)
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             for place in configs:

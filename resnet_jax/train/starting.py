@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +53,13 @@ def find(experiment: Experiment) -> Origin | None:
     net, shape = experiment.net.build(), experiment.pipeline.image_shape
     check(found, complexity.shapes(net, shape))
     return found
+
+
+def check_new(experiment: Experiment, resumed: Iterable[pathlib.Path]) -> None:
+    """ConfigError where runs cannot begin as asked, unless all have checkpoints."""
+    folders = list(resumed)
+    if not folders or not all(steps_in(place / "checkpoints") for place in folders):
+        find(experiment)
 
 
 def origin(folder: str) -> Origin:
