@@ -359,6 +359,19 @@ def test_a_net_of_another_function_is_not_written(
     assert not written
 
 
+def test_fields_of_training_do_not_matter_to_the_way_back(weights, tmp_path):
+    path, given, written = weights
+    given.update(drawn("toy/resnet"))
+    out = tmp_path / "run"
+    assert command("--from", "toy/resnet", path, "--out", out) == 0
+    config = json.loads((out / "config.json").read_text())
+    config["model"]["init"] = "xavier"
+    (out / "config.json").write_text(json.dumps(config))
+    assert command("--to", "toy/resnet", out, "--out", tmp_path / "b.safetensors") == 0
+    assert_same(written, given)
+    assert all(array.flags.writeable for array in written.values())
+
+
 @pytest.mark.parametrize(
     "arguments, told",
     [

@@ -60,7 +60,7 @@ def to_torch(name: str, variables: Mapping[str, Any]) -> StateDict:
 
     _check(name, named(given), named(flattened(shapes)))
     return {
-        key: np.ascontiguousarray(slot.theirs(_unit(given[slot.path], slot)))
+        key: np.array(slot.theirs(_unit(given[slot.path], slot)), order="C")
         for key, slot in slots(net.rules, shapes).items()
     }
 
