@@ -79,8 +79,10 @@ LAYERS = {
     "conv_general_dilated", "conv_with_general_padding", "elu", "gelu", "leaky_relu",
     "max_pool", "pool", "relu", "relu6", "selu", "silu", "swish",
 }  # fmt: skip
-FORBIDDEN = {"tensorflow", "torch", "clu", "keras"}
 ACCELERATED = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
+FORBIDDEN = {"tensorflow", "torch", "clu", "keras", "safetensors"}
+# Libraries that a room imports inside functions, where a user asks for them
+OPTIONAL = {"cli": ACCELERATED, "interop": {"torch", "safetensors"}}
 WITHOUT_JAX = {"errors", "paths", "papers", "config", "runs", "report", "cli"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 50
 
@@ -183,8 +185,8 @@ def foreign(path, tree):
     plain = here[0] in WITHOUT_JAX
     for line, name, inside in imports(tree):
         top = name.split(".")[0]
-        lazy = inside and here[0] == "cli"  # `prepare_jax`
-        if top in FORBIDDEN or (plain and top in ACCELERATED and not lazy):
+        lazy = inside and top in OPTIONAL.get(here[0], ())
+        if not lazy and (top in FORBIDDEN or (plain and top in ACCELERATED)):
             yield line, f"import of {name}"
 
 
@@ -340,6 +342,8 @@ OFFENCES = [
     (foreign, "runs/log.py", "from clu import metric_writers"),
     (foreign, "report/table.py", "import jax.numpy as jnp"),
     (foreign, "config/rules.py", "def f():\n    import jax"),
+    (foreign, "interop/files.py", "import torch"),
+    (foreign, "models/serialize.py", "def f():\n    import torch"),
     (door, "models/units/unit.py", "y = nn.relu(x)"),
     (door, "models/nets/resnet.py", "y = nn.Conv(64, (7, 7))(x)"),
     (door, "models/units/stage.py", "from flax.linen import BatchNorm"),

@@ -79,6 +79,13 @@ class StoredConfig(NamedTuple):
     unread: list[str]
     run: str | None = None
 
+    def located(self, folder: pathlib.Path) -> dict[str, Any]:
+        """The tree, its `model.file` that of the run's folder where it is there."""
+        model = self.tree["model"]
+        if not (folder / model.get("file", "")).is_file():
+            return self.tree
+        return self.tree | {"model": model | {"file": str(folder / model["file"])}}
+
 
 def read_config(folder: pathlib.Path) -> StoredConfig | None:
     """The config of the run in a folder, of any schema version; None without one."""
@@ -129,22 +136,24 @@ def set_aside(folder: pathlib.Path) -> pathlib.Path | None:
     return aside
 
 
-def record_environment(folder: pathlib.Path, devices: Mapping[str, Any]) -> None:
+def record_environment(
+    folder: pathlib.Path, devices: Mapping[str, Any], *, command: str = "main"
+) -> None:
     """Write the environment to env.json, under `resumed` for a resumed run.
 
     `devices`: platform, devices and processes as jax reports them.
     """
-    now, path = environment(devices), folder / "env.json"
+    now, path = environment(devices, command=command), folder / "env.json"
     first = read_json(path)
     resumed = [] if first is None else [*first.get("resumed", ()), now]
     write_json(path, (first or now) | {"resumed": resumed})
 
 
-def environment(devices: Mapping[str, Any]) -> dict[str, Any]:
+def environment(devices: Mapping[str, Any], *, command: str = "main") -> dict[str, Any]:
     """Command, commit, versions and devices, from which a run can be repeated."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
-        "command": ["python", "-m", "resnet_jax.main", *sys.argv[1:]],
+        "command": ["python", "-m", f"resnet_jax.{command}", *sys.argv[1:]],
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "python": platform.python_version(),

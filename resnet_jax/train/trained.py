@@ -105,7 +105,7 @@ def load(
         raise ConfigError(f"workdir={folder}: holds no config.json, so no run")
     changes = {"data.dir": data_dir, "data.protocol": protocol}
     changes = {path: value for path, value in changes.items() if value is not None}
-    config = validated(*changed(stored.tree, changes))
+    config = validated(*changed(stored.located(folder), changes))
     experiment = prepare(config)
     program = make_program(experiment)
     place = folder / ("checkpoints" if which == "last" else "best")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.models.layers.initializers import TORCH_LINEAR
+from resnet_jax.models.layers.initializers import TORCH_LINEAR, Initializer
 from resnet_jax.models.layers.layers import Layers, LayersSpec, Steps, layer_of
 from resnet_jax.models.nets.auxiliary_loss import AuxiliaryHead, Relay, all_losses
 
@@ -33,6 +33,10 @@ class Conv:
     padding: int | None = None  # per side; None: as for ceil(size / strides) outputs
     steps: Steps = ("norm", "act")
 
+    def bias(self) -> Initializer | None:
+        """Initializer of a bias ahead of the steps; None: no bias."""
+        return None
+
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
         assert self.features is not None  # `PlainSpec.named` fills it in
         padding = None
@@ -41,8 +45,16 @@ class Conv:
             padding = [(self.padding, self.padding)] * layers.spec.rank
         return layers.conv(
             x, self.features, kernel=self.kernel, strides=self.strides,
-            padding=padding, then=self.steps, name=name,
+            padding=padding, bias=self.bias(), then=self.steps, name=name,
         )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class BiasedConv(Conv):
+    """Convolution with a bias that its norm takes out again (torchvision's VGG)."""
+
+    def bias(self) -> Initializer | None:
+        return nn.initializers.zeros
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +223,7 @@ class PlainSpec:
         """Named records: conv1, maxpool1, conv2, ...; the last FC is `head`."""
         count = collections.Counter()
         for record in self.records:
-            kind = type(record).__name__.lower()
+            kind = "conv" if isinstance(record, Conv) else type(record).__name__.lower()
             count[kind] += 1
             name = f"{kind}{count[kind]}"
             if isinstance(record, Conv | FC) and record.features is None:

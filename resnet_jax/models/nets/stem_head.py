@@ -33,8 +33,23 @@ class Stem:
         if self.pool is None:
             return x
         window, strides = self.pool
-        side = (window - 1) // 2
-        return layers.max_pool(x, window=window, strides=strides, padding=(side, side))
+        padding = self.pool_padding(window, strides)
+        return layers.max_pool(x, window=window, strides=strides, padding=padding)
+
+    def pool_padding(self, window: int, strides: int) -> tuple[int, int]:
+        """Padding of the pool before and behind each axis."""
+        return (window - 1) // 2, (window - 1) // 2
+
+
+@dataclasses.dataclass(frozen=True)
+class CaffeStem(Stem):
+    """Stem whose pool has windows from the edge on, their number rounded up.
+
+    As in Caffe, so in the released SENets (Hu et al. 2018).
+    """
+
+    def pool_padding(self, window: int, strides: int) -> tuple[int, int]:
+        return 0, strides - 1
 
 
 CIFAR = Stem()
