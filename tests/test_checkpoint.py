@@ -645,7 +645,6 @@ def test_a_failed_save_does_not_hide_the_first_error(tmp_path, caplog, monkeypat
 # --- kills
 
 
-@pytest.mark.process
 def test_late_errors_of_failed_reads_reach_no_hook(monkeypatch):
     """A read that failed may end after its event loop, under a hook of the user's."""
     heard = []
@@ -658,6 +657,7 @@ def test_late_errors_of_failed_reads_reach_no_hook(monkeypatch):
     assert [str(error.exc_value) for error in heard] == ["another"]
 
 
+@pytest.mark.process
 def test_killed_inside_an_asynchronous_save(tmp_path):
     code = script(
         """
