@@ -6,6 +6,7 @@ from resnet_jax.errors import (
     DataError,
     UserError,
 )
+from resnet_jax.interop.weights import from_torch, to_torch
 from resnet_jax.models.complexity import Count, count
 from resnet_jax.models.features import features
 from resnet_jax.models.layers.activations import (
@@ -113,8 +114,10 @@ __all__ = [  # noqa: RUF022
     "count",
     "summary",
     "features",
-    # A trained net.
+    # A trained net, and the weights of released ones.
     "load",
+    "from_torch",
+    "to_torch",
     # What an ablation changes: `dataclasses.replace` for a field of a spec, `replaced`
     # for one further inside, and the values of the slots of the equation,
     "replaced",

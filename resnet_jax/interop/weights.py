@@ -24,9 +24,11 @@ def from_torch(
 ) -> tuple[NetSpec, Variables]:
     """Convert a state_dict of a released network to a spec and its variables.
 
-    `name`: LIBRARY/NET, e.g. "torchvision/resnet50"; docs/weights.md lists all. The
+    `name`: LIBRARY/NET, e.g. "torchvision/resnet50"; docs/weights.md lists all.
+    `state_dict`: arrays [out in *kernel] and [c] by their names in PyTorch. The
     number of classes is that of the classifier; dtypes stay as they are.
-    CheckpointError names arrays that are missing, left over, or of another shape.
+    ConfigError for another name; CheckpointError names arrays that are missing, left
+    over, or of another shape.
     """
     net = lookup(name)
     given = _renamed(net, state_dict)
@@ -48,8 +50,11 @@ def from_torch(
 def to_torch(name: str, variables: Mapping[str, Any]) -> StateDict:
     """Convert variables of a network to a state_dict, the inverse of `from_torch`.
 
-    It lacks `num_batches_tracked`, which PyTorch fills in as it loads it.
-    CheckpointError names arrays that are missing, left over, or of another shape.
+    `name` is that of `from_torch`, `variables` are {"params", "batch_stats"}; the
+    arrays are [out in *kernel] and [c], as PyTorch has them, without
+    `num_batches_tracked`, which PyTorch fills in as it loads them. ConfigError for
+    another name; CheckpointError names arrays that are missing, left over, or of
+    another shape.
     """
     net, given = lookup(name), flattened(variables)
     head = given.get(("params", "head", "kernel"))
