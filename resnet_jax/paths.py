@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from resnet_jax.errors import ConfigError
@@ -64,6 +64,12 @@ def did_you_mean(name: str, choices: list[str], *, prefix: str = "") -> str:
     if not close and len(name) > 1 and name in initials:
         close = [initials[name]]
     return f"; did you mean {prefix + close[0]!r}?" if close else ""
+
+
+def shortened(texts: Sequence[str], *, most: int) -> list[str]:
+    """The first texts, and "and N more" for the others."""
+    more = len(texts) - most
+    return [*texts[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
 def flat(tree: Mapping[str, object], prefix: str = "") -> Tree:

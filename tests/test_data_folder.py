@@ -8,15 +8,14 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from test_data_opening import refused_before_it_begins
 
-from resnet_jax.config.schema import Config, DataConfig, TrainConfig
+from resnet_jax.config.schema import Config, DataConfig
 from resnet_jax.data import crops
 from resnet_jax.data.pipeline import open_pipeline
 from resnet_jax.data.sources import image_folder
 from resnet_jax.data.sources.image_folder import open_folder
 from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.train import run
-from resnet_jax.train.progress import Bar
 
 KINDS = {"cats": "jpg", "dogs": "PNG", "owls": "webp"}
 
@@ -53,12 +52,7 @@ def told(folder, tmp_path, **fields):
     """The one line of a run that is refused, which leaves no folder."""
     fields = {"augment": "imagenet_aspect", "batch_size": 2} | fields
     data = DataConfig(name="folder", dir=str(folder), **fields)
-    config = Config(data=data, train=TrainConfig(epochs=1.0))
-    with pytest.raises((ConfigError, DataError)) as error:
-        run.run_all(config, tmp_path / "run", bar=Bar)
-    assert not (tmp_path / "run").exists()
-    assert "\n" not in str(error.value)
-    return str(error.value)
+    return refused_before_it_begins(data, tmp_path)
 
 
 # Folders

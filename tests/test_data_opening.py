@@ -35,6 +35,11 @@ def opened(folder, **kwargs):
 def refused(folder, tmp_path, **fields):
     """The one line of a run that is refused, which leaves no folder."""
     data = DataConfig(name="tiny", dir=str(folder.parents[1]), batch_size=2, **fields)
+    return refused_before_it_begins(data, tmp_path)
+
+
+def refused_before_it_begins(data, tmp_path):
+    """The one line of a run on data that are refused, which leaves no folder."""
     config = Config(data=data, train=TrainConfig(epochs=1.0))
     with pytest.raises((ConfigError, DataError)) as told:
         run.run_all(config, tmp_path / "run", bar=Bar)

@@ -6,6 +6,7 @@ and colour becomes grey by ITU-R 601's luma. In a set of uint8, images of 16 bit
 their low byte; in one of uint16, images of 8 bits are multiplied by 257.
 """
 
+import functools
 import io
 from typing import cast
 
@@ -53,6 +54,7 @@ class Undeclared(ValueError):
     """Whole image that is not as its data set declares it."""
 
 
+@functools.cache
 def any_format() -> tuple[str, ...]:
     """Names of the formats that Pillow reads here."""
     Image.init()

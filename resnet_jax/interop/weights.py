@@ -1,7 +1,7 @@
 """Weights of released networks, from PyTorch's names and layouts and back."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from resnet_jax.interop.net import Net
 from resnet_jax.interop.nets import lookup
 from resnet_jax.interop.rules import Shape, Slot, flattened, slots
 from resnet_jax.models.nets.spec import NetSpec
+from resnet_jax.paths import shortened
 
 StateDict = dict[str, np.ndarray]  # arrays by the names of torch.nn.Module.state_dict
 Variables = dict[str, Any]  # {"params": tree, "batch_stats": tree}
@@ -97,12 +98,10 @@ def _check(name: str, given: Mapping[str, Shape], wanted: Mapping[str, Shape]) -
             if given.get(key, shape) != shape
         ],
     }
-    told = [f"{verb} {_listed(keys)}" for verb, keys in problems.items() if keys]
+    told = [
+        f"{verb} {', '.join(shortened(keys, most=LISTED))}"
+        for verb, keys in problems.items()
+        if keys
+    ]
     if told:
         raise CheckpointError(f"{name}: the weights {'; '.join(told)}; name their net")
-
-
-def _listed(keys: Iterable[str]) -> str:
-    keys = [*keys]
-    more = [f"and {len(keys) - LISTED} more"] if len(keys) > LISTED else []
-    return ", ".join(keys[:LISTED] + more)

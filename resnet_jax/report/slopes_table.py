@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from resnet_jax import papers as paper
 from resnet_jax.errors import DataError
+from resnet_jax.paths import shortened
 from resnet_jax.report.line import Line
 from resnet_jax.report.render import plain
 from resnet_jax.report.runs import Run
-from resnet_jax.report.table import Bad, Report, shortened
+from resnet_jax.report.table import SHOWN, Bad, Report
 from resnet_jax.runs.slopes import FILE, FiniteSlopes, read
 
 # Layers of each run that has a slopes.json.
@@ -72,9 +73,8 @@ def slopes(report: Report, *, bad: Bad = "refuse") -> Slopes:
     found = {line.row: _of_runs(line, faults) for line in report.lines}
     if faults and bad == "refuse":
         complaints = [f"{run.path}/{fault}" for run, fault in faults]
-        raise DataError(
-            f"{shortened(complaints)}; repair it, or pass --skip_bad to go on"
-        )
+        shown = "; ".join(shortened(complaints, most=SHOWN))
+        raise DataError(f"{shown}; repair it, or pass --skip_bad to go on")
     lines = [line for line in report.lines if found[line.row]]
     if not lines:
         raise DataError(

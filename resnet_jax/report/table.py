@@ -8,7 +8,7 @@ from typing import Literal
 
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.paths import did_you_mean
+from resnet_jax.paths import did_you_mean, shortened
 from resnet_jax.report import notes
 from resnet_jax.report.identity import mark_copies
 from resnet_jax.report.line import Line, line_of, sample_of
@@ -93,13 +93,8 @@ def _refuse_bad(runs: Sequence[Run]) -> None:
         f"{run.path}/{fault}" for run in runs for fault in (*run.foreign, *run.problems)
     ]
     if faults:
+        shown = "; ".join(shortened(faults, most=SHOWN))
         raise DataError(
-            f"{shortened(faults)}; repair the logs, or pass --skip_bad "
-            "to go on without these lines and runs and name them in the table"
+            f"{shown}; repair the logs, or pass --skip_bad to go on "
+            "without these lines and runs and name them in the table"
         )
-
-
-def shortened(faults: Sequence[str]) -> str:
-    """Join the first SHOWN complaints, and count the rest."""
-    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return f"{'; '.join(faults[:SHOWN])}{more}"

@@ -18,7 +18,7 @@ from resnet_jax.errors import DivergedError
 from resnet_jax.models import complexity
 from resnet_jax.models.inspect import learned_slopes
 from resnet_jax.models.network import network
-from resnet_jax.paths import Tree, flat
+from resnet_jax.paths import Tree, flat, shortened
 from resnet_jax.runs import slopes
 from resnet_jax.runs.compatibility import (
     check_not_past_end,
@@ -238,8 +238,7 @@ def parameter_changes(new: Config, old: StoredConfig) -> list[str]:
         for path in sorted({**before, **after})
         if before.get(path) != after.get(path)
     ]
-    more = [f"and {len(changed) - LISTED} more"] if len(changed) > LISTED else []
-    return changed[:LISTED] + more
+    return shortened(changed, most=LISTED)
 
 
 def _parameters(config: Config, derived: Tree) -> dict[str, str]:

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.models import complexity
+from resnet_jax.paths import shortened
 from resnet_jax.runs.directory import read_config, write_json
 from resnet_jax.train import manifest, orbax_logging
 from resnet_jax.train.checkpoint_folder import steps_in
@@ -89,10 +90,10 @@ def check(start: Origin, variables: PyTree) -> None:
         if found.get(name) != wanted.get(name) and not _in_head(name)
     ]
     if differing:
-        more = f"; and {len(differing) - LISTED} more" if differing[LISTED:] else ""
+        shown = "; ".join(shortened(differing, most=LISTED))
         raise ConfigError(
-            f"train.start_from={start.folder}: is of another network "
-            f"({'; '.join(differing[:LISTED])}{more}); only the head may differ"
+            f"train.start_from={start.folder}: is of another network ({shown}); only "
+            "the head may differ"
         )
 
 

@@ -64,7 +64,7 @@ class FolderSource:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.split}[{index}] of {len(self)} images")
         try:
-            image = _decoded(self.where(index), self.image_shape)
+            image = _decoded(_bytes(self.where(index)), self.image_shape)
         except Exception as error:
             raise DataError(f"{_problem(self.where(index), error)}; mend it") from error
         return {"image": image, "label": self.images.labels[index]}
@@ -142,30 +142,30 @@ def _common_shape(sizes: set[Size]) -> ImageShape:
     return (None, None, max(colours))
 
 
-def _tried(read: Callable[[str], Size], images: ImageList, index: int) -> Size | str:
+def _tried(read: Callable[[bytes], Size], images: ImageList, index: int) -> Size | str:
     """The size of an image, or the problem with it."""
     try:
-        return read(images.where(index))
+        return read(_bytes(images.where(index)))
     # Pillow raises many kinds of exception on damaged bytes.
     except Exception as error:
         return _problem(images.paths[index], error)
 
 
-def _size(path: str) -> Size:
-    return decode.size(_bytes(path), formats=decode.any_format())
+def _size(data: bytes) -> Size:
+    return decode.size(data, formats=decode.any_format())
 
 
-def _whole_size(path: str) -> Size:
+def _whole_size(data: bytes) -> Size:
     """The size of an image that can be decoded."""
-    _decoded(path, (None, None, 3))
-    return _size(path)
+    _decoded(data, (None, None, 3))
+    return _size(data)
 
 
-def _decoded(path: str, shape: ImageShape) -> Pixels:
+def _decoded(data: bytes, shape: ImageShape) -> Pixels:
     height, width, channels = shape
     assert channels is not None
     return decode.pixels(
-        _bytes(path), shape=(height, width, channels), formats=decode.any_format()
+        data, shape=(height, width, channels), formats=decode.any_format()
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from resnet_jax.data import decode
 from resnet_jax.errors import DataError
+from resnet_jax.paths import shortened
 
 # Names of folders, and values of the column `split`
 SPLITS = {
@@ -83,10 +84,9 @@ def check(place: pathlib.Path, problems: Iterable[str]) -> None:
     """DataError that names every problem of a set of images."""
     if not (problems := list(problems)):
         return
-    shown = "; ".join(problems[:SHOWN])
-    more = f"; and {len(problems) - SHOWN} more" if problems[SHOWN:] else ""
+    shown = "; ".join(shortened(problems, most=SHOWN))
     raise DataError(
-        f"data.dir={place}: {shown}{more}; mend or remove what is named, and run the"
+        f"data.dir={place}: {shown}; mend or remove what is named, and run the"
         " same command again"
     )
 
