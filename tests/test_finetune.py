@@ -212,8 +212,6 @@ def test_runs_that_cannot_be_begun_with(shop, source, tmp_path, capsys):
     path = max(
         (copy / "checkpoints" / "12").rglob("d/*"), key=lambda p: p.stat().st_size
     )
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     code, line = told(shop, run, {"train.start_from": copy}, capsys)
     assert code == 4 and "copy: step 12 is damaged (" in line
