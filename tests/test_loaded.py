@@ -58,7 +58,8 @@ def test_pictures_are_arrays(folder):
     pictures = [Image.fromarray(x[..., 0]) for x in array]
     expected = run.preprocess(array)
     assert expected.shape == (3, 8, 8, 1) and expected.dtype == np.float32
-    images = run.pipeline.resident["train"]["image"].astype(np.float64)
+    resident = trained.load(folder).experiment.pipeline.resident
+    images = resident["train"]["image"].astype(np.float64)
     by_hand = (array - images.mean()) / images.std()
     np.testing.assert_allclose(expected, by_hand, rtol=1e-4, atol=1e-5)
     for mode in ("L", "RGB", "RGBA"):

@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 
 from resnet_jax.config.resolve import configured, validated
 from resnet_jax.config.schema import Config
-from resnet_jax.data.augment import standard as augment
+from resnet_jax.data.inputs import Inputs
 from resnet_jax.data.pipeline import Pipeline
 from resnet_jax.data.statistics import statistics
 from resnet_jax.models.network import network
@@ -67,13 +67,12 @@ def experiment(changes, *, count=1, units=2):
     axis_name = AXIS if tiny.train.spmd == "pmap" else None
     net = network(tiny, num_classes=10, devices=count, axis_name=axis_name)
     arrays = images()
-    spec = augment.preset(tiny.data.augment)
+    shape, known = arrays["image"].shape[1:], statistics(arrays["image"])
     pipeline = Pipeline(
         config=tiny,
         splits={},
         resident={"train": arrays},
-        image_shape=arrays["image"].shape[1:],
-        preprocess=augment.build(spec, statistics(arrays["image"])),
+        inputs=Inputs(tiny.data, shape, np.dtype(np.uint8), known, ()),
     )
     optim = optimizer(tiny, total_steps=tiny.train.iterations)
     net = dataclasses.replace(net, depths=(units,), **NET)

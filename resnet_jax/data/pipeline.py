@@ -12,7 +12,8 @@ from resnet_jax.config.schema import Config, DataConfig
 from resnet_jax.data import crops, sampler, streaming
 from resnet_jax.data.augment.standard import Preprocess
 from resnet_jax.data.batch import Arrays, Batch, stacked
-from resnet_jax.data.preprocessing import Shape, image_shape, preprocessing, scaled
+from resnet_jax.data.inputs import Inputs, inputs_of
+from resnet_jax.data.preprocessing import Shape, image_shape, scaled
 from resnet_jax.data.sampler import WHOLE, Sampler, Share
 from resnet_jax.data.sources.source import Progress, Source, to_arrays
 from resnet_jax.data.sources.splits import open_splits
@@ -41,11 +42,20 @@ class Pipeline:
     config: Config
     splits: Mapping[str, Source]
     resident: Mapping[str, Arrays] | None  # all splits on the host; None: streamed
-    image_shape: Shape
-    preprocess: Preprocess
+    inputs: Inputs
     share: Share = dataclasses.field(
         default_factory=lambda: Share(jax.process_index(), jax.process_count())
     )
+
+    @property
+    def image_shape(self) -> Shape:
+        """Shape of the net's input, without the axis of the batch."""
+        return self.inputs.shape
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """Augmentation, of training images, and normalisation."""
+        return self.inputs.preprocess
 
     def preprocess_at(self, size: int | None) -> Preprocess:
         """Preprocessing of training images at `size` pixels; None: unscaled."""
@@ -167,8 +177,8 @@ def open_pipeline(config: Config, *, progress: Progress | None = None) -> Pipeli
             name: to_arrays(source, progress=progress)
             for name, source in splits.items()
         }
-    preprocess = preprocessing(data, splits["train"], resident, shape)
-    return Pipeline(config, splits, resident, shape, preprocess)
+    inputs = inputs_of(data, splits["train"], resident, shape)
+    return Pipeline(config, splits, resident, inputs)
 
 
 def is_resident(data: DataConfig, splits: Mapping[str, Source]) -> bool:

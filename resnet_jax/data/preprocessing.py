@@ -12,7 +12,7 @@ from resnet_jax.data import crops, statistics
 from resnet_jax.data.augment import standard as augment
 from resnet_jax.data.augment.mixing import MixSpec
 from resnet_jax.data.augment.policies import POLICIES
-from resnet_jax.data.augment.standard import AugmentSpec, Preprocess
+from resnet_jax.data.augment.standard import AugmentSpec, Preprocess, Statistics
 from resnet_jax.data.batch import Arrays
 from resnet_jax.data.sources.source import Source
 from resnet_jax.errors import ConfigError
@@ -62,26 +62,22 @@ def image_shape(data: DataConfig, train: Source) -> Shape:
     return tuple(shape)
 
 
-def preprocessing(
+def normalising_statistics(
     data: DataConfig,
     train: Source,
     resident: Mapping[str, Arrays] | None,
     image_shape: Shape,
-) -> Preprocess:
-    """Build augmentation and normalisation by the statistics of the training images.
+) -> Statistics:
+    """Compute the statistics of the training images that normalise all images.
 
     Random crops are normalised by ImageNet's statistics; other streamed images are read
     once before the run, so that streamed and resident runs are equal.
     """
-    spec = augmentation(data)
-    if resident or crops.preset(data.augment).crop == "none":
-        known = (
-            statistics.statistics(resident["train"]["image"])
-            if resident
-            else statistics.streamed_statistics(train)
-        )
-        return in_grey_levels(augment.build(spec, known), train.dtype)
-    if spec.normalize == "pixel_mean":
+    if resident:
+        return statistics.statistics(resident["train"]["image"])
+    if crops.preset(data.augment).crop == "none":
+        return statistics.streamed_statistics(train)
+    if augmentation(data).normalize == "pixel_mean":
         raise ConfigError(
             f"data.normalize='pixel_mean': the images of data.augment={data.augment!r} "
             "are random crops and have no such mean; use 'channel'"
@@ -91,8 +87,7 @@ def preprocessing(
             f"data.augment={data.augment!r}: is for images of 3 channels, but those of "
             f"{data.name} have {image_shape[-1]}"
         )
-    known = augment.IMAGENET_STATISTICS
-    return in_grey_levels(augment.build(spec, known), train.dtype)
+    return augment.IMAGENET_STATISTICS
 
 
 def in_grey_levels(preprocess: Preprocess, dtype: np.dtype) -> Preprocess:

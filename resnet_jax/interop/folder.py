@@ -8,24 +8,24 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+import numpy as np
 
 from resnet_jax.config.resolve import validated
-from resnet_jax.config.schema import Config
+from resnet_jax.config.schema import DataConfig
+from resnet_jax.data import crops
+from resnet_jax.data.augment.standard import IMAGENET_STATISTICS
+from resnet_jax.data.inputs import Inputs
 from resnet_jax.errors import CheckpointError, ConfigError, StorageError
 from resnet_jax.interop import files
 from resnet_jax.interop.nets import lookup
 from resnet_jax.interop.weights import Variables, from_torch, to_torch
 from resnet_jax.models import complexity, serialize
 from resnet_jax.models.nets.spec import NetSpec
-from resnet_jax.models.network import network
 from resnet_jax.paths import Tree, flat
 from resnet_jax.runs import directory
-from resnet_jax.train import checkpoint, state
-from resnet_jax.train.optim import optimizer
+from resnet_jax.train import checkpoint, loaded, stored
 from resnet_jax.train.replicas import Meta, device_facts
 
-MOST_STEPS = 2**31 - 1  # where the data tell the length, which changes no state
 SPEC, SOURCE = "spec.json", "source.json"
 # Fields of a spec, with those inside them, that do not change what a net computes at
 # test
@@ -55,12 +55,14 @@ def import_file(name: str, source: pathlib.Path, out: pathlib.Path) -> NetSpec:
         run = directory.new_id()
         meta = Meta(wall_s=0.0, best=None, evaluated=0, run=run)
         with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
-            checkpoints.save(0, begun(config, _float32(variables)), meta=meta)
+            checkpoints.save(0, stored.begun(config, _float32(variables)), meta=meta)
         origin = {"net": name, "file": str(source), "sha256": files.sha256(source)}
         directory.write_json(folder / SOURCE, origin)
         directory.record_environment(folder, device_facts(), command="convert")
         derived = _derived(spec, net.image_shape)
         directory.write_config(folder, config, derived, run=run)
+        if crops.preset(config.data.augment).crop != "none":
+            loaded.record(folder, _inputs(config.data, spec, net.image_shape))
     return spec
 
 
@@ -71,30 +73,14 @@ def export_file(name: str, folder: pathlib.Path, out: pathlib.Path) -> int:
     """
     net = lookup(name)
     files.check_new(out)
-    stored = directory.read_config(folder)
-    if stored is None:
-        raise ConfigError(f"{folder}: holds no config.json, so no run")
-    config = validated(stored.located(folder))
-    classes = config.model.num_classes or stored.derived.get("num_classes", 1000)
-    spec = network(config, num_classes=classes, devices=1)
-    if different := _differences(spec, net.spec(num_classes=classes)):
+    found = stored.config_in(folder)
+    spec = stored.spec_in(found, validated(found.located(folder)))
+    released = net.spec(num_classes=spec.num_classes)
+    if different := _differences(spec, released):
         raise ConfigError(f"{folder}: its network is not {name}: {different[0]}")
-    shapes = net.shapes(num_classes=classes)
-    abstract = jax.eval_shape(lambda: begun(config, _zeros(shapes)))
-    found = checkpoint.restore(folder / "checkpoints", abstract)
-    if found is None:
-        raise CheckpointError(f"{folder}/checkpoints: no checkpoint yet; train first")
-    arrays = to_torch(name, jax.device_get(found[0].eval_variables))
+    arrays = to_torch(name, jax.device_get(stored.read(folder).variables))
     files.write(out, arrays)
     return len(arrays)
-
-
-def begun(config: Config, variables: Variables) -> state.TrainState:
-    """State of a run before its first step, with given variables."""
-    steps = config.train.iterations or MOST_STEPS
-    tx = optimizer(config, total_steps=steps).build()
-    seed = jnp.asarray(config.seed, jnp.uint32)
-    return state.create(variables, tx, seed=seed, ema=config.train.ema)
 
 
 def _float32(variables: Variables) -> Variables:
@@ -102,8 +88,10 @@ def _float32(variables: Variables) -> Variables:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), variables)
 
 
-def _zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+def _inputs(data: DataConfig, spec: NetSpec, shape: tuple[int, ...]) -> Inputs:
+    """Inputs of images that are cropped; the file has no names of classes."""
+    names = tuple(map(str, range(spec.num_classes)))
+    return Inputs(data, shape, np.dtype(np.uint8), IMAGENET_STATISTICS, names)
 
 
 def _derived(spec: NetSpec, image_shape: tuple[int, ...]) -> Tree:

@@ -57,11 +57,13 @@ def read_json(path: pathlib.Path) -> dict[str, Any] | None:
     return content
 
 
-def write_json(path: pathlib.Path, tree: Mapping[str, Any]) -> None:
+def write_json(
+    path: pathlib.Path, tree: Mapping[str, Any], *, indent: int | None = 1
+) -> None:
     """Write a file atomically; StorageError where it cannot be written."""
     new = path.with_name(f"{path.name}.tmp")
     try:
-        new.write_text(json.dumps(tree, indent=1, allow_nan=False) + "\n")
+        new.write_text(json.dumps(tree, indent=indent, allow_nan=False) + "\n")
         os.replace(new, path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror})") from error

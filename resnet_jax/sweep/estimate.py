@@ -17,8 +17,9 @@ import numpy as np
 from resnet_jax.config.datasets import DATASETS, train_images
 from resnet_jax.config.schema import Config, DataConfig
 from resnet_jax.data import crops
+from resnet_jax.data.inputs import inputs_of
 from resnet_jax.data.pipeline import Pipeline, is_resident
-from resnet_jax.data.preprocessing import image_shape, preprocessing
+from resnet_jax.data.preprocessing import image_shape
 from resnet_jax.data.sources.source import Example, ImageShape, Progress, Source
 from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.models.complexity import Parts
@@ -111,9 +112,9 @@ def imageless_pipeline(config: Config, *, progress: Progress | None = None) -> P
     dtype = splits["train"].dtype
     image = {"image": np.zeros((1, *shape), dtype), "label": np.zeros(1, np.int32)}
     known = {"train": image} if crops.preset(data.augment).crop == "none" else None
-    preprocess = preprocessing(data, splits["train"], known, shape)
+    inputs = inputs_of(data, splits["train"], known, shape)
     resident = known if is_resident(data, splits) else None
-    return Pipeline(config, splits, resident, shape, preprocess)
+    return Pipeline(config, splits, resident, inputs)
 
 
 @dataclasses.dataclass(frozen=True)

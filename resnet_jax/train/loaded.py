@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import os
+import pathlib
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -13,16 +14,19 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
+from resnet_jax.config.schema import DataConfig
 from resnet_jax.data import crops, decode
-from resnet_jax.data.pipeline import Pipeline
+from resnet_jax.data.inputs import Inputs
 from resnet_jax.data.statistics import LEVELS
-from resnet_jax.errors import ConfigError, DataError
-from resnet_jax.train import trained
+from resnet_jax.errors import CheckpointError, ConfigError, DataError
+from resnet_jax.runs.directory import read_json, write_json
+from resnet_jax.train import stored, trained
 from resnet_jax.train.protocols import OneCrop
 from resnet_jax.train.state import Variables
 
 # An image, several, or an array [b h w c] of the dtype of the data set or uint8
 Images: TypeAlias = Image.Image | Sequence[Image.Image] | np.ndarray
+INPUTS = "inputs.json"  # in the folder of a run
 CHUNK = 64  # images of one forward pass
 
 
@@ -30,18 +34,24 @@ CHUNK = 64  # images of one forward pass
 class LoadedRun:
     """Trained net of a run: its spec, net, variables, and how it takes images.
 
-    `variables` are {"params", "batch_stats"} after `step` updates, `classes` the names
-    of the data set's classes, `image_shape` (height, width, channels) of the net's
-    input.
+    `variables` are {"params", "batch_stats"} after `step` updates.
     """
 
     spec: Any  # of the net: frozen data
     net: nn.Module
     variables: Variables = dataclasses.field(repr=False)
     step: int
-    classes: tuple[str, ...]
-    image_shape: tuple[int, ...]
-    pipeline: Pipeline = dataclasses.field(repr=False)
+    inputs: Inputs = dataclasses.field(repr=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.inputs.classes
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the net's input; frames of clips come first."""
+        return self.inputs.shape
 
     def preprocess(self, images: Images) -> Float[Array, "b *hw c"]:
         """Input of the net, float32 [b h w c], as evaluation under `1crop` makes it.
@@ -73,13 +83,13 @@ class LoadedRun:
 
     def _input(self, pixels: Sequence[decode.Pixels]) -> Float[Array, "b *hw c"]:
         """Crop and normalise images as an evaluation does."""
-        crop = crops.preset(self.pipeline.config.data.augment)
+        crop = crops.preset(self.inputs.data.augment)
         batch = {"image": np.stack([self._sized(crop.eval(x)) for x in pixels])}
-        return self.pipeline.preprocess(None, batch, train=False)
+        return self.inputs.preprocess(None, batch, train=False)
 
     def _pixels(self, images: Images) -> Sequence[decode.Pixels]:
         """Images as arrays of the dtype and channels of the data set."""
-        dtype = self.pipeline.splits["train"].dtype
+        dtype = self.inputs.dtype
         if isinstance(images, np.ndarray):
             if images.dtype not in (np.uint8, dtype):
                 raise DataError(
@@ -147,31 +157,45 @@ def _stored(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def load(
     workdir: str | os.PathLike[str],
     *,
-    which: Literal["last", "best"] = "last",
+    which: stored.Which = "last",
     data_dir: str | None = None,
 ) -> LoadedRun:
     """Load the trained net of the run in folder `workdir`, finished or not; read-only.
 
     As `python -m resnet_jax.evaluate` chooses: the newest intact checkpoint, or with
     `which="best"` that of the best validation error; moving averages of parameters and
-    statistics where the run has `train.ema`, else those of the last update. The data
-    set of the run is opened, for its classes and the statistics that normalise images;
-    `data_dir` names its folder where that is another than during the run.
+    statistics where the run has `train.ema`, else those of the last update. The run's
+    folder has all that is needed; only for one that version 0.1 wrote the data set is
+    opened, for its classes and statistics, in `data_dir` where it has moved.
 
     ConfigError where the folder holds no run, CheckpointError where it holds no usable
-    checkpoint, DataError where the data set is not there; each in one line.
+    checkpoint, DataError where the data set is needed and not there; each in one line.
     """
     if which not in ("last", "best"):
         raise ConfigError(f"which={which!r}: must be 'last' or 'best'")
-    found = trained.load(os.fspath(workdir), which=which, data_dir=data_dir)
-    experiment = found.experiment
-    pipeline = experiment.pipeline
-    return LoadedRun(
-        spec=experiment.net,
-        net=experiment.net.build(),
-        variables=found.variables,
-        step=found.step,
-        classes=pipeline.splits["train"].classes,
-        image_shape=pipeline.image_shape,
-        pipeline=pipeline,
-    )
+    folder = pathlib.Path(workdir).expanduser()
+    if (folder / INPUTS).exists():
+        found = stored.read(folder, which)
+        inputs = _recorded(folder, found.config.data)
+        spec, variables, step = found.spec, found.variables, found.step
+    else:
+        opened = trained.load(folder, which=which, data_dir=data_dir)
+        inputs = opened.experiment.pipeline.inputs
+        spec, variables, step = opened.experiment.net, opened.variables, opened.step
+    return LoadedRun(spec, spec.build(), variables, step, inputs)
+
+
+def record(folder: pathlib.Path, inputs: Inputs) -> None:
+    """Write what `load` needs to know of the data set of a run."""
+    write_json(folder / INPUTS, inputs.to_json(), indent=None)
+
+
+def _recorded(folder: pathlib.Path, data: DataConfig) -> Inputs:
+    """The inputs that were recorded; CheckpointError where the file is damaged."""
+    try:
+        return Inputs.from_json(read_json(folder / INPUTS) or {}, data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / INPUTS}: is damaged ({error!r}); put it back, or remove it: "
+            "then the data set is opened"
+        ) from error

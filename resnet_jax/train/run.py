@@ -28,7 +28,7 @@ from resnet_jax.runs.compatibility import (
 from resnet_jax.runs.directory import StoredConfig, check_writable, set_aside
 from resnet_jax.runs.log import lock
 from resnet_jax.runs.result import Result
-from resnet_jax.train import loop, starting
+from resnet_jax.train import loaded, loop, starting
 from resnet_jax.train.evaluate import (
     Check,
     errors,
@@ -125,6 +125,9 @@ def train(
     data = devices.replicate(pipeline.resident) if pipeline.resident else None
     state = start(experiment, program, replicas)
     state = resumed(replicas, experiment.loop, state)
+    if jax.process_index() == 0:
+        for replica in replicas:
+            loaded.record(replica.folder, pipeline.inputs)
     run = Run(
         program=program,
         updates=updates(experiment, program),

@@ -11,13 +11,13 @@ from jaxtyping import PyTree
 
 from resnet_jax.config.resolve import changed, validated
 from resnet_jax.data.batch import Batch
-from resnet_jax.errors import CheckpointError, ConfigError
-from resnet_jax.runs.directory import read_config
-from resnet_jax.train import agreement, checkpoint
+from resnet_jax.errors import ConfigError
+from resnet_jax.train import agreement
 from resnet_jax.train.evaluate import Errors, added, errors, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.program import Program
 from resnet_jax.train.state import Variables
+from resnet_jax.train.stored import Which, config_in, restored
 from resnet_jax.train.task import make_program
 
 Split = Literal["train", "val", "test"]
@@ -91,7 +91,7 @@ class Trained:
 def load(
     folder: pathlib.Path | str,
     *,
-    which: Literal["last", "best"] = "last",
+    which: Which = "last",
     data_dir: str | None = None,
     protocol: str | None = None,
 ) -> Trained:
@@ -100,18 +100,13 @@ def load(
     `protocol`: evaluation protocol; None: that of the run.
     """
     folder = pathlib.Path(folder).expanduser()
-    stored = read_config(folder)
-    if stored is None:
-        raise ConfigError(f"workdir={folder}: holds no config.json, so no run")
+    stored = config_in(folder)
     changes = {"data.dir": data_dir, "data.protocol": protocol}
     changes = {path: value for path, value in changes.items() if value is not None}
     config = validated(*changed(stored.located(folder), changes))
     experiment = prepare(config)
     program = make_program(experiment)
-    place = folder / ("checkpoints" if which == "last" else "best")
-    found = checkpoint.restore(place, experiment.abstract_state(program))
-    if found is None:
-        raise CheckpointError(f"{place}: no checkpoint yet; train first")
-    state, meta = found
+    abstract = experiment.abstract_state(program)
+    state, meta, place = restored(folder, which, abstract)
     agreement.check_id(place, int(state.step), meta, run=stored.run)
     return Trained(experiment, program, state.eval_variables, int(state.step))

@@ -1,0 +1,83 @@
+"""Trained net as the folder of its run holds it, without the run's data set."""
+
+import pathlib
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from resnet_jax.config.resolve import validated
+from resnet_jax.config.schema import Config
+from resnet_jax.errors import CheckpointError, ConfigError
+from resnet_jax.models import complexity
+from resnet_jax.models.nets.spec import NetSpec
+from resnet_jax.models.network import network
+from resnet_jax.runs.directory import StoredConfig, read_config
+from resnet_jax.train import agreement, checkpoint, state
+from resnet_jax.train.optim import optimizer
+from resnet_jax.train.state import TrainState, Variables
+
+Which = Literal["last", "best"]
+MOST_STEPS = 2**31 - 1  # where only the data tell the length, which changes no state
+
+
+class Stored(NamedTuple):
+    """Config and net of a run, and its variables after `step` updates."""
+
+    config: Config
+    spec: NetSpec
+    variables: Variables
+    step: int
+
+
+def config_in(folder: pathlib.Path) -> StoredConfig:
+    """config.json of a run; ConfigError without it."""
+    found = read_config(folder)
+    if found is None:
+        raise ConfigError(f"workdir={folder}: holds no config.json, so no run")
+    return found
+
+
+def spec_in(stored: StoredConfig, config: Config) -> NetSpec:
+    """The net of a run, on one device."""
+    classes = config.model.num_classes or stored.derived["num_classes"]
+    return network(config, num_classes=classes, devices=1)
+
+
+def read(folder: pathlib.Path, which: Which = "last") -> Stored:
+    """Read the net of a run, finished or not: averages where it has `train.ema`.
+
+    ConfigError where the folder holds no run, CheckpointError where it holds no usable
+    checkpoint.
+    """
+    stored = config_in(folder)
+    config = validated(stored.located(folder))
+    spec = spec_in(stored, config)
+    shapes = complexity.shapes(spec.build(), tuple(stored.derived["image_shape"]))
+    abstract = jax.eval_shape(lambda: begun(config, _zeros(shapes)))
+    found, meta, place = restored(folder, which, abstract)
+    agreement.check_id(place, int(found.step), meta, run=stored.run)
+    variables = jax.device_put(found.eval_variables)
+    return Stored(config, spec, variables, int(found.step))
+
+
+def restored(folder: pathlib.Path, which: Which, abstract: TrainState):
+    """State and metadata of the newest intact checkpoint, and where it lies."""
+    place = folder / ("checkpoints" if which == "last" else "best")
+    found = checkpoint.restore(place, abstract)
+    if found is None:
+        raise CheckpointError(f"{place}: no checkpoint yet; train first")
+    return *found, place
+
+
+def begun(config: Config, variables: Variables) -> TrainState:
+    """State of a run before its first step, with given variables."""
+    steps = config.train.iterations or MOST_STEPS
+    tx = optimizer(config, total_steps=steps).build()
+    seed = jnp.asarray(config.seed, jnp.uint32)
+    return state.create(variables, tx, seed=seed, ema=config.train.ema)
+
+
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
