@@ -152,6 +152,14 @@ def check_figure_path(path: pathlib.Path, *, option: str = "--figure") -> None:
         )
 
 
+def check_table_path(path: pathlib.Path, *, option: str = "--out") -> None:
+    """ConfigError for another suffix than .csv, and for no folder to write into."""
+    if path.suffix.lower() != ".csv":
+        raise ConfigError(f"{option} {path}: is written as CSV; name a .csv file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: {path.parent} is no folder; make it first")
+
+
 def prepare_jax() -> None:
     """Settings of the process, before jax initialises its devices."""
     # Both read their variables as they are imported.

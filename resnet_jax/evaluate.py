@@ -7,11 +7,14 @@
   --split SPLIT     test (default), val or train; every example once
   --protocol NAME   evaluation protocol (1crop), by default the run's
   --best            use the checkpoint of the best validation error, not the last one
+  --details DIR     also write, to a folder: every prediction, errors by class, and the
+                    confusion matrix, as tables and, with matplotlib, as a picture
   --precise N       recompute BatchNorm statistics over N training batches
   --data_dir DIR    folder of the data set, by default the config's
   --debug           show tracebacks of errors that a user can cause
 
-Exit codes: 0 done, 2 config or usage, 3 data, 4 checkpoint.
+Exit codes: 0 done, 2 config or usage, 3 data, 4 checkpoint, 6 the details cannot be
+written.
 """
 
 import argparse
@@ -42,7 +45,14 @@ def _evaluate(arguments: Sequence[str]) -> None:
     if options.precise:
         net = net.with_precise_statistics(options.precise)
         row |= {"stats": "precise", "stats_batches": options.precise}
-    print(json.dumps(row | net.scores(options.split) | {"protocol": net.protocol}))
+    row |= net.scores(options.split) | {"protocol": net.protocol}
+    if options.details:
+        from resnet_jax.analysis import details
+        from resnet_jax.report import confusion
+
+        found = details.predictions(net, options.split)
+        confusion.write(options.details, found, net.classes)
+    print(json.dumps(row))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -52,6 +62,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--protocol")
     parser.add_argument("--best", action="store_true")
+    parser.add_argument("--details", type=cli.folder)
     parser.add_argument("--precise", type=int, default=0)
     parser.add_argument("--data_dir")
     options = parser.parse_args(arguments)

@@ -130,11 +130,14 @@ class SizedSource:
     description: str = ""
     fingerprint: str = ""
 
+    def where(self, index: int) -> str:
+        return f"{self.name}[{index}]"
+
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> Example:
-        raise IndexError(f"{self.name}[{index}]: only its sizes are known")
+        raise IndexError(f"{self.where(index)}: only its sizes are known")
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         return [self[index] for index in indices]

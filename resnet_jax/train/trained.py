@@ -3,11 +3,11 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from resnet_jax.config.resolve import changed, validated
 from resnet_jax.data.batch import Batch
@@ -42,23 +42,28 @@ class Trained:
         """{"params": "ema"} of averaged parameters, as in rows of the log, else {}."""
         return {"params": "ema"} if self.experiment.config.train.ema else {}
 
-    def logits(self, split: Split) -> np.ndarray:
-        """Compute logits, float32 [n classes], in the order of the split."""
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.experiment.pipeline.inputs.classes
+
+    def probabilities(self, split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield labels [b] and class probabilities [b n] of a split, in its order."""
         net, pipeline = self.experiment.net.build(), self.experiment.pipeline
         protocol = self.experiment.config.data.protocol.build()
 
         @jax.jit
-        def forward(batch):
-            def apply(images) -> PyTree:
-                return net.apply(self.variables, images, train=False)
+        def softmax(variables, batch):
+            def apply(images) -> Any:
+                return net.apply(variables, images, train=False)
 
-            return protocol(apply, pipeline.preprocess(None, batch, train=False))
+            logits = protocol(apply, pipeline.preprocess(None, batch, train=False))
+            return jax.nn.softmax(logits.astype(jnp.float32))
 
-        rows = [
-            np.asarray(forward(batch))[batch["mask"] > 0]
-            for batch in self._batches(split)
-        ]
-        return np.concatenate(rows).astype(np.float32)
+        for batch in self._batches(split):
+            real = batch["mask"] > 0
+            found = np.asarray(softmax(self.variables, batch))
+            yield batch["label"][real], found[real]
 
     def scores(self, split: Split) -> Errors:
         """Compute n, loss [nats] and errors [%] over all examples of a split."""

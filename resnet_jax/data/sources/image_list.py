@@ -112,7 +112,7 @@ def _of_folder(root: pathlib.Path) -> tuple[Found, list[str]]:
     for split, folder in splits.items():
         found[split] = []
         for child in _folders(folder):
-            images = sorted(_images(child))
+            images = sorted(images_below(child))
             names = (path.relative_to(root).as_posix() for path in images)
             found[split] += [(name, child.name) for name in names]
             if not images:
@@ -125,7 +125,7 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(child for child in children if child.is_dir())
 
 
-def _images(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def images_below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Files below a folder whose suffix is one of an image."""
     suffixes = decode.suffixes()
     for place, folders, files in os.walk(folder):
