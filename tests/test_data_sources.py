@@ -13,6 +13,7 @@ import pytest
 import tinyset
 from PIL import Image
 
+from resnet_jax.config.datasets import DATASETS
 from resnet_jax.data.sources import digits
 from resnet_jax.data.sources.source import Source, to_arrays
 from resnet_jax.data.sources.splits import open_splits
@@ -278,6 +279,24 @@ def test_digits_hold_scikit_learns_images(tmp_path):
     # Every class gives a fifth of its images, within one.
     share = np.bincount(arrays["test"]["label"]) - np.bincount(labels) / 5
     assert (np.abs(share) < 1).all()
+
+
+def test_halves_are_the_digits_of_five_classes(tmp_path):
+    whole = open_splits("digits", directory=tmp_path)
+    for name, first in (("digits_low", 0), ("digits_high", 5)):
+        parts = open_splits(name, directory=tmp_path)
+        names = tuple(str(first + label) for label in range(5))
+        for split, source in parts.items():
+            assert (source.classes, source.num_classes) == (names, 5)
+            known, arrays = DATASETS[name], to_arrays(source)
+            assert len(source) == getattr(known, split) and source.image_shape == (
+                known.image
+            )
+            every = to_arrays(whole[split])
+            own = (every["label"] >= first) & (every["label"] < first + 5)
+            wanted = {"image": every["image"][own], "label": every["label"][own]}
+            arrays["label"] += first
+            assert tinyset.rows(arrays) == tinyset.rows(wanted)
 
 
 @pytest.mark.process

@@ -21,6 +21,8 @@ DATASETS = {
     "cifar100": Dataset(50_000, 10_000, 100, (32, 32, 3)),
     "imagenet2012": Dataset(1_281_167, 50_000, 1000, (224, 224, 3)),
     "digits": Dataset(1_437, 360, 10, (8, 8, 1)),
+    "digits_low": Dataset(720, 181, 5, (8, 8, 1)),
+    "digits_high": Dataset(717, 179, 5, (8, 8, 1)),
     "moving_digits": Dataset(1_437, 360, 10, (8, 16, 16, 1)),
 }
 # Copies of Kinetics lack different videos; the size of Places2 is not known here.

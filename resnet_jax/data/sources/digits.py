@@ -59,6 +59,43 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield i, {"image": png(images[i]), "label": int(labels[i])}
 
 
+class _HalfOfDigits(Digits, skip_registration=True):
+    """tfds builder of the digits of five classes, split as all digits are."""
+
+    FIRST: int  # of the five
+
+    def _info(self):
+        names = [str(digit) for digit in range(self.FIRST, self.FIRST + 5)]
+        image = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")
+        label = tfds.features.ClassLabel(names=names)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=(
+                f"scikit-learn's handwritten digits {names[0]} to {names[-1]}, 8x8x1,"
+                " split as the ten digits are."
+            ),
+            features=tfds.features.FeaturesDict({"image": image, "label": label}),
+            supervised_keys=("image", "label"),
+        )
+
+    def _generate_examples(self, images, labels, indices):
+        labels = labels - self.FIRST
+        own = (labels >= 0) & (labels < 5)
+        yield from super()._generate_examples(images, labels, indices[own[indices]])
+
+
+class DigitsLow(_HalfOfDigits, skip_registration=True):
+    """Digits 0 to 4."""
+
+    FIRST = 0
+
+
+class DigitsHigh(_HalfOfDigits, skip_registration=True):
+    """Digits 5 to 9."""
+
+    FIRST = 5
+
+
 def png(image: np.ndarray) -> io.BytesIO:
     """Encode an image as PNG: lossless, and tfds stores it without TensorFlow."""
     file = io.BytesIO()

@@ -106,10 +106,10 @@ def _not_prepared(name: str, directory: pathlib.Path) -> DataError:
     )
 
 
-def _digits(directory: pathlib.Path) -> pathlib.Path:
+def _digits(builder: str, directory: pathlib.Path) -> pathlib.Path:
     from resnet_jax.data.sources import digits
 
-    return folders.prepare(digits.Digits(data_dir=directory))
+    return folders.prepare(getattr(digits, builder)(data_dir=directory))
 
 
 def _moving_digits(directory: pathlib.Path) -> pathlib.Path:
@@ -127,13 +127,17 @@ def _cifar(name: str, directory: pathlib.Path) -> pathlib.Path:
 # Versions that the builders prepare; others can only be read.
 VERSIONS = {
     "digits": "1.0.0",
+    "digits_low": "1.0.0",
+    "digits_high": "1.0.0",
     "moving_digits": "1.0.0",
     "cifar10": "3.0.2",
     "cifar100": "3.0.2",
 }
 # Data sets that are prepared on first use, each by a module of this package.
 OWN: dict[str, Callable[[pathlib.Path], pathlib.Path]] = {
-    "digits": _digits,
+    "digits": functools.partial(_digits, "Digits"),
+    "digits_low": functools.partial(_digits, "DigitsLow"),
+    "digits_high": functools.partial(_digits, "DigitsHigh"),
     "moving_digits": _moving_digits,
     "cifar10": functools.partial(_cifar, "cifar10"),
     "cifar100": functools.partial(_cifar, "cifar100"),
