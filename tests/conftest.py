@@ -17,7 +17,7 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
 os.environ.setdefault("XLA_FLAGS", QUICK)
-# What one process of a test has compiled need not be compiled by the next.
+# What one test has compiled need not be compiled by another, in whatever process.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 made = None if CACHE in os.environ else tempfile.mkdtemp(prefix="resnet_jax_tests_")
 if made:
@@ -29,8 +29,6 @@ import pytest  # noqa: E402
 from resnet_jax import cli  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# The cache is for processes that tests start.
-jax.config.update("jax_enable_compilation_cache", False)
 
 
 def pytest_unconfigure():

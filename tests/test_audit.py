@@ -26,6 +26,7 @@ from resnet_jax.papers.facts import Fact, said
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 PATHS = {path.stem: str(path) for path in sorted(EXPERIMENTS.glob("*.py"))}
+OWN_IMAGES = PATHS.pop("finetune_folder")  # no paper's
 load = functools.cache(experiment_file.load)
 
 
@@ -507,6 +508,7 @@ def test_the_table_is_aligned_and_says_where_numbers_are_from(capsys):
         ),
         (["--config", "FILE", "--config.data.name=mnist"], "known are cifar10,"),
         (["--config", "FILE", "--config.data.split=2k/10"], "has 1437 training images"),
+        (["--config", OWN_IMAGES], "data.name='folder': its size is not known here"),
     ],
 )
 def test_errors_of_use_are_lines(argv, message, capsys):

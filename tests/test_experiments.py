@@ -31,6 +31,8 @@ PATHS = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 FILES = {name: experiment_file.load(path) for name, path in PATHS.items()}
 MODULES = {name: runpy.run_path(str(path)) for name, path in PATHS.items()}
 ROWS = [(name, row) for name, file in FILES.items() for row in file.rows]
+# Of images of one's own, the classes are not known here.
+KNOWN = [(name, row) for name, row in ROWS if name != "finetune_folder"]
 every_file = pytest.mark.parametrize("name", FILES)
 
 # The seven that the papers' claims are made of; there may be more.
@@ -84,7 +86,7 @@ every_file_traced = pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=() if name in QUICK else pytest.mark.compile)
-        for name in FILES
+        for name in dict(KNOWN)
     ],
 )
 
@@ -181,7 +183,7 @@ def test_row_builds_its_network_on_one_and_two_devices():
                 config, num_classes=ConfigValues(config).data.classes, devices=devices
             )
 
-    each(check)
+    each(check, KNOWN)
 
 
 def test_networks_are_as_deep_as_they_say_and_have_the_published_parameters():
@@ -199,14 +201,14 @@ def test_networks_are_as_deep_as_they_say_and_have_the_published_parameters():
         published = PARAMETERS.get(name, {}).get(row)
         equal(parts.params, parts.params if published is None else published)
 
-    each(check)
+    each(check, KNOWN)
 
 
 # --- golden/frozen.json, as golden/make_frozen.py makes it
 
 
 def test_every_row_is_frozen():
-    assert FROZEN["rows"].keys() == {f"{name}:{row}" for name, row in ROWS}
+    assert FROZEN["rows"].keys() == {f"{name}:{row}" for name, row in KNOWN}
 
 
 def test_networks_are_those_that_are_frozen():
@@ -214,7 +216,11 @@ def test_networks_are_those_that_are_frozen():
         spec = repr(ConfigValues(config_of(name, row)).net)
         equal(make_frozen.digest(spec), FROZEN["rows"][f"{name}:{row}"]["spec"])
 
-    each(check)
+    each(check, KNOWN)
+
+
+def depth(row):
+    return FROZEN["rows"][row]["parts"]["weighted_layers"]
 
 
 @every_file_traced
@@ -227,7 +233,10 @@ def test_variables_and_counts_are_those_that_are_frozen(name):
         (found,) = make_frozen.compact({"": full}).values()
         equal(found, FROZEN["rows"][f"{name}:{row}"])
 
-    each(check, [(name, row) for row in FILES[name].rows])
+    rows = sorted(FILES[name].rows, key=lambda row: depth(f"{name}:{row}"))
+    if name not in (*PAPERS, "digits_families"):
+        rows = {rows[0], rows[-1]}  # the specs of those between are compared above
+    each(check, [(name, row) for row in rows])
 
 
 # --- the files

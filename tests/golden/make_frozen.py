@@ -34,6 +34,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 TRAINED = "digits_families"
+OWN_IMAGES = "finetune_folder"  # of an unknown number of classes
 STEPS = 3
 SHORT = (
     f"--config.train.steps={STEPS}",
@@ -149,6 +150,7 @@ def references() -> dict[str, str]:
     return {
         f"{file.stem}:{row}": f"{file}:{row}"
         for file in sorted(own.folder.glob("*.py"))
+        if file.stem != OWN_IMAGES
         for row in own.rows(file)
     }
 
