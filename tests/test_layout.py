@@ -81,8 +81,9 @@ LAYERS = {
 }  # fmt: skip
 ACCELERATED = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 FORBIDDEN = {"tensorflow", "torch", "clu", "keras", "safetensors"}
+FORBIDDEN |= {"flatbuffers"}
 # Libraries that a room imports inside functions, where a user asks for them
-OPTIONAL = {"cli": ACCELERATED, "interop": {"torch", "safetensors"}}
+OPTIONAL = {"cli": ACCELERATED, "interop": {"torch", "safetensors", "flatbuffers"}}
 WITHOUT_JAX = {"errors", "paths", "papers", "config", "runs", "report", "cli"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 50
 
@@ -343,6 +344,7 @@ OFFENCES = [
     (foreign, "report/table.py", "import jax.numpy as jnp"),
     (foreign, "config/rules.py", "def f():\n    import jax"),
     (foreign, "interop/files.py", "import torch"),
+    (foreign, "interop/stablehlo.py", "import flatbuffers"),
     (foreign, "models/serialize.py", "def f():\n    import torch"),
     (door, "models/units/unit.py", "y = nn.relu(x)"),
     (door, "models/nets/resnet.py", "y = nn.Conv(64, (7, 7))(x)"),

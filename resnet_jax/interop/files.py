@@ -105,7 +105,7 @@ def _safetensors() -> Any:
     try:
         from safetensors import numpy  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise _missing("safetensors", "weights") from error
+        raise missing("safetensors", "weights") from error
     return numpy
 
 
@@ -113,11 +113,12 @@ def _torch() -> Any:
     try:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise _missing("torch", "torch") from error
+        raise missing("torch", "torch") from error
     return torch
 
 
-def _missing(library: str, extra: str) -> ConfigError:
+def missing(library: str, extra: str) -> ConfigError:
+    """Error of a library that is not installed, with the extra that brings it."""
     return ConfigError(
         f'{library} is not installed; pip install "resnet_jax[{extra}]" brings it'
     )

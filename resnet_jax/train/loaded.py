@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 from PIL import Image
 
 from resnet_jax.config.schema import DataConfig
@@ -80,6 +80,17 @@ class LoadedRun:
                 part = jnp.pad(part, [(0, missing)] + [(0, 0)] * (part.ndim - 1))
             rows.append(np.asarray(_probabilities(self.net, self.variables, part)))
         return np.concatenate(rows)[: len(pixels)]
+
+    def probabilities(
+        self, stored: Shaped[Array | np.ndarray, "b *hw c"]
+    ) -> Float[Array, "b n"]:
+        """Class probabilities of images [b *image_shape] as the data set stores them.
+
+        They are cropped already and of the data set's dtype. For `jax.jit` and
+        `jax.export`: `predict` computes the same of images of any size and kind.
+        """
+        inputs = self.inputs.preprocess(None, {"image": stored}, train=False)
+        return _probabilities(self.net, self.variables, inputs)
 
     def _input(self, pixels: Sequence[decode.Pixels]) -> Float[Array, "b *hw c"]:
         """Crop and normalise images as an evaluation does."""

@@ -57,7 +57,7 @@ class SPP:
             spans = self.spans(x.shape[axis], n)
             parts = [jax.lax.slice_in_dim(x, *span, axis=axis) for span in spans]
             x = jnp.concatenate([max_along(part, axis) for part in parts], axis)
-        return x.reshape(len(x), -1)
+        return x.reshape(x.shape[0], -1)
 
     def spans(self, size: int, n: int) -> list[tuple[int, int]]:
         """(start, stop) in pixels of each bin of an axis."""

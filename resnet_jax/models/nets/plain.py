@@ -136,7 +136,7 @@ class Flatten:
     """Map as one vector, for one size of images."""
 
     def __call__(self, layers: Layers, x: Array, *, name: str) -> Array:
-        return x.reshape(len(x), -1)
+        return x.reshape(x.shape[0], -1)
 
 
 @dataclasses.dataclass(frozen=True)

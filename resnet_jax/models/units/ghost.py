@@ -135,13 +135,13 @@ class GhostStage(Stage):
         unit = self.ghost.unit or self.rest
         rest = ResidualUnit(unit, self.layers, x.shape[-1], name="rest")
         y, means = loop(rest, x, survival)
-        return y, jnp.moveaxis(means, 0, 1).reshape(len(x), -1)
+        return y, jnp.moveaxis(means, 0, 1).reshape(x.shape[0], -1)
 
     def _ghosts(self, layers, x, means, raw):
         """after( norm(W x_ghost) + mix(means) ) [b *hw c - raw]."""
         features = x.shape[-1] - raw
         mix = jnp.concatenate([layers.global_mean(x), means], axis=-1)
-        mix = mix.reshape(len(x), *(1,) * (x.ndim - 2), -1)
+        mix = mix.reshape(x.shape[0], *(1,) * (x.ndim - 2), -1)
         for name, then in (("mix_conv1", ("norm", "act")), ("mix_conv2", ("norm",))):
             mix = layers.conv(mix, features, kernel=1, then=then, name=name)
         ghosts = layers.conv(
