@@ -30,7 +30,7 @@ SHALLOW = {
     "PreAct-20": 8, "ResNet-20-A": 8, "PreAct-20-PReLU": 8, "WRN-10-2": 10,
     "ResNeXt-20-4x32d": 11, "SE-PreAct-20": 8, "Shake-Shake-20": 8,
     "Ghost-ResNet-20": 8, "G-Ghost-ResNet-20": 20, "GhostNet-0.5x": None,
-    "Min-Net-20": 8, "MGIC-18": None, "RK4-14": 8, "RKCNN-E": None, "BWN-20": 8,
+    "Min-Net-20": 8, "MGIC-18": None, "RK4-14": None, "RKCNN-E": None, "BWN-20": 8,
     "XNOR-20": 8, "DenseNet-BC-16": 10, "harmonic-16": 16, "threshold-16": 16,
     "NIN": None, "All-CNN-C": None, "VGG-7": None, "VGG-7-SPP": None,
     "3D-ResNet-8-A": 8, "3D-ResNeXt-11": 11,

@@ -66,9 +66,9 @@ def test_images_are_those_of_the_data_set(dtype):
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("row", ["DenseNet-BC-16", "ResNeXt-20-4x32d", "3D-ResNet-8-A"])
+@pytest.mark.parametrize("row", ["DenseNet-BC-16", "SE-PreAct-20", "3D-ResNet-8-A"])
 def test_families(row):
-    """Nets without units in a loop, with groups and with three axes."""
+    """Nets without units in a loop, with gates and with three axes."""
     assert float(table.told(stablehlo, table.drawn(row))) <= stablehlo.BOUND
 
 
@@ -78,9 +78,9 @@ def test_a_file_that_differs_is_not_left(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
         stablehlo,
         "deserialized",
-        lambda content: lambda x: np.asarray(run.probabilities(x)) * (1 + 1e-5),
+        lambda content: lambda x: np.asarray(run.probabilities(x)) * (1 + 1e-4),
     )
-    with pytest.raises(ConfigError, match=r"by 1\.0e-05 of the largest, more than 1e-"):
+    with pytest.raises(ConfigError, match=r"by 1\.0e-04 of the largest, more than 1e-"):
         exported.write(run, "stablehlo", out)
     monkeypatch.setattr(
         stablehlo, "deserialized", lambda _: lambda x: np.full((len(x), 10), np.nan)

@@ -10,7 +10,9 @@ from resnet_jax.interop.files import missing
 from resnet_jax.train.loaded import LoadedRun
 
 SUFFIX = ".stablehlo"
-BOUND = 1e-6  # largest difference that is let pass, relative to the largest probability
+# Largest difference that is let pass, relative to the largest probability: rounding of
+# float32, which grows with depth; another function differs by more.
+BOUND = 1e-5
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 

@@ -33,4 +33,4 @@ class SE:
             )
         s = layers.dense(layers.global_mean(f), hidden, name="squeeze")
         s = layers.dense(layers.act(s, name="act_squeeze"), c, name="excite")
-        return f * getattr(nn, self.squash)(s).reshape(len(f), *(1,) * (f.ndim - 2), c)
+        return f * getattr(nn, self.squash)(s).reshape(-1, *(1,) * (f.ndim - 2), c)
