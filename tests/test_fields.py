@@ -110,6 +110,7 @@ OTHER = {
     "train.iterations": (500,),
     "train.seeds": ((0, 1),),
     "train.start_from": ("nowhere",),
+    "train.wandb": ("mine",),
 }
 # Pairs of words that come to the same, and must.
 SAME = {
@@ -206,6 +207,7 @@ class Drawn:
     length: int
     seed: int
 
+    classes = ()
     description = "random"
     dtype = np.dtype(np.uint8)
 
@@ -445,6 +447,14 @@ class Board:
         return mock.Mock()
 
 
+class Biases:
+    """In place of wandb: a folder as well."""
+
+    def init(**options):
+        pathlib.Path(options["dir"], "wandb").mkdir(exist_ok=True)
+        return mock.Mock()
+
+
 class Called(Update):
     """Calls the function itself, where others compile it."""
 
@@ -675,6 +685,7 @@ def drawn(monkeypatch, spec_files):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
     monkeypatch.setattr(experiment, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "tensorboardX", Board)
+    monkeypatch.setitem(sys.modules, "wandb", Biases)
     for depth in (121, 161):
         _, growth = densenets.IMAGENET_BLOCKS[depth]
         cut = ((depth % 3, 1, 1, 1), growth)

@@ -14,11 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError, StorageError
+from resnet_jax.paths import replaced
 from resnet_jax.runs import reader
 from resnet_jax.runs.log import Log, lock
 from resnet_jax.runs.reader import LogFile, Problem, gaps, read
 from resnet_jax.runs.row import parse
+from resnet_jax.runs.trackers import TensorBoard, WeightsAndBiases, opened
 
 
 def row_of(split, step, top1=50.0, **extra):
@@ -346,7 +349,7 @@ def test_tensorboard_gets_the_numbers_and_forgets_with_the_log(tmp_path, monkeyp
     module.SummaryWriter = Writer
     monkeypatch.setattr(Writer, "made", ())
     monkeypatch.setitem(sys.modules, "tensorboardX", module)
-    with Log(tmp_path / "m.jsonl", tensorboard=tmp_path / "events") as log:
+    with Log(tmp_path / "m.jsonl", trackers=[TensorBoard(tmp_path / "events")]) as log:
         log.write(
             {"split": "train", "step": 5, "loss": np.float32(0.5), "lr": math.nan}
         )
@@ -360,11 +363,78 @@ def test_tensorboard_gets_the_numbers_and_forgets_with_the_log(tmp_path, monkeyp
 
 def test_real_event_files(tmp_path):
     pytest.importorskip("tensorboardX")
-    with Log(tmp_path / "m.jsonl", tensorboard=tmp_path / "events") as log:
+    with Log(tmp_path / "m.jsonl", trackers=[TensorBoard(tmp_path / "events")]) as log:
         log.write({"split": "train", "step": 5, "loss": 0.5})
     (file,) = (tmp_path / "events").iterdir()
     assert b"train/loss" in file.read_bytes()
     assert "tensorflow" not in sys.modules
+
+
+class Wandb:
+    """Stands for the library of Weights & Biases, and remembers."""
+
+    class errors:
+        class Error(Exception):
+            pass
+
+    def __init__(self):
+        self.begun, self.told = [], []
+
+    def init(self, **options):
+        self.begun.append(options)
+        return self
+
+    def define_metric(self, name, *, step_metric):
+        self.told.append((name, step_metric))
+
+    def log(self, row):
+        self.told.append(row)
+
+    def finish(self):
+        self.told.append("finished")
+
+
+def test_weights_and_biases_gets_the_numbers_under_the_id_of_the_run(
+    tmp_path, monkeypatch
+):
+    library = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", library)
+    folder = tmp_path / "runs" / "digits" / "row" / "seed0"
+    config = replaced(Config(), {"train.wandb": "mine"})
+    trackers = opened(folder, config, run="0123456789abcdef")
+    with Log(folder / "m.jsonl", run="0123456789abcdef", trackers=trackers) as log:
+        log.write({"split": "train", "step": 5, "loss": 0.5, "lr": math.nan})
+        log.cut(3)
+    (options,) = library.begun
+    assert (options["project"], options["id"]) == ("mine", "0123456789abcdef")
+    assert (options["name"], options["dir"]) == ("digits/row/seed0", str(folder))
+    assert options["config"] == config.to_dict()
+    assert library.told == [("*", "step"), {"step": 5, "train/loss": 0.5}, "finished"]
+    assert opened(folder, Config(), run="0") == ()
+
+
+def test_weights_and_biases_that_cannot_begin_are_one_line(tmp_path, monkeypatch):
+    class Refusing(Wandb):
+        def init(self, **_):
+            raise self.errors.Error("api_key not configured (no-tty)\ncall wandb.login")
+
+    monkeypatch.setitem(sys.modules, "wandb", Refusing())
+    with pytest.raises(ConfigError) as error:
+        WeightsAndBiases("mine", tmp_path, run="0", config={})
+    told = "train.wandb='mine': api_key not configured (no-tty); run `wandb login`, or"
+    assert str(error.value).startswith(told) and "\n" not in str(error.value)
+
+
+@pytest.mark.process
+def test_real_files_of_weights_and_biases(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    tracker = WeightsAndBiases("mine", tmp_path, run="0123456789abcdef", config={})
+    with Log(tmp_path / "m.jsonl", trackers=[tracker]) as log:
+        log.write({"split": "train", "step": 5, "loss": 0.5})
+    (file,) = tmp_path.glob("wandb/offline-run-*-0123456789abcdef/*.wandb")
+    assert b"train/loss" in file.read_bytes()
 
 
 # ---------------------------------------------------------------- the reader

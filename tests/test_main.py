@@ -358,11 +358,19 @@ def test_the_workdir_cannot_be_written(shop, tmp_path, capsys):
     ]
 
 
-def test_tensorboard_is_asked_for_and_not_there(shop, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "field, value, library",
+    [("tensorboard", "True", "tensorboardX"), ("wandb", "'mine'", "wandb")],
+)
+def test_a_tracker_is_asked_for_and_not_there(
+    field, value, library, shop, monkeypatch, capsys
+):
     monkeypatch.setattr("resnet_jax.train.experiment.find_spec", lambda name: None)
-    code, lines = told(capsys, *shop.command("run", {"train.tensorboard": True}))
+    changes = {f"train.{field}": value.strip("'")}
+    code, lines = told(capsys, *shop.command("run", changes))
     assert code == 2
-    assert lines[0].startswith("error[config] train.tensorboard=True: tensorboardX is")
+    told_so = f"error[config] train.{field}={value}: {library} is not installed; pip"
+    assert lines[0].startswith(told_so)
 
 
 @pytest.mark.process

@@ -91,6 +91,8 @@ class TrainConfig:
     """Non-finite updates that are skipped before a run stops."""
     tensorboard: bool = False
     """TensorBoard event files beside the log."""
+    wandb: str | None = None
+    """Project of Weights & Biases that gets the rows of the log; None: none."""
     seeds: tuple[Seed, ...] = ()
     """Seeds trained by one program, each as a run; (): the one of `seed`."""
 
@@ -138,4 +140,5 @@ OPERATIONAL = {
     "train.steps": MayDiffer(on_resume=True, between_runs=False),
     "train.steps_per_call": MayDiffer(on_resume=True, between_runs=True),
     "train.tensorboard": MayDiffer(on_resume=True, between_runs=True),
+    "train.wandb": MayDiffer(on_resume=True, between_runs=True),
 }

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import functools
 import json
 import logging
 import math
@@ -10,12 +9,13 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from resnet_jax.errors import ConfigError, StorageError
 from resnet_jax.runs.reader import LogFile, Path, read
 from resnet_jax.runs.row import LogRow, Split, parse
+from resnet_jax.runs.trackers import Tracker
 
 _log = logging.getLogger(__name__)
 
@@ -27,14 +27,13 @@ class Log:
 
     Opening it takes out lines that are no rows of the run `run`: a torn last line is
     moved to `<name>.torn-<ns>`; for others the whole old log is kept as
-    `<name>.damaged-<ns>`. `tensorboard` is a folder for event files with these numbers.
+    `<name>.damaged-<ns>`. `trackers` get the rows as well, and are closed with the log.
     """
 
     def __init__(
-        self, path: Path, *, run: str | None = None, tensorboard: Path | None = None
+        self, path: Path, *, run: str | None = None, trackers: Sequence[Tracker] = ()
     ):
-        self.path, self._run = pathlib.Path(path), run
-        self._events = None if tensorboard is None else _TensorBoard(tensorboard)
+        self.path, self._run, self._trackers = pathlib.Path(path), run, trackers
         with _storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _open(self.path)
@@ -57,8 +56,8 @@ class Log:
             written = os.write(self._file, line)
         if written < len(line):
             raise StorageError(f"log={self.path}: a row was cut short; make room on it")
-        if self._events is not None:
-            self._events.write(row)
+        for tracker in self._trackers:
+            tracker.write(json.loads(_dumps(row)))
 
     def rows(self) -> list[LogRow]:
         """Read all rows written so far."""
@@ -78,13 +77,13 @@ class Log:
             self._keep(
                 line for line in lines if _kept(parse(line), step, evaluated=evaluated)
             )
-        if self._events is not None:
-            self._events.cut(step)
+        for tracker in self._trackers:
+            tracker.cut(step)
 
     def close(self) -> None:
         os.close(self._file)
-        if self._events is not None:
-            self._events.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def _repair(self) -> None:
         """Take out lines that are no rows of this run."""
@@ -149,35 +148,6 @@ def lock(workdir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-class _TensorBoard:
-    """TensorBoard event files without TensorFlow; the text in a row names the curve."""
-
-    def __init__(self, folder: Path):
-        # Checked by `train.experiment` before a run starts.
-        import tensorboardX  # pyright: ignore[reportMissingImports]
-
-        self._make = functools.partial(tensorboardX.SummaryWriter, str(folder))
-        self._purge_step: int | None = None
-        self._writer = None
-
-    def write(self, row: Row) -> None:
-        if self._writer is None:
-            self._writer = self._make(purge_step=self._purge_step)
-        curve = "/".join(word for word in row.values() if isinstance(word, str))
-        for name, value in json.loads(_dumps(row)).items():
-            if type(value) in (int, float) and name != "step":
-                self._writer.add_scalar(f"{curve}/{name}", value, row["step"])
-
-    def cut(self, step: int) -> None:
-        """Make TensorBoard drop the points after `step`."""
-        self.close()
-        self._writer, self._purge_step = None, step + 1
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
 
 def _dumps(row: Row) -> str:

@@ -203,11 +203,13 @@ def _check(config: Config, devices: Devices) -> None:
     x64 = jax.config.jax_enable_x64  # type: ignore
     if train.dtype == "float64" and not x64:
         raise ConfigError("train.dtype='float64': needs JAX_ENABLE_X64=1")
-    if train.tensorboard and not find_spec("tensorboardX"):
-        raise ConfigError(
-            "train.tensorboard=True: tensorboardX is not installed; "
-            'pip install "resnet_jax[tensorboard]"'
-        )
+    trackers = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+    for field, library in trackers.items():
+        if (value := getattr(train, field)) and not find_spec(library):
+            raise ConfigError(
+                f"train.{field}={value!r}: {library} is not installed; "
+                f'pip install "resnet_jax[{field}]"'
+            )
     if len(config.seeds) > 1 and train.spmd == "pmap":
         raise ConfigError(
             f"train.seeds={config.seeds}: train.spmd='pmap' trains one; use 'jit'"

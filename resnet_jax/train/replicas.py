@@ -18,6 +18,7 @@ from resnet_jax.runs import directory
 from resnet_jax.runs.log import Log
 from resnet_jax.runs.reader import LogFile
 from resnet_jax.runs.result import Best, Result, diverged, done, lowest, summary
+from resnet_jax.runs.trackers import opened
 from resnet_jax.train import agreement
 from resnet_jax.train.checkpoint import Checkpoints
 from resnet_jax.train.checkpoint_folder import steps_in
@@ -233,11 +234,10 @@ def open_replica(folder: Folder, config: Config, derived: Tree) -> Iterator[Repl
     stored = directory.read_config(folder)
     agreement.check_folder(places_in(folder))
     run = _common_id((stored and stored.run) or directory.new_id())
-    tensorboard = config.train.tensorboard and number == 0
-    events = folder / "tensorboard" if tensorboard else None
+    trackers = () if number else opened(folder, config, run=run)
     name = f"metrics.process{number}.jsonl" if number else "metrics.jsonl"
     with (
-        Log(folder / name, run=run, tensorboard=events) as log,
+        Log(folder / name, run=run, trackers=trackers) as log,
         Checkpoints(folder / "checkpoints") as checkpoints,
         Checkpoints(folder / "best") as best,
     ):
