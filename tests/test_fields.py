@@ -36,7 +36,7 @@ from resnet_jax.config import branches, family, optimizers
 from resnet_jax.config.datasets import DATASETS, UNCOUNTED
 from resnet_jax.config.merge import hints, leaves, literals, section, slot
 from resnet_jax.config.schema import Config
-from resnet_jax.data import pipeline, preprocessing
+from resnet_jax.data import inputs, pipeline
 from resnet_jax.data.sources.splits import open_splits
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.models import serialize
@@ -796,7 +796,7 @@ def test_equal_configs_are_not_told_apart(afresh):
 # fields among which it is found.
 DELETED = {
     "data.erasing": (
-        (preprocessing, "augmentation"), "erasing", 0.0,
+        (inputs, "augmentation"), "erasing", 0.0,
         {"data.erasing", "data.cutout"},
     ),
     "optim.beta2": (

@@ -122,9 +122,10 @@ def test_a_step_at_a_size_is_one_on_images_of_that_size(spmd, float64):
     whole, _ = net.run(1)
     for size in (6, 11):
         pipeline = net.experiment.pipeline
-        hand = by_hand(pipeline.preprocess, size)
+        inputs = dataclasses.replace(pipeline.inputs)
+        vars(inputs)["preprocess"] = by_hand(pipeline.preprocess, size)
         other = dataclasses.replace(
-            net.experiment, pipeline=dataclasses.replace(pipeline, preprocess=hand)
+            net.experiment, pipeline=dataclasses.replace(pipeline, inputs=inputs)
         )
         found, expected = (
             dataclasses.replace(net, program=program).run(1)

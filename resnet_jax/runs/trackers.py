@@ -6,7 +6,7 @@ They get the rows of the log, which stays the record of a run.
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
@@ -14,6 +14,7 @@ from resnet_jax.errors import ConfigError
 Row = Mapping[str, Any]  # as the log has it: JSON
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Receiver of the rows of a log."""
 
