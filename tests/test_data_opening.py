@@ -400,7 +400,8 @@ def test_a_data_set_of_this_package_may_be_named_with_its_version(tmp_path):
     assert len(found["train"]) == 1437
     with pytest.raises(DataError, match=r"this package prepares cifar10:3\.0\.2: name"):
         open_splits("cifar10:1.2.3", directory=tmp_path)
-    own = (digits.Digits, clips.MovingDigits, cifar.Cifar10, cifar.Cifar100)
+    halves = (digits.DigitsLow, digits.DigitsHigh)
+    own = (digits.Digits, *halves, clips.MovingDigits, cifar.Cifar10, cifar.Cifar100)
     assert {cls.name: str(cls.VERSION) for cls in own} == splits.VERSIONS
     assert splits.VERSIONS.keys() == splits.OWN.keys()
 
