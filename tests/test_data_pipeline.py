@@ -171,6 +171,9 @@ class Drawn:
     image_shape: tuple[int, ...] = (64, 64, 3)
     dtype: np.dtype = np.dtype(np.uint8)
 
+    def where(self, index):
+        return f"{self.name}[{index}]"
+
     def __len__(self):
         return self.length
 

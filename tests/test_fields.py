@@ -215,6 +215,9 @@ class Drawn:
     def fingerprint(self):
         return f"{self.name}:{self.seed}:{self.length}"
 
+    def where(self, index):
+        return f"{self.name}[{index}]"
+
     def __len__(self):
         return self.length
 
