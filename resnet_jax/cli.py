@@ -110,6 +110,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=prog, add_help=False, allow_abbrev=False)
         self.add_argument("--debug", action="store_true")
 
+    def add_run(self) -> None:
+        """Add the options that name the trained net of a run."""
+        self.add_argument("--workdir", required=True, type=folder)
+        self.add_argument(
+            "--best", dest="which", action="store_const", const="best", default="last"
+        )
+        self.add_argument("--data_dir")
+
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; --help explains")
 

@@ -37,7 +37,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
 
     net = trained.load(
         options.workdir,
-        which="best" if options.best else "last",
+        which=options.which,
         data_dir=options.data_dir,
         protocol=options.protocol,
     )
@@ -58,13 +58,11 @@ def _evaluate(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = cli.Parser("resnet_jax.evaluate")
-    parser.add_argument("--workdir", required=True, type=cli.folder)
+    parser.add_run()
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--protocol")
-    parser.add_argument("--best", action="store_true")
     parser.add_argument("--details", type=cli.folder)
     parser.add_argument("--precise", type=int, default=0)
-    parser.add_argument("--data_dir")
     options = parser.parse_args(arguments)
     if options.precise < 0:
         parser.error(f"--precise {options.precise}: must be a number of batches")

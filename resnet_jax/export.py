@@ -41,8 +41,7 @@ def _export(arguments: Sequence[str]) -> None:
     from resnet_jax.train import loaded
 
     exported.check_new(options.to, options.out)
-    which = "best" if options.best else "last"
-    run = loaded.load(options.workdir, which=which, data_dir=options.data_dir)
+    run = loaded.load(options.workdir, which=options.which, data_dir=options.data_dir)
     largest = exported.write(run, options.to, options.out)
     axes = " ".join(map(str, ("b", *run.image_shape)))
     print(
@@ -54,11 +53,9 @@ def _export(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = cli.Parser("resnet_jax.export")
-    parser.add_argument("--workdir", required=True, type=cli.folder)
+    parser.add_run()
     parser.add_argument("--to", required=True, choices=FORMATS)
     parser.add_argument("--out", required=True, type=pathlib.Path)
-    parser.add_argument("--best", action="store_true")
-    parser.add_argument("--data_dir")
     return parser.parse_args(arguments)
 
 

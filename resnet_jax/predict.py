@@ -38,8 +38,7 @@ def _predict(arguments: Sequence[str]) -> None:
     from resnet_jax.train import loaded
     from resnet_jax.train.progress import Bar
 
-    which = "best" if options.best else "last"
-    run = loaded.load(options.workdir, which=which, data_dir=options.data_dir)
+    run = loaded.load(options.workdir, which=options.which, data_dir=options.data_dir)
     files = prediction.image_files(options.paths)
     problems: list[str] = []
     with (
@@ -61,12 +60,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options."""
     parser = cli.Parser("resnet_jax.predict")
     parser.add_argument("paths", nargs="+", type=pathlib.Path, metavar="PATH")
-    parser.add_argument("--workdir", required=True, type=cli.folder)
+    parser.add_run()
     parser.add_argument("--top", type=int, default=3)
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--resize", action="store_true")
-    parser.add_argument("--best", action="store_true")
-    parser.add_argument("--data_dir")
     options = parser.parse_args(arguments)
     if options.top < 1:
         parser.error(f"--top={options.top}: must be at least 1")

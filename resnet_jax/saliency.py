@@ -46,8 +46,8 @@ def _saliency(arguments: Sequence[str]) -> None:
     from resnet_jax.report import saliency_figure  # imports matplotlib
     from resnet_jax.train import trained
 
-    which = "best" if options.best else "last"
-    net = trained.load(options.workdir, which=which, data_dir=options.data_dir)
+    where, which = options.workdir, options.which
+    net = trained.load(where, which=which, data_dir=options.data_dir)
     found = saliency(net, options.method, count=options.images, layer=options.layer)
     saliency_figure.draw(
         options.out,
@@ -62,13 +62,11 @@ def _saliency(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options; ConfigError for those that exclude each other."""
     parser = cli.Parser("resnet_jax.saliency")
-    parser.add_argument("--workdir", required=True, type=cli.folder)
+    parser.add_run()
     parser.add_argument("--method", required=True, choices=METHODS)
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--layer")
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--best", action="store_true")
-    parser.add_argument("--data_dir")
     options = parser.parse_args(arguments)
     if not 1 <= options.images <= 64:
         parser.error(f"--images={options.images}: must be from 1 to 64")

@@ -1,4 +1,4 @@
-"""How images become the input of a net, as far as it is known without the data set."""
+"""Input of a net from images, as far as it is known without the data set."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ from resnet_jax.data.sources.source import Source
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Inputs:
-    """What the input of a net depends on beside the image: config and training images.
+    """Config and training images, as far as the input of a net depends on them.
 
     `shape` [*frames height width channels] of the net's input, `dtype` of stored
     images, `statistics` of the training images in grey levels, and `classes`, their

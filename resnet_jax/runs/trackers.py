@@ -96,8 +96,7 @@ class WeightsAndBiases:
 
 def _numbers(row: Row) -> Iterator[tuple[str, float]]:
     """Numbers of a row by the name of their curve; the words in the row name it."""
-    words = (word for name, word in row.items() if isinstance(word, str))
-    curve = "/".join(words)
+    curve = "/".join(word for word in row.values() if isinstance(word, str))
     for name, value in row.items():
         if type(value) in (int, float) and name != "step":
             yield f"{curve}/{name}", value

@@ -1,11 +1,11 @@
 """Trained net as the folder of its run holds it, without the run's data set."""
 
+import functools
 import pathlib
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
 
 from resnet_jax.config.resolve import validated
 from resnet_jax.config.schema import Config
@@ -55,7 +55,7 @@ def read(folder: pathlib.Path, which: Which = "last") -> Stored:
     config = validated(stored.located(folder))
     spec = spec_in(stored, config)
     shapes = complexity.shapes(spec.build(), tuple(stored.derived["image_shape"]))
-    abstract = jax.eval_shape(lambda: begun(config, _zeros(shapes)))
+    abstract = jax.eval_shape(functools.partial(begun, config), shapes)
     found, meta, place = restored(folder, which, abstract)
     agreement.check_id(place, int(found.step), meta, run=stored.run)
     variables = jax.device_put(found.eval_variables)
@@ -77,7 +77,3 @@ def begun(config: Config, variables: Variables) -> TrainState:
     tx = optimizer(config, total_steps=steps).build()
     seed = jnp.asarray(config.seed, jnp.uint32)
     return state.create(variables, tx, seed=seed, ema=config.train.ema)
-
-
-def _zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -32,15 +32,19 @@ class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
-        image = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")
         label = tfds.features.ClassLabel(num_classes=10)
+        return self._described(
+            label,
+            "scikit-learn's handwritten digits: 1,437 train and 360 test images"
+            " of 8x8x1, 10 classes; the test set is every fifth image counted"
+            " through the classes; ink 0..16 is stored as 0..255.",
+        )
+
+    def _described(self, label, description: str):
+        image = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")
         return tfds.core.DatasetInfo(
             builder=self,
-            description=(
-                "scikit-learn's handwritten digits: 1,437 train and 360 test images"
-                " of 8x8x1, 10 classes; the test set is every fifth image counted"
-                " through the classes; ink 0..16 is stored as 0..255."
-            ),
+            description=description,
             features=tfds.features.FeaturesDict({"image": image, "label": label}),
             supervised_keys=("image", "label"),
         )
@@ -66,16 +70,10 @@ class _HalfOfDigits(Digits, skip_registration=True):
 
     def _info(self):
         names = [str(digit) for digit in range(self.FIRST, self.FIRST + 5)]
-        image = tfds.features.Image(shape=(8, 8, 1), encoding_format="png")
-        label = tfds.features.ClassLabel(names=names)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=(
-                f"scikit-learn's handwritten digits {names[0]} to {names[-1]}, 8x8x1,"
-                " split as the ten digits are."
-            ),
-            features=tfds.features.FeaturesDict({"image": image, "label": label}),
-            supervised_keys=("image", "label"),
+        return self._described(
+            tfds.features.ClassLabel(names=names),
+            f"scikit-learn's handwritten digits {names[0]} to {names[-1]}, 8x8x1,"
+            " split as the ten digits are.",
         )
 
     def _generate_examples(self, images, labels, indices):
