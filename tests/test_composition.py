@@ -94,7 +94,6 @@ PAIRWISE = [
     }
     for i, j in itertools.product(range(PRIME), repeat=2)
 ]
-SMOOTH = {"branch": "Min", "operator": "XNOR", "act": "ELU"}
 NOISY = {
     "dropped shortcut": ({"join": Dropped()}, Relu()),
     "DropBlock": ({"branch": B((3, 3), noise=DropBlock(block=3))}, Relu()),
@@ -112,22 +111,16 @@ def refused(words):
     return None
 
 
-def kinked(words):
-    """True where these words have a gradient only up to one kink or the other.
-
-    The sign of what a ReLU gives is 1, so many of XNOR's maps are constant; instance
-    norm leaves rounding of them, and a rectifier its derivative on either side of zero.
-    """
-    return words["branch"] == "Min" and words["operator"] == "XNOR"
-
-
 def cover(rows):
     """A few of the rows in which every value of every slot occurs."""
-    chosen, left = [], {value for words in rows for value in words.items()}
-    while left:
-        chosen.append(max(rows, key=lambda words: len(left & words.items())))
-        left -= chosen[-1].items()
-    return chosen
+
+    def begun_with(words):
+        chosen, left = [words], {value for row in rows for value in row.items()}
+        while left := left - chosen[-1].items():
+            chosen.append(max(rows, key=lambda row: len(left & row.items())))
+        return chosen
+
+    return min(map(begun_with, rows), key=len)
 
 
 LEGAL = [words for words in PAIRWISE if not refused(words)]
@@ -152,13 +145,22 @@ def key(seed):
 
 
 @pytest.mark.parametrize("branch", tiers.one_in(7, SLOTS["branch"]))
-def test_shapes_of_the_whole_product(branch):
-    """Units that subsample and widen; fields that all layers share take turns."""
+def test_shapes_where_three_values_meet(branch):
+    """Units that subsample and widen; fields that all layers share take turns.
+
+    One in three of the product of branch, order, shortcut and gate, so that any three
+    values of these meet.
+    """
     axes = [SLOTS[slot] for slot in ("order", "shortcut", "gate")]
     shared = [SLOTS[slot] for slot in ("act", "operator", "rank")]
     turns = itertools.cycle(itertools.product(*shared))
-    made = 0
-    for order, shortcut, gate in itertools.product(*axes):
+    own, made = list(SLOTS["branch"]).index(branch), 0
+    for places in itertools.product(*map(range, map(len, axes))):
+        if (sum(places) + own) % 3:
+            continue
+        order, shortcut, gate = (
+            list(axis)[place] for axis, place in zip(axes, places, strict=True)
+        )
         act, operator, rank = next(turns)
         words = {
             "branch": branch, "order": order, "shortcut": shortcut, "gate": gate,
@@ -175,7 +177,7 @@ def test_shapes_of_the_whole_product(branch):
         assert out.shape == (3, *(2,) * layers.rank, 16), words
         assert out.dtype == jnp.float32, words
         made += 1
-    assert made == 6 * (6 * 5 - 1)
+    assert made == 6 * (6 * 5 - 1) // 3
 
 
 @pytest.mark.parametrize("words", [w for w in PAIRWISE if refused(w)], ids=str)
@@ -249,7 +251,7 @@ def assert_alike(found, wanted):
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("words", LEGAL, ids=str)
+@pytest.mark.parametrize("words", [w for w in LEGAL if w not in COVER], ids=str)
 def test_the_loop_is_unit_after_unit(words, float64):
     """Outputs and running statistics as by hand."""
     stage, variables, x = staged(*specs(words))
@@ -260,29 +262,16 @@ def test_the_loop_is_unit_after_unit(words, float64):
 @pytest.mark.compile
 @pytest.mark.parametrize("words", COVER, ids=str)
 def test_gradients_of_the_loop_are_those_of_unit_after_unit(words, float64):
-    """And finite. Every value once, as they take three times as long to compile."""
+    """And outputs and statistics; finite. Every value once, as gradients take long."""
     stage, variables, x = staged(*specs(words))
     found = with_gradients(by_stage, stage, variables, x)
     wanted = with_gradients(by_hand, stage, variables, x)
-    if kinked(words):
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
-        found, wanted = found[0], wanted[0]
     assert_alike(found, wanted)
 
 
 def test_every_value_is_among_those_with_gradients():
     for slot, values in SLOTS.items():
         assert {words[slot] for words in COVER} == set(values), slot
-
-
-@pytest.mark.compile
-def test_min_of_signs_with_a_gradient(float64):
-    """The one pair of which the test above compares no gradient."""
-    stage, variables, x = staged(*specs(SMOOTH))
-    assert_alike(
-        with_gradients(by_stage, stage, variables, x),
-        with_gradients(by_hand, stage, variables, x),
-    )
 
 
 @pytest.mark.parametrize("slots, act", tiers.one_in(2, NOISY.values()), ids=NOISY)
