@@ -1,5 +1,6 @@
 """Synthetic data sets: images of CIFAR's shape, and of ImageNet's usual size."""
 
+import functools
 import io
 from collections.abc import Iterator
 
@@ -58,13 +59,14 @@ def noise(n: int) -> Iterator[bytes]:
         yield _encoded(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "PNG")
 
 
-def photographs(n: int = 128) -> Iterator[bytes]:
+@functools.cache
+def photographs(n: int = 128) -> list[bytes]:
     """n JPEG files of noise with equal power at all scales, as photographs have.
 
     Decoding them costs about as much as decoding ImageNet, whose training files have
     108 kB on average (ILSVRC2012: 138 GB, 1,281,167 files); these have 104 kB.
     """
-    rng = np.random.default_rng(0)
+    rng, files = np.random.default_rng(0), []
     for i in range(n):
         width, height = (500, 375) if i % 4 else (375, 500)
         image = np.zeros((height, width, 3))
@@ -74,7 +76,9 @@ def photographs(n: int = 128) -> Iterator[bytes]:
             coarse = rng.normal(128, 16, shape).clip(0, 255).astype(np.uint8)
             fine = Image.fromarray(coarse).resize((width, height), Image.BILINEAR)
             image += np.asarray(fine, float) - 128
-        yield _encoded((image + 128).clip(0, 255).astype(np.uint8), "JPEG", quality=90)
+        pixels = (image + 128).clip(0, 255).astype(np.uint8)
+        files.append(_encoded(pixels, "JPEG", quality=90))
+    return files
 
 
 def _encoded(pixels: np.ndarray, form: str, **options: int) -> bytes:

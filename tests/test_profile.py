@@ -1,6 +1,8 @@
 """Where the time of a run goes: rows of the log, share of the peak, traces."""
 
+import contextlib
 import gzip
+import io
 import itertools
 import json
 
@@ -9,7 +11,6 @@ import pytest
 import runs
 import tinytask
 
-from resnet_jax import main
 from resnet_jax.models import complexity
 from resnet_jax.train import device_peaks as peaks
 from resnet_jax.train import timer as timers
@@ -155,22 +156,27 @@ def test_a_traced_run(shop, tmp_path, monkeypatch):
             assert row["peak_share"] == pytest.approx(share, abs=1e-4)
 
 
+@pytest.fixture(scope="module")
+def short(shop, tmp_path_factory):
+    """A run of two steps, made longer by four, and what both commands said."""
+    folder, said = tmp_path_factory.mktemp("short") / "run", {}
+    for steps in (2, 6):
+        changes = {"train.steps": steps, "train.steps_per_call": 1}
+        with contextlib.redirect_stderr(io.StringIO()) as text:
+            shop.train(folder, changes, flags=["--profile"])
+        said[steps] = text.getvalue()
+    return folder, said
+
+
 @pytest.mark.compile
-def test_the_share_of_an_unknown_peak_is_left_out(shop, tmp_path):
-    train(shop, tmp_path, {"train.steps": 4})
-    (row,) = [row for row in runs.rows(tmp_path) if row["split"] == "train"]
+def test_the_share_of_an_unknown_peak_is_left_out(short):
+    row = [row for row in runs.rows(short[0]) if row["split"] == "train"][-1]
     assert "peak_share" not in row and row["images_per_s"] > 0
 
 
 @pytest.mark.compile
-def test_too_few_steps_to_trace(shop, tmp_path, capsys):
+def test_too_few_steps_to_trace(short):
     """A run of two steps; and the end of one in the middle of its trace."""
-    cases = {
-        2: "nothing was traced; a trace begins after 3 calls",
-        6: f"steps 6 to 6 in {tmp_path / 'run' / 'profile'}; ",
-    }
-    for steps, told in cases.items():
-        changes = {"train.steps": steps, "train.steps_per_call": 1}
-        argv = shop.command(tmp_path / "run", changes)
-        assert main.main(["main", *argv, "--profile"]) == 0
-        assert f"profile: {told}" in capsys.readouterr().err
+    folder, said = short
+    assert "profile: nothing was traced; a trace begins after 3 calls" in said[2]
+    assert f"profile: steps 6 to 6 in {folder / 'profile'}; " in said[6]
