@@ -375,6 +375,7 @@ def kept(tree):
     return masks
 
 
+@pytest.mark.compile
 def test_dropout_behind_every_convolution_but_the_stem(float64):
     """Nothing at test; in training what is kept is scaled."""
     spec = precise(bc(16, growth=4), dropout=0.25)
@@ -418,6 +419,7 @@ def step(spec, variables, images):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("rate", [0.0, 0.25], ids=["plain", "dropout"])
 def test_layers_computed_again_are_the_same(rate, float64):
     """Loss, gradients, and running statistics, which move once and not twice."""

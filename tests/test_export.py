@@ -34,6 +34,7 @@ def command(capsys, folder, *options):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.compile
 def test_a_file_predicts_what_the_run_does(folder, capsys, tmp_path):
     """Read by jax alone, for two sizes of a batch; nothing else is left or changed."""
     before, out = runs.listing(folder), tmp_path / "net.stablehlo"

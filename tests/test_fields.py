@@ -697,6 +697,7 @@ def drawn(monkeypatch, spec_files):
     monkeypatch.setitem(OTHER, "model.file", spec_files[1:])
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("name", ["data", "optim", "train", "seed"])
 def test_fields_of_a_run(name):
     check = of_run(lambda path: path.split(".")[0] == name)
@@ -823,16 +824,10 @@ DELETED = {
         {"model.depth_mode", "model.levels"},
     ),
 }  # fmt: skip
-TRACED = {"model.unit.branch.group_width", "model.depth_mode"}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[pytest.mark.compile] * (path in TRACED))
-        for path in DELETED
-    ],
-)
+@pytest.mark.compile
+@pytest.mark.parametrize("path", DELETED)
 def test_a_deleted_read_is_told_by_the_name_of_its_field(path, monkeypatch, afresh):
     (owner, name), field, default, among = DELETED[path]
     read = vars(owner)[name]

@@ -208,6 +208,7 @@ def test_xavier_halves_the_variance_a_layer():
     assert 2 * within[-1] < halvings[-1]  # no net is in the bands of both
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
 def test_fan_in_keeps_signals_and_fan_out_keeps_gradients(mode):
     """The other product telescopes to a ratio of widths (He et al. 2015, Sec. 2.2)."""

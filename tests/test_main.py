@@ -525,6 +525,7 @@ def test_a_batch_of_nan_is_left_out_and_counted(shop, tmp_path, nan_at_5):
     assert runs.state(workdir)["step"] == 12
 
 
+@pytest.mark.compile
 def test_a_batch_of_nan_stops_a_run_that_may_skip_none(
     shop, tmp_path, nan_at_5, capsys
 ):

@@ -121,7 +121,8 @@ def compare_unit(net, expected, x):
     comparing.compare(Unit(**fields), expected, x)
 
 
-@pytest.mark.parametrize("stride", tiers.one_in(2, [2, 1]))
+@pytest.mark.compile
+@pytest.mark.parametrize("stride", [2, 1])
 def test_units_that_resize(stride):
     """A depthwise convolution ahead of the cycle takes the place of the shortcut."""
     unit = UnitSpec(Multigrid(4, 4), shortcut="none")
@@ -179,6 +180,7 @@ def test_transfers_are_grouped_and_drawn():
     assert all(kernel.std() > 0 for kernel in kernels)
 
 
+@pytest.mark.compile
 def test_cycles_mix_with_gates_and_rectifiers():
     unit = UnitSpec(Multigrid(4, 4), gate=SE(4))
     net = ResidualUnit(unit, LayersSpec(act=PRelu()), 16, 2)

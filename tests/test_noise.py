@@ -88,6 +88,7 @@ def test_drop_block_takes_squares_and_keeps_the_sum():
     assert 0.6 * rate < gone.mean() < rate
 
 
+@pytest.mark.compile
 def test_drop_block_fits_small_maps():
     y = dropped(DropBlock(0.5, 7), jnp.ones((64, 2, 3, 4)))
     assert y.shape == (64, 2, 3, 4)

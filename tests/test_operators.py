@@ -391,6 +391,7 @@ def slopes_of_convolution(x, kernel, g, *, stride):
     return of(lambda e: conv(e, kernel), x), of(lambda e: conv(x, e), kernel)
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("name", ["ghost", "XNOR"])
 def test_all_ways_to_run_a_stage_are_equal(name, float64):
     """Output, statistics and gradients of compiled loops, and none is empty."""

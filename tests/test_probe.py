@@ -139,6 +139,7 @@ def by_hand(start):
     return kernels, outputs, gradients
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("mode", ["scan", "remat", "sqrt"])
 def test_moments_are_those_of_a_chain_by_hand(mode):
     net = signals.probe_spec(dataclasses.replace(CHAIN, depth_mode=mode))
@@ -152,6 +153,7 @@ def test_moments_are_those_of_a_chain_by_hand(mode):
             np.testing.assert_allclose(got, wanted, rtol=1e-4)
 
 
+@pytest.mark.compile
 def test_layers_of_any_net_are_measured_in_training_mode():
     """Behind a batch's own norm nothing depends on the size of the stem's kernel."""
     unit = UnitSpec(order=FULL_PRE, gate=SE(1))
@@ -236,6 +238,7 @@ def test_factors_and_names_of_a_plain_net(layers):
     assert layers[-1].forward_factor is layers[-1].theory is None
 
 
+@pytest.mark.compile
 def test_theory_of_he_and_xavier(folder):
     """Eq. 9 and 13: Xavier halves 12 times in 13 convolutions, He never."""
     he, xavier = (
@@ -274,6 +277,7 @@ SMALL = {
 }  # fmt: skip
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize(
     "changes",
     [

@@ -282,6 +282,7 @@ def test_what_counts_is_as_without_relays():
     tinytask.assert_equal(tested, expected)
 
 
+@pytest.mark.compile
 def test_what_is_initialised_is_as_without_relays():
     net, plain = (dataclasses.replace(NET, relays=r).build() for r in (CHAIN, ()))
     x = jnp.zeros((1, 8, 8, 1))

@@ -268,6 +268,7 @@ def test_one_stage_is_a_pre_activation_unit():
     comparing.close(x + f, expected)
 
 
+@pytest.mark.compile
 def test_dropout_of_rkcnn_acts_in_training_alone():
     spec = RKCNNSpec(depths=(1, 1), width=4, unit=UnitSpec(Clique(2), Order(), "A"))
     x = comparing.drawn(2, 8, 8, 3)

@@ -166,6 +166,7 @@ def test_segments_refuse_noise():
         net.apply(variables, x, None, train=True, rngs={"noise": key(1)}, mutable=BOTH)
 
 
+@pytest.mark.compile
 def test_randomised_rectifier_equals_a_loop_with_its_draws():
     """The divisors that the loop drew, unit by unit, given to the Python loop."""
     net = stage("scan", unit=UnitSpec(), act=RRelu())

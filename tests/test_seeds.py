@@ -109,6 +109,7 @@ def test_two_seeds_on_two_devices_never_talk(float64):
     assert not any(word in text for word in COLLECTIVES)
 
 
+@pytest.mark.compile
 def test_several_updates_in_one_call(float64):
     assert_each_by_itself((0, 5), *trainer(2, (0, 5)).run(4, k=4))
 

@@ -144,6 +144,7 @@ def test_parts_of_a_batch_add_up_to_it(parts, float64):
     assert cut.step == whole.step == 3
 
 
+@pytest.mark.compile
 def test_batchnorm_sees_one_part_at_a_time(float64):
     """Equal to a whole batch of which the rows of each part are one group."""
     changes = tinytask.NOISY | {"train.dtype": "float64", "model.norm.group": 4}
@@ -279,6 +280,7 @@ def test_equal_states_and_batches_give_equal_bits():
 
 
 # Moving averages are what an evaluation sees: they must have arrived as well.
+@pytest.mark.compile
 def test_learns_64_random_images_by_heart():
     net = tinytask.trainer({"data.batch_size": 64, "optim.weight_decay": 0.0})
     state, _ = net.run(150)
@@ -292,6 +294,7 @@ def test_learns_64_random_images_by_heart():
     assert (sums["n"], sums["wrong"]) == (64, 0)
 
 
+@pytest.mark.compile
 def test_bfloat16_arithmetic_keeps_float32_numbers():
     changes = {"train.dtype": "bfloat16", "train.ema": 0.9, "data.batch_size": 64}
     net = tinytask.trainer(changes | {"optim.weight_decay": 0.0})
@@ -308,6 +311,7 @@ def test_bfloat16_arithmetic_keeps_float32_numbers():
     assert program.out_avals[0].dtype == np.float32
 
 
+@pytest.mark.compile
 def test_float64_throughout(float64):
     net = tinytask.trainer({"train.dtype": "float64", "train.ema": 0.9})
     state, said = net.run(1)

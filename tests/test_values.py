@@ -221,6 +221,7 @@ def test_stochastic_depth_at_test(order, shortcut):
     compare(spec, modes=(False,), keep=keep, order=order, shortcut=shortcut)
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("shortcut", ["B", "avgpool-A"])
 def test_stochastic_depth_in_training(shortcut):
     """Closed units leave the identity and old statistics; none is rescaled."""
