@@ -548,6 +548,7 @@ def nested(flat_tree):
           "model.depth": 20}, r"model.unit.branch='single' has no place for it"),
         ({"model.name": "wide_resnet", "model.depth": 7, "model.unit.kernels": (3,),
           "model.unit.noise": "dropout"}, r"unit.kernels=\(3,\) have no place for it"),
+        ({"model.name": "wide_resnet", "model.depth": 27}, r"27: must be 6n\+4"),
         ({"model.width": 0.3}, r"model.width=0.3: widths .* must be whole"),
         ({"model.unit.join": "scaled", "model.unit.shortcut": "none"},
          r"model.unit.join='scaled': needs a shortcut, not 'none'"),

@@ -450,6 +450,7 @@ def held(layers, mode):
     return sum(map(math.prod, maps))
 
 
+@pytest.mark.compile
 def test_memory_grows_with_the_layers_and_not_with_their_square(float64):
     usual, again = ([held(n, mode) for n in (2, 4, 6)] for mode in ("unroll", "remat"))
     assert np.diff(usual, n=2) > 0 and np.diff(again, n=2) == 0

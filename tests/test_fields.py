@@ -705,15 +705,8 @@ def test_fields_of_a_run(name):
     assert check.refused == REFUSED.get(name, set())
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "spec",
-        pytest.param("cifar_resnet", marks=pytest.mark.compile),
-        pytest.param("densenet", marks=pytest.mark.compile),
-        pytest.param("rkcnn", marks=pytest.mark.compile),
-    ],
-)
+@pytest.mark.compile
+@pytest.mark.parametrize("word", ["spec", "cifar_resnet", "densenet", "rkcnn"])
 def test_fields_of_every_family(word):
     """In one family of each kind of network; the net of a spec file is a plain one."""
     by_run = set() if word == "spec" else {"model.norm.precise"}

@@ -188,6 +188,7 @@ def log_variances(spec, widths, *, slope=0.0):
     return forward - forward[0], backward - backward[-1]
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("slope", [0.0, 0.25])
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
 def test_he_keeps_signals_and_gradients(mode, slope):
@@ -269,6 +270,7 @@ def test_lsuv_gives_every_layer_unit_variance(name):
     assert max(abs(v - 1) for v in after.values()) < 0.1
 
 
+@pytest.mark.compile
 def test_lsuv_scales_orthonormal_kernels_and_nothing_else():
     net, variables, images = example(NETS["pre-activation bottleneck"])
     scaled = lsuv(net, variables, images)
@@ -290,6 +292,7 @@ def test_lsuv_scales_orthonormal_kernels_and_nothing_else():
             )
 
 
+@pytest.mark.compile
 def test_lsuv_stops_at_its_tolerance():
     """With a wide tolerance kernels stay orthonormal; with none they move."""
     net, variables, images = example(NETS["residual"])

@@ -123,7 +123,10 @@ def told(capsys, *argv):
         (["train.seeds=0,1", "seed=3"], ["seed=3: train.seeds=(0, 1) are trained"]),
         (["train.steps=99999"], ["train.steps=99999: the schedule ends at "]),
         # what a family cannot be
-        (["model.name=wide_resnet", "model.depth=27"], ["model.depth=27: must be "]),
+        (
+            ["model.name=imagenet_resnet", "model.depth=27"],
+            ["model.depth=27: must be "],
+        ),
         (
             [
                 "model.unit.branch=bottleneck",
@@ -161,7 +164,8 @@ def told(capsys, *argv):
 )
 def test_a_wrong_field_is_named_and_nothing_made(shop, fields, problems, capsys):
     changes = [f"--config.{field}" for field in fields]
-    code, lines = told(capsys, *shop.command("run"), *changes)
+    basic = {"model.unit.branch": "basic", "model.depth": 8}
+    code, lines = told(capsys, *shop.command("run", basic), *changes)
     assert code == 2
     assert len(lines) == len(problems), lines
     for problem in problems:

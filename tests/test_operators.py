@@ -183,6 +183,7 @@ def test_ghost_modules(ghost, order, branch, float64):
     compare(having(ghost, spec), operator=operator, order=order, **expected)
 
 
+@pytest.mark.compile
 def test_ghosts_have_rectifiers_of_their_own(float64):
     """A PReLU in a Ghost module: one slope a channel of each of its two parts."""
     compare(

@@ -84,6 +84,7 @@ def test_pmap_equals_jit_where_batchnorm_sees_the_same(pmap, jit):
     assert_same(three_updates(2, "pmap", pmap), three_updates(1, "jit", jit))
 
 
+@pytest.mark.compile
 def test_pmap_differs_from_jit_where_batchnorm_sees_another_batch():
     one, two = three_updates(1, "jit", "global"), three_updates(2, "pmap", "device")
     assert abs(one[1]["loss"] - two[1]["loss"]).max() > 1e-3
@@ -112,6 +113,7 @@ def test_many_updates_in_one_call(spmd):
     assert_same(net.run(3, k=3), three_updates(2, spmd, "global"))
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize("spmd", ["jit", "pmap"])
 def test_calls_that_are_not_full_are_the_same_bit_for_bit(spmd):
     net = trainer(2, spmd, "global")

@@ -356,6 +356,7 @@ def test_table_has_a_row_a_layer(command, layers, tmp_path):
     assert init_table.NONE in rows[-1]
 
 
+@pytest.mark.compile
 def test_json_and_changed_fields(command):
     code, out, _ = command(
         "--format=json", "--batch=8", "--seeds=1", "--config.model.depth=18",

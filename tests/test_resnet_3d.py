@@ -134,6 +134,7 @@ def test_nets_over_three_axes(name):
     comparing.compare(spec.build(), expected, comparing.drawn(2, 9, 18, 17, 3))
 
 
+@pytest.mark.compile
 def test_the_small_net():
     spec = small_resnet_3d(8, width=1 / 4, shortcut="A")
     layers = dataclasses.replace(spec.layers, dtype="float64")

@@ -146,6 +146,7 @@ RESNET = ResNetSpec(
 )
 
 
+@pytest.mark.compile
 def test_loops_over_units_change_nothing(float64):
     variables, images = example(RESNET)
 
@@ -289,7 +290,7 @@ def command(capsys, run, *options):
     "options",
     [
         ("--method=guided", "--images=3"),
-        ("--method=deconvnet", "--images=1", "--layer=stage2/first/branch/norm_1"),
+        ("--method=deconvnet", "--images=1", "--layer=stage2/first/branch/conv1"),
         ("--method=cam", "--images=2"),
     ],
     ids=lambda options: options[0],

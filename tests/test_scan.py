@@ -229,6 +229,7 @@ def test_one_layout_of_parameters(mode):
     assert kernel.shape == (2, 3, 3, 8, 8)
 
 
+@pytest.mark.compile
 @pytest.mark.parametrize(
     "mode, unit, maps",
     [

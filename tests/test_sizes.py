@@ -26,7 +26,8 @@ from resnet_jax.train.task import make_program
 
 # Of 1,437 digits an epoch is 5.6 steps: epochs begin at steps 0, 6, 12, 17.
 FIELDS = {
-    "model.depth": 8,
+    "model.unit.branch": "single",
+    "model.depth": 5,
     "model.width": 0.5,
     "data.batch_size": 256,
     "data.sizes": (6, 8),

@@ -267,6 +267,7 @@ def test_evaluation_takes_what_it_is_given(float64):
         np.testing.assert_allclose(sums[name], value, rtol=1e-6)
 
 
+@pytest.mark.compile
 def test_equal_states_and_batches_give_equal_bits():
     """With all noise there is: augmentation, dropped paths, RReLU."""
     noisy = tinytask.trainer(tinytask.NOISY | {"model.act": "rrelu"})

@@ -136,6 +136,7 @@ def test_joins(name, shortcut):
     compare(unit(join=join, shortcut=shortcut), join=expected, shortcut=shortcut)
 
 
+@pytest.mark.compile
 def test_dropout_shortcut():
     """Dropout of the shortcut alone: at test the identity, in training h * m / 0.5."""
     spec = unit(join=Dropped(0.5), order=FULL_PRE)
