@@ -25,10 +25,8 @@ from resnet_jax.train.schedule import LoopSpec, SizeSchedule
 from resnet_jax.train.task import make_program
 
 # Of 1,437 digits an epoch is 5.6 steps: epochs begin at steps 0, 6, 12, 17.
+NET = {"model.unit.branch": "single", "model.depth": 5, "model.width": 0.5}
 FIELDS = {
-    "model.unit.branch": "single",
-    "model.depth": 5,
-    "model.width": 0.5,
     "data.batch_size": 256,
     "data.sizes": (6, 8),
     "train.epochs": 3.0,
@@ -48,7 +46,8 @@ SPEC = LoopSpec(
 
 def made(shop, changes=()):
     data = {"data.dir": str(shop.folder / "tfds")}
-    return tinytask.config(FIELDS | data | dict(changes))
+    net = {} if "model.name" in changes else NET
+    return tinytask.config(FIELDS | net | data | dict(changes))
 
 
 def train(config, folder):
