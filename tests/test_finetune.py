@@ -14,7 +14,8 @@ import runs
 from resnet_jax.errors import ConfigError
 from resnet_jax.main import main
 from resnet_jax.models.layers.batchnorm import BatchNorm, FrozenNormSpec, NormSpec
-from resnet_jax.train.optim import OptimSpec, check_layers, factor_of
+from resnet_jax.train.by_name import check_layers, factor_of
+from resnet_jax.train.optim import OptimSpec
 
 PARAMS = {
     "stem": {"kernel": jnp.array([1.0, 2.0])},

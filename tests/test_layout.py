@@ -54,6 +54,7 @@ FLOORS = [
     {"layers/convolution"},
     {"layers/layers"},
     {"layers/dropout", "layers/operators", "layers/pyramid"},
+    {"units/cut"},
     {"units/branch", "units/shortcut", "units/gate", "nets/stem_head"},
     {"units/shake", "units/min", "units/multigrid", "units/runge_kutta"},
     {"units/unit"},

@@ -12,7 +12,8 @@ import optax
 import pytest
 
 from resnet_jax.errors import ConfigError
-from resnet_jax.train.optim import OptimSpec, decayed
+from resnet_jax.train.by_name import decayed
+from resnet_jax.train.optim import OptimSpec
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden/optim.json").read_text())
 PROBLEM = {
@@ -184,6 +185,24 @@ def test_decay_goes_by_name(decay, want, optimizer):
     assert names(jax.tree.map(lambda u: bool((u != 0).all()), updates)) == want
     still = names(jax.tree.map(lambda u: bool((u == 0).all()), updates))
     assert still == names(jax.tree.map(lambda _: True, params)) - want
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_scales_of_norms_have_an_l1_penalty(optimizer):
+    """Liu et al. 2017, Eq. 1, by the subgradient; it is part of the gradient."""
+    norm = {"stage1": {"norm_1": {"scale": jnp.array([-2.0, 0.0, 3.0])}}}
+    params = norm | {"other": {"scale": jnp.ones(3)}, "head": {"kernel": jnp.ones(3)}}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    sign = jax.tree.map(lambda scale: 0.25 * jnp.sign(scale), norm)
+    steps = {}
+    for l1, gradients in ((0.0, zeros | sign), (0.25, zeros)):
+        made = OptimSpec(
+            name=optimizer, momentum=0.0, weight_decay=0.0, scale_l1=l1, total_steps=1
+        ).build()
+        steps[l1], _ = made.update(gradients, made.init(params), params)
+    jax.tree.map(np.testing.assert_array_equal, *steps.values())
+    moved = steps[0.25]["stage1"]["norm_1"]["scale"]
+    assert (jnp.sign(moved) == jnp.array([1.0, 0.0, -1.0])).all()
 
 
 @pytest.mark.parametrize("dialect", ["torch", "caffe"])

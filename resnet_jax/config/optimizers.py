@@ -49,6 +49,8 @@ class Optimizer:
     """Weight decay; slopes of PReLU never decay."""
     decay: Literal["all", "kernels"] = "all"
     """Parameters that decay: all but slopes, or kernels only."""
+    scale_l1: NotNegative = 0.0
+    """Factor on the sum of all |scales| of norms in the loss (network slimming)."""
     schedule: Annotated[Steps | Smooth, Field(discriminator="name")] = Steps()
     """Learning-rate schedule."""
     warmup: Warmup | None = None

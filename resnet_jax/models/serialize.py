@@ -33,6 +33,7 @@ from resnet_jax.models.nets import (
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.units import (
     branch,
+    cut,
     gate,
     ghost,
     min,
@@ -49,8 +50,9 @@ Value: TypeAlias = Any  # a spec or a field of one, or the JSON of it
 
 MODULES = (
     activations, batchnorm, dropout, initializers, layers, operators, pyramid,
-    auxiliary_loss, densenet, plain, resnet, rkcnn, stem_head, branch, gate, ghost, min,
-    multigrid, preactivation, runge_kutta, shake, shortcut, unit, ghostnets, resnets_3d,
+    auxiliary_loss, densenet, plain, resnet, rkcnn, stem_head, branch, cut, gate, ghost,
+    min, multigrid, preactivation, runge_kutta, shake, shortcut, unit, ghostnets,
+    resnets_3d,
 )  # fmt: skip
 
 

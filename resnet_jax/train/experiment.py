@@ -22,8 +22,9 @@ from resnet_jax.models.network import network
 from resnet_jax.paths import Tree, flat, replaced
 from resnet_jax.runs.result import TOP5_CLASSES
 from resnet_jax.train import device_peaks
+from resnet_jax.train.by_name import check_layers
 from resnet_jax.train.mesh import AXIS, Devices
-from resnet_jax.train.optim import OptimSpec, check_layers, optimizer
+from resnet_jax.train.optim import OptimSpec, optimizer
 from resnet_jax.train.program import Program
 from resnet_jax.train.schedule import LoopSpec, SizeSchedule
 from resnet_jax.train.state import TrainState

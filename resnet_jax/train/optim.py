@@ -17,21 +17,20 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Int32, PyTree
+from jaxtyping import Array, Int32
 
 from resnet_jax.config.optimizers import Steps
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
-from resnet_jax.paths import did_you_mean
+from resnet_jax.train.by_name import Decay, add_scale_l1, decayed, scale_layers
 
-Decay = Literal["all", "kernels"]
 Rate = float | np.ndarray | jax.Array
 # Fields of the spec that have another name in a config.
 FIELDS = {
@@ -56,6 +55,7 @@ class OptimSpec:
     epsilon: float = 1e-8
     weight_decay: float = 1e-4
     decay: Decay = "all"
+    scale_l1: float = 0.0  # on the scales of norms (Liu et al. 2017, Eq. 1)
     schedule: Literal["steps", "cosine", "linear", "constant"] = "constant"
     boundaries: tuple[int, ...] = ()  # the first iterations at a lower rate
     decay_factor: float = 0.1
@@ -80,6 +80,11 @@ class OptimSpec:
 
     def build(self) -> optax.GradientTransformation:
         """Build the transformation from gradients of the bare loss to updates."""
+        if self.scale_l1:
+            return optax.chain(add_scale_l1(self.scale_l1), self._descent())
+        return self._descent()
+
+    def _descent(self):
         decay = optax.add_decayed_weights(
             self.weight_decay, functools.partial(decayed, decay=self.decay)
         )
@@ -96,71 +101,6 @@ class OptimSpec:
         if self.dialect == "caffe":
             return optax.chain(decay, rate, buffer, descend)
         return optax.chain(decay, buffer, rate, descend)
-
-
-def decayed(params: optax.Params, *, decay: Decay) -> PyTree:
-    """Mask of decayed parameters, by name, as stacked scales and slopes have two axes.
-
-    The Torch codes decay all; the README of fb.resnet.torch says that He et al. decayed
-    the kernels only. The slopes of PReLU never decay (He et al. 2015, Sec. 2.1).
-    """
-
-    def chosen(path, _):
-        name = jax.tree_util.keystr(path[-1:], simple=True)
-        return name == "kernel" if decay == "kernels" else name != "slope"
-
-    return jax.tree_util.tree_map_with_path(chosen, params)
-
-
-def scale_layers(
-    factors: Sequence[tuple[str, float]],
-) -> optax.GradientTransformation:
-    """Multiply the updates of layers by a factor; at 0 parameters keep their bits."""
-
-    def scaled(path, update):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        found = factor_of(name, factors)
-        if found == 0:
-            return jnp.zeros_like(update)
-        return update if found == 1 else update * found
-
-    def update(updates, state, params=None):
-        del params
-        return jax.tree_util.tree_map_with_path(scaled, updates), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
-
-
-def factor_of(name: str, factors: Sequence[tuple[str, float]]) -> float:
-    """Factor of the longest layer name that a path begins with, by default 1."""
-    fitting = [pair for pair in factors if f"{name}/".startswith(f"{pair[0]}/")]
-    return max(fitting, key=lambda pair: len(pair[0]), default=("", 1.0))[1]
-
-
-def check_layers(factors: Sequence[tuple[str, float]], params: PyTree) -> None:
-    """ConfigError for a name of no layer, one named twice, or if nothing is trained."""
-    paths = [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, _ in jax.tree_util.tree_leaves_with_path(params)
-    ]
-    known = {
-        "/".join(path.split("/")[:depth])
-        for path in paths
-        for depth in range(1, path.count("/") + 1)
-    }
-    names = [name for name, _ in factors]
-    for name, factor in factors:
-        field = "optim.factors" if factor else "optim.frozen"
-        if name not in known:
-            raise ConfigError(
-                f"{field}: {name!r} is no layer of this net; it has "
-                f"{', '.join(sorted(n for n in known if '/' not in n))}, and those "
-                f"within them{did_you_mean(name, sorted(known))}"
-            )
-        if names.count(name) > 1:
-            raise ConfigError(f"{field}: {name!r} is named twice; name it once")
-    if all(factor_of(path, factors) == 0 for path in paths):
-        raise ConfigError("optim.frozen: names all layers; leave one to be trained")
 
 
 class MomentumState(NamedTuple):
@@ -189,6 +129,7 @@ def optimizer(config: Config, *, total_steps: int) -> OptimSpec:
         learning_rate=optim.learning_rate,
         weight_decay=optim.weight_decay,
         decay=optim.decay,
+        scale_l1=optim.scale_l1,
         schedule=schedule.name,
         boundaries=boundaries,
         decay_factor=decay_factor,

@@ -16,7 +16,8 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, LayersSpec, Steps
 from resnet_jax.models.layers.operators import with_dropout
 from resnet_jax.models.nets.stem_head import Head, Stem
-from resnet_jax.models.units.branch import B
+from resnet_jax.models.units.branch import B, Branch
+from resnet_jax.models.units.cut import Cut
 from resnet_jax.models.units.stage import DepthMode
 from resnet_jax.models.units.unit import FULL_PRE, Order, ResidualUnit, UnitSpec
 
@@ -114,6 +115,21 @@ class Transition:
     pool: Halving = "mean"
     dropout: float = 0.0
 
+    @property
+    def branch(self) -> Branch:
+        return B((1,))
+
+
+@dataclasses.dataclass(frozen=True)
+class CutTransition(Transition):
+    """Transition of a cut net, which reads some channels of its block."""
+
+    channels: tuple[int, ...] | None = None  # None: all
+
+    @property
+    def branch(self) -> Branch:
+        return Cut((1,), channels=self.channels)
+
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -137,6 +153,25 @@ class Block:
         """Channels before the transition, of that many input channels."""
         widths = [self.link.width(i, self.growth) for i in range(1, self.layers + 1)]
         return sum([entering, *widths][i] for i in self.link.outputs(self.layers))
+
+    def unit_of(self, layer: int) -> UnitSpec:
+        """Unit of a layer, counted from 1."""
+        return self.first or self.unit if layer == 1 else self.unit
+
+
+@dataclasses.dataclass(frozen=True)
+class CutBlock(Block):
+    """Block of a cut net: every layer has a unit of its own."""
+
+    units: tuple[UnitSpec, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.units) != self.layers:
+            raise ConfigError(f"units: {len(self.units)} given for {self.layers}")
+
+    def unit_of(self, layer: int) -> UnitSpec:
+        return self.units[layer - 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +280,7 @@ class DenseBlock(nn.Module):
             run = nn.remat(run)
         for i in range(1, block.layers + 1):
             unit = ResidualUnit(
-                block.first or block.unit if i == 1 else block.unit,
+                block.unit_of(i),
                 self.layers,
                 link.width(i, block.growth),
                 name=f"layer{i}",
@@ -260,6 +295,6 @@ class DenseBlock(nn.Module):
             return x
         if spec.dropout:
             x = layers.dropout(x, spec.dropout, name="dropout_transition")
-        unit = UnitSpec(B((1,)), spec.order, "none")
+        unit = UnitSpec(spec.branch, spec.order, "none")
         unit = ResidualUnit(unit, self.layers, spec.features, name="transition")
         return halved(layers, unit(x, None, train=train), spec.pool)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.models.layers.layers import Layers, Steps
+from resnet_jax.models.units.cut import chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,3 +101,15 @@ class Head:
 
     def _dropout(self, layers, x, *, name):
         return layers.dropout(x, self.dropout, name=name) if self.dropout else x
+
+
+@dataclasses.dataclass(frozen=True)
+class CutHead(Head):
+    """Head of a cut net, which reads some channels of the last map."""
+
+    channels: tuple[int, ...] | None = None  # None: all
+
+    def __call__(
+        self, layers: Layers, x: Float[Array, "b *hw c"], num_classes: int
+    ) -> Float[Array, "b n"]:
+        return super().__call__(layers, chosen(x, self.channels), num_classes)
