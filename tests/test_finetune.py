@@ -210,9 +210,7 @@ def test_runs_that_cannot_be_begun_with(shop, source, tmp_path, capsys):
     assert code == 4 and "copy: holds no checkpoint; train it first" in line
     assert not run.exists()
     shutil.copytree(source / "checkpoints", copy / "checkpoints")
-    path = max(
-        (copy / "checkpoints" / "12").rglob("d/*"), key=lambda p: p.stat().st_size
-    )
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for path in (copy / "checkpoints" / "12").rglob("d/*"):  # some hold momentum
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     code, line = told(shop, run, {"train.start_from": copy}, capsys)
     assert code == 4 and "copy: step 12 is damaged (" in line
