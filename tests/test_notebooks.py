@@ -1,6 +1,7 @@
 """Every notebook runs headless on the embedded data, and is stored without output."""
 
 import ast
+import itertools
 import json
 import pathlib
 import re
@@ -26,10 +27,11 @@ def test_stored_without_output_and_defines_nothing(path):
         assert not [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
 
 
-SMALL = '", "--config.model.width=0.25", "--config.model.depth={depth}'
-SHORTER = {  # what is as long in a notebook: what it is in a test
-    r"train\.epochs=[\d.]+": f"train.epochs=1.0{SMALL.format(depth=8)}",
-    r'"--seeds", "2': f'"--seeds", "1{SMALL.format(depth=14)}',
+# What a notebook has, and what a test has in its place: short runs of small nets.
+SMALL = '"--config.model.width=0.25", "--config.model.depth={depth}"'
+SHORTER = {
+    r'train\.epochs=[\d.]+"': f'train.epochs=1.0", {SMALL.format(depth=8)}',
+    r'"--seeds", "2"': f'"--seeds", "1", {SMALL.format(depth=14)}',
     r"\*short\]": '*short, "--rows", "PreAct-20"]',
 }
 # Commands of a kernel run in it: each would import again what others have imported.
@@ -45,6 +47,12 @@ def run(command, started=subprocess.run, **options):
     return subprocess.CompletedProcess(command, 0, out.getvalue())
 subprocess.run = run
 """
+
+
+@pytest.mark.parametrize("long", SHORTER)
+def test_what_is_shortened_is_there(long):
+    cells = itertools.chain.from_iterable(map(code, NOTEBOOKS))
+    assert any(re.search(long, "".join(cell["source"])) for cell in cells)
 
 
 @pytest.mark.process
