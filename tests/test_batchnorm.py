@@ -17,6 +17,7 @@ from resnet_jax.models.layers.batchnorm import (
     BatchNorm,
     NormSpec,
 )
+from resnet_jax.train.experiment import prepare
 
 B, C = 8, 3
 
@@ -273,3 +274,11 @@ def test_a_norm_over_one_value_is_refused():
     norm.init(jax.random.key(0), jnp.zeros((4, 1, 2, 3)), train=True)
     with pytest.raises(ConfigError, match=r"group='?global'?: .* a map of 1x1; make"):
         BatchNorm(NormSpec()).init(jax.random.key(0), x[:1], train=True)
+
+
+def test_one_example_may_be_a_group_where_maps_have_pixels(shop):
+    """Units that stochastic depth may skip are looked at as well."""
+    fields = {"data.batch_size": 2, "model.norm.group": 1}
+    drop = {"model.unit.stochastic_depth": "drop"}
+    prepare(shop.config(fields))
+    prepare(shop.config(fields | drop))
