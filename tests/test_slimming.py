@@ -1,6 +1,5 @@
 """Network slimming: what is cut, what is left, and what that computes."""
 
-import copy
 import dataclasses
 import json
 
@@ -29,6 +28,7 @@ from resnet_jax.models.nets.plain import (
 )
 from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.units.branch import BOTTLENECK, B
+from resnet_jax.models.units.cut import Cut, chosen
 from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL
 
 F64 = LayersSpec(dtype="float64")
@@ -77,9 +77,8 @@ def made(spec):
 
 
 def run(spec, variables, *, train=False):
-    """(logits, running statistics)"""
-    y, changed = comparing.run(spec.build(), variables, IMAGES, train=train)
-    return y, changed.get("batch_stats", {})
+    """Logits."""
+    return comparing.run(spec.build(), variables, IMAGES, train=train)[0]
 
 
 def with_zeros(spec, variables, masks):
@@ -102,9 +101,9 @@ def test_a_cut_net_is_the_net_with_zeros(name, train):
     for share in (0.3, 0.2):
         spec, variables = slimming.prepared(spec, variables)
         masks = slimming.kept(slimming.scales(spec, variables), share=share, cap=0.7)
-        expected, _ = run(spec, with_zeros(spec, variables, masks), train=train)
+        expected = run(spec, with_zeros(spec, variables, masks), train=train)
         spec, variables = slimming.slimmed(spec, variables, share=share, cap=0.7)
-        found, _ = run(spec, variables, train=train)
+        found = run(spec, variables, train=train)
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
         shapes = complexity.shapes(spec.build(), IMAGES.shape[1:])
         assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, shapes)
@@ -117,19 +116,19 @@ def test_a_cut_net_is_the_net_with_zeros(name, train):
 @pytest.mark.parametrize("name", ["bottleneck", "flattened", "DenseNet"])
 def test_channels_that_contribute_nothing_change_no_output(name):
     spec, variables = NETS[name], made(NETS[name])
-    expected, _ = run(spec, variables)
-    spec, variables = slimming.prepared(spec, copy.deepcopy(variables))
+    expected = run(spec, variables)
+    spec, variables = slimming.prepared(spec, variables)
     variables = jax.tree.map(np.array, variables)
     for norm, scale in slimming.scales(spec, variables).items():
         leaves = slimming._at(variables["params"], norm)
         for leaf in leaves.values():
             leaf[np.argsort(scale)[: len(scale) // 3]] = 0
-    same = run(spec, variables)[0]
+    same = run(spec, variables)
     assert not np.allclose(same, expected)
     zeros = [*slimming.scales(spec, variables).values()]
     share = np.mean(np.concatenate(zeros) == 0)
     cut, rest = slimming.slimmed(spec, variables, share=float(share))
-    np.testing.assert_allclose(run(cut, rest)[0], same, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(run(cut, rest), same, rtol=1e-10, atol=1e-10)
     assert complexity.num_params(cut.build(), IMAGES.shape[1:]) < (
         complexity.num_params(spec.build(), IMAGES.shape[1:])
     )
@@ -141,8 +140,7 @@ def test_a_stage_for_every_unit_is_the_same_net(name):
     spec, variables = NETS[name], made(NETS[name])
     one, trees = separated(spec, variables)
     assert one.depths == (1,) * sum(spec.depths)
-    (expected, _), (found, _) = run(spec, variables), run(one, trees)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(run(one, trees), run(spec, variables))
     assert set(trees["params"]) - {"stem_conv", "norm_stem", "norm_head", "head"} == {
         f"stage{k}" for k in range(1, sum(spec.depths) + 1)
     }
@@ -224,8 +222,6 @@ def test_nets_without_a_rule(spec, told):
 
 
 def test_channels_that_are_not_there():
-    from resnet_jax.models.units.cut import Cut, chosen
-
     for channels in ((), (3,), (-1,)):
         with pytest.raises(ConfigError, match="must name some of the 3 channels"):
             chosen(jnp.ones((1, 2, 2, 3)), channels)

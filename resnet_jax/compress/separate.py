@@ -11,6 +11,7 @@ from resnet_jax.models.nets.resnet import ResNetSpec
 from resnet_jax.models.units.unit import UnitSpec
 
 Variables = dict[str, PyTree]
+NO_RULE = "no rule says how such a network is cut"
 
 
 def separated(spec: ResNetSpec, variables: Variables) -> tuple[ResNetSpec, Variables]:
@@ -21,7 +22,7 @@ def separated(spec: ResNetSpec, variables: Variables) -> tuple[ResNetSpec, Varia
     """
     for field in ("relays", "ghosts"):
         if getattr(spec, field):
-            raise ConfigError(f"{field}: no rule says how such a network is cut")
+            raise ConfigError(f"{field}: {NO_RULE}")
     units = [*_units(spec)]
     new = dataclasses.replace(
         spec,
@@ -37,10 +38,8 @@ def separated(spec: ResNetSpec, variables: Variables) -> tuple[ResNetSpec, Varia
 
 def _units(spec: ResNetSpec) -> Iterator[tuple[UnitSpec, int, int]]:
     """(unit, output channels, strides) of every unit."""
-    strides = spec.strides or (1,) + (2,) * (len(spec.depths) - 1)
-    firsts = spec.firsts or (spec.unit,) * len(spec.depths)
     for stage, units in enumerate(spec.depths):
-        yield firsts[stage], spec.widths[stage], strides[stage]
+        yield spec.first(stage), spec.widths[stage], spec.stage_strides[stage]
         yield from [(spec.unit, spec.widths[stage], 1)] * (units - 1)
 
 
@@ -52,9 +51,11 @@ def _unstacked(tree: PyTree, depths: tuple[int, ...]) -> PyTree:
         own = tree.get(f"stage{stage}", {})
         for unit in range(units):
             number += 1
-            held = own.get("rest", {}) if unit else own.get("first", {})
+            held = own.get("first", {})
             if unit:
-                held = jax.tree.map(lambda leaf, k=unit - 1: leaf[k], held)
+                held = jax.tree.map(
+                    lambda leaf, k=unit - 1: leaf[k], own.get("rest", {})
+                )
             if held:
                 new[f"stage{number}"] = {"first": held}
     return new

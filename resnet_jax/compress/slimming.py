@@ -13,11 +13,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from resnet_jax.compress.separate import Variables, separated
+from resnet_jax.compress.separate import NO_RULE, Variables, separated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.densenet import CutBlock, CutTransition, DenseNetSpec
 from resnet_jax.models.nets.plain import (
@@ -35,9 +36,10 @@ from resnet_jax.models.nets.stem_head import CutHead, GlobalMean, Head
 from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.cut import Cut
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
+from resnet_jax.paths import Tree
 
+T = TypeVar("T", CutBlock, CutHead, CutTransition)
 Masks = Mapping[str, np.ndarray]  # of a norm, by its path: the channels that are kept
-NO_RULE = "no rule says how such a network is cut"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _largest(found: Mapping[str, np.ndarray]) -> float:
 
 
 def sliced(spec: NetSpec, variables: Variables, masks: Masks) -> Variables:
-    """What is left of the variables of a prepared network."""
+    """Variables of a prepared network without the channels that are not kept."""
     inputs, outputs = {}, {}
     for place in places(spec):
         inputs |= dict.fromkeys(place.readers, masks[place.norm])
@@ -167,7 +169,7 @@ def _(spec: ResNetSpec) -> Iterator[Place]:
         at = f"stage{number}/first"
         of_stem = number == 1 and "norm" in spec.stem.steps
         yield from _of_unit(unit, at, "norm_stem" if of_stem else f"{at}/norm_before")
-    yield _of_head(spec.head, spec.unit.order.before)
+    yield _of_head(spec.head, spec.end_steps)
 
 
 @without.register
@@ -211,9 +213,10 @@ def _(spec: DenseNetSpec, masks: Masks) -> NetSpec:
         transition = block.transition
         if transition:
             read = _read(next(after), masks)
-            transition = CutTransition(**{**_fields(transition), "channels": read})
-        fields = {"units": tuple(units), "transition": transition}
-        blocks.append(CutBlock(**{**_fields(block), **fields}))
+            transition = _turned(transition, CutTransition, channels=read)
+        blocks.append(
+            _turned(block, CutBlock, units=tuple(units), transition=transition)
+        )
     head = _cut_head(spec.head, last, masks)
     return dataclasses.replace(spec, blocks=tuple(blocks), head=head)
 
@@ -279,7 +282,7 @@ def _of_head(head: Head, steps: tuple[str, ...]) -> Place:
 
 
 def _cut_head(head: Head, place: Place, masks: Masks) -> CutHead:
-    return CutHead(**{**_fields(head), "channels": _read(place, masks)})
+    return _turned(head, CutHead, channels=_read(place, masks))
 
 
 def _read(place: Place, masks: Masks) -> tuple[int, ...] | None:
@@ -291,5 +294,7 @@ def _read(place: Place, masks: Masks) -> tuple[int, ...] | None:
     return tuple(c for c, stays in zip(channels, mask, strict=True) if stays)
 
 
-def _fields(spec) -> dict:
-    return {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+def _turned(part: Any, cls: type[T], **changes: Any) -> T:
+    """The part of a cut net with the fields of a part, and those that are changed."""
+    fields: Tree = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+    return cls(**(fields | changes))

@@ -1,4 +1,4 @@
-"""What an optimizer does to some parameters only, chosen by their names."""
+"""Rules of an optimizer for some parameters only, chosen by their names."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -229,17 +229,15 @@ def _check_norms(
     group = norm_group(config, devices=devices.mesh.size)
     if config.model.norm is None or (group or part_size(config)) > 1:
         return
-    kept, streams = ("batch_stats", "relays"), ("noise", "drop_path")
+    module, kept = net.build(), ("batch_stats", "relays")
+    streams = {name: jax.random.key(0) for name in ("noise", "drop_path")}
     # Not by `init`: units that are skipped would have no variables.
-    apply = functools.partial(
-        net.build().apply, train=True, mutable=kept,
-        rngs={name: jax.random.key(0) for name in streams},
-    )  # fmt: skip
+    apply = functools.partial(module.apply, train=True, mutable=kept, rngs=streams)
     sizes = config.data.sizes or (None,)
     for size in sizes:
         shape = scaled_shape(image_shape, size) if size else image_shape
         x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-        jax.eval_shape(apply, complexity.shapes(net.build(), shape), x)
+        jax.eval_shape(apply, complexity.shapes(module, shape), x)
 
 
 def _check_sizes(config: Config, net: NetSpec, *, image_shape: tuple[int, ...]) -> None:

@@ -61,11 +61,23 @@ class ResNetSpec:
             return int(name.removeprefix("stage"))
         return 1 if "stem" in name else math.inf
 
+    def first(self, stage: int) -> UnitSpec:
+        """First unit of a stage, counted from 0."""
+        return self.firsts[stage] if self.firsts else self.unit
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Strides of each stage."""
+        return self.strides or (1,) + (2,) * (len(self.depths) - 1)
+
+    @property
+    def end_steps(self) -> Steps:
+        """Steps before the head."""
+        return self.unit.order.before if self.head_steps is None else self.head_steps
+
     def end(self, layers: Layers, x: Array) -> Array:
         """Logits of the last map, by the steps before the head and the head."""
-        before = self.unit.order.before
-        steps = before if self.head_steps is None else self.head_steps
-        x = layers.steps(x, steps, name="head")
+        x = layers.steps(x, self.end_steps, name="head")
         return self.head(layers, x, self.num_classes)
 
 
@@ -87,7 +99,6 @@ class ResNet(nn.Module):
     ) -> Float[Array, "b n"]:
         s, layers = self.spec, Layers(self.spec.layers, train)
         x = s.stem(layers, x, s.stem_width)
-        strides = s.strides or (1,) + (2,) * (len(s.depths) - 1)
         mode = s.depth_mode
         modes = (mode,) * len(s.depths) if isinstance(mode, str) else mode
         for i, (units, features, survival) in enumerate(
@@ -97,7 +108,7 @@ class ResNet(nn.Module):
             kind = functools.partial(GhostStage, ghost=ghosts) if ghosts else Stage
             stage = kind(
                 self._first(i), s.unit, s.layers, units, features,
-                strides=strides[i], mode=modes[i], name=f"stage{i + 1}",
+                strides=s.stage_strides[i], mode=modes[i], name=f"stage{i + 1}",
             )  # fmt: skip
             x = stage(x, survival, train=train)
             AuxiliaryHead(s, i + 1, name=f"relay{i + 1}")(x, train=train)
@@ -105,7 +116,7 @@ class ResNet(nn.Module):
 
     def _first(self, stage):
         """Spec of the first unit of a stage."""
-        unit = self.spec.firsts[stage] if self.spec.firsts else self.spec.unit
+        unit = self.spec.first(stage)
         if stage > 0 or not self.spec.stem.steps:
             return unit
         order = dataclasses.replace(unit.order, before=())
