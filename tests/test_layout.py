@@ -33,15 +33,15 @@ ROOMS = {
     "report": (*GROUND, "papers", "config", "runs"),
     "models": (*GROUND, "config", "ops"),
     "data": (*GROUND, "config"),
-    "train": (*GROUND, "config", "runs", "models", "data"),
-    "compress": (*GROUND, "config", "runs", "models", "data", "train"),
+    "prune": (*GROUND, "config", "models"),
+    "train": (*GROUND, "config", "runs", "models", "data", "prune"),
     "interop": (*GROUND, "config", "runs", "models", "data", "train"),
 }
 ABOVE = (*GROUND, "papers", "config", "runs", "models", "data", "train")
-ROOMS |= dict.fromkeys(("analysis", "sweep"), (*ABOVE, "compress", "interop"))
+ROOMS |= dict.fromkeys(("analysis", "sweep"), (*ABOVE, "prune", "interop"))
 # All other files at the root, and `__main__` of a package, are commands: they see all,
 # and nothing sees them but `cli`, which they share.
-COMMANDS = {"main", "evaluate", "predict", "audit", "probe", "saliency", "prune"}
+COMMANDS = {"main", "evaluate", "predict", "audit", "probe", "saliency"}
 COMMANDS |= {"convert", "export", "cli", "recipes", "__init__"}
 # A member of a slot builds its spec: these rooms of `config` import inside functions.
 BUILT = {"config": ("models", "train")}
@@ -194,7 +194,7 @@ def foreign(path, tree):
 
 def door(path, tree):
     here = place(path)
-    if here[0] not in {"models", "compress"} or here[-1] in DOOR:
+    if here[0] not in {"models", "prune"} or here[-1] in DOOR:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in LAYERS:

@@ -11,8 +11,8 @@ import pytest
 import tiers
 
 import resnet_jax
-from resnet_jax.compress import slimming
-from resnet_jax.compress.separate import separated
+from resnet_jax.prune import slimming
+from resnet_jax.prune.separate import separated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity, serialize
 from resnet_jax.models.layers.activations import PRelu

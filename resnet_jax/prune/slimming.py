@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from resnet_jax.compress.separate import NO_RULE, Variables, separated
+from resnet_jax.prune.separate import NO_RULE, Variables, separated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.densenet import CutBlock, CutTransition, DenseNetSpec
 from resnet_jax.models.nets.plain import (
