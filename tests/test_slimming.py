@@ -12,6 +12,7 @@ import tiers
 
 import resnet_jax
 from resnet_jax.prune import slimming
+from resnet_jax.prune.places import at, filled, of_pixels, places
 from resnet_jax.prune.separate import separated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity, serialize
@@ -84,11 +85,9 @@ def run(spec, variables, *, train=False):
 def with_zeros(spec, variables, masks):
     """The prepared network whose weights do not read the channels that are cut."""
     variables = jax.tree.map(np.array, variables)
-    for place in slimming.places(spec):
-        for reader in place.readers:
-            kernel = slimming._at(variables["params"], reader)["kernel"]
-            repeats = kernel.shape[-2] // len(masks[place.norm])
-            kernel[..., ~np.tile(masks[place.norm], repeats), :] = 0
+    for place in places(spec):
+        kernel = at(variables["params"], place.reader)["kernel"]
+        kernel[..., ~of_pixels(masks[place.reader], kernel), :] = 0
     return variables
 
 
@@ -100,7 +99,8 @@ def test_a_cut_net_is_the_net_with_zeros(name, train):
     spec, variables = NETS[name], made(NETS[name])
     for share in (0.3, 0.2):
         spec, variables = slimming.prepared(spec, variables)
-        masks = slimming.kept(slimming.scales(spec, variables), share=share, cap=0.7)
+        ranked = slimming.kept(slimming.scales(spec, variables), share=share, cap=0.7)
+        masks = filled(spec, variables, ranked)
         expected = run(spec, with_zeros(spec, variables, masks), train=train)
         spec, variables = slimming.slimmed(spec, variables, share=share, cap=0.7)
         found = run(spec, variables, train=train)
@@ -119,8 +119,9 @@ def test_channels_that_contribute_nothing_change_no_output(name):
     expected = run(spec, variables)
     spec, variables = slimming.prepared(spec, variables)
     variables = jax.tree.map(np.array, variables)
-    for norm, scale in slimming.scales(spec, variables).items():
-        leaves = slimming._at(variables["params"], norm)
+    scales = slimming.scales(spec, variables)
+    for place in (p for p in places(spec) if p.norm):
+        leaves, scale = at(variables["params"], place.norm), scales[place.reader]
         for leaf in leaves.values():
             leaf[np.argsort(scale)[: len(scale) // 3]] = 0
     same = run(spec, variables)
@@ -206,10 +207,13 @@ def test_shares_that_cannot_be_cut(changes, told):
 @pytest.mark.parametrize(
     "spec, told",
     [
-        (resnet_jax.cifar_resnet(8, order=ORIGINAL), "stage1/first: slimming knows"),
+        (
+            resnet_jax.cifar_resnet(8, order=ORIGINAL),
+            "stage1/first/branch/conv1: reads a map without a norm",
+        ),
         (
             resnet_jax.cifar_resnet(8, gate=resnet_jax.SE(4), order=FULL_PRE),
-            "stage1/first: slimming knows",
+            "stage1/first: pruning knows",
         ),
         (resnet_jax.vgg(16), "model.norm: slimming ranks"),
         (resnet_jax.vgg(16, size="cifar", levels=(1, 2)), "spp1: no rule"),

@@ -1,0 +1,127 @@
+"""LASSO over the channels that a convolution reads, and least squares for its weights.
+
+Samples are rows [x, y]: what a kernel saw at one place, x [channels places], and what
+it should have given, y [n]. They come in chunks of any number, of which only the
+triangle R of a QR decomposition is kept: it has the least squares of all rows.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float
+from scipy import linalg
+from sklearn.linear_model import lars_path_gram
+
+Matrix = Float[np.ndarray, "rows columns"]
+# Directions of inputs that are smaller than this share of the largest are the rounding
+# of a network in float32: weights that rest on them would be arbitrary and huge.
+ROUNDING = 1e-6
+
+
+@dataclasses.dataclass
+class Samples:
+    """Rows [1, x, y] of samples, as the triangle of their QR decomposition, float64."""
+
+    inputs: int  # length of x
+    triangle: np.ndarray | None = None
+    count: int = 0
+
+    def add(self, x: Matrix, y: Matrix) -> None:
+        """Add samples."""
+        rows = np.concatenate([np.ones((len(x), 1)), x, y], axis=1, dtype=np.float64)
+        known = [] if self.triangle is None else [self.triangle]
+        self.triangle = linalg.qr(
+            np.concatenate([*known, rows]), mode="r", check_finite=False
+        )[0][: rows.shape[1]]
+        self.count += len(rows)
+
+    def parts(self, *, shifted: bool) -> tuple[Matrix, Matrix, Matrix]:
+        """(A, B, first row) so that |A w - B| is the error of weights w.
+
+        `shifted`: with the best offset for each output, which the first row gives.
+        """
+        assert self.triangle is not None
+        rows = self.triangle[int(shifted) :]
+        split = 1 + self.inputs
+        return rows[:, 1:split], rows[:, split:], self.triangle[:1]
+
+
+def selected(
+    samples: Samples, kernel: Float[np.ndarray, "places c n"], keep: int, *,
+    shifted: bool,
+) -> np.ndarray:
+    """Mask of the channels that the LASSO keeps (He et al. 2017, Eq. 2, step i).
+
+    min 1/2 |Y - sum_i beta_i X_i W_i|^2 + lambda |beta|_1 with |W_i| = 1: lambda grows
+    from 0 until at most `keep` of the betas are left. Channels that give nothing are
+    never chosen by the LASSO; where it has fewer than `keep`, the first ones join.
+    """
+    a, b, _ = samples.parts(shifted=shifted)
+    places, channels, _ = kernel.shape
+    norms = np.sqrt(np.square(kernel).sum((0, 2)))
+    unit = kernel / np.where(norms > 0, norms, 1)[:, None]
+    # Gram matrix of the X_i W_i, and their products with Y
+    w = unit.reshape(places * channels, -1)
+    gram = (a.T @ a) * (w @ w.T)
+    gram = gram.reshape(places, channels, places, channels).sum((0, 2))
+    products = ((a.T @ b) * w).sum(1).reshape(places, channels).sum(0)
+    mask = np.zeros(channels, bool)
+    mask[lasso_support(gram, products, keep, rows=samples.count)] = True
+    mask[np.flatnonzero(~mask)[: keep - mask.sum()]] = True
+    return mask
+
+
+def lasso_support(
+    gram: Matrix, products: Float[np.ndarray, "c"], keep: int, *, rows: int
+) -> np.ndarray:
+    """Indices of the betas that are left when, with growing lambda, at most `keep` are.
+
+    `gram` and `products` are Z^T Z and Z^T y of a design Z with that many rows.
+    """
+    living = np.flatnonzero(np.diag(gram) > 1e-12 * np.diag(gram).max(initial=0))
+    if not len(living):
+        return living
+    # Columns of one length, whose penalties make up for it, would be another LASSO.
+    _, _, path = lars_path_gram(
+        products[living], gram[np.ix_(living, living)], n_samples=rows,
+        method="lasso", alpha_min=0.0, copy_X=True,
+    )  # fmt: skip
+    counts = (path != 0).sum(0)
+    knot = np.flatnonzero(counts <= keep)[-1]  # lambda falls along the path
+    return living[path[:, knot] != 0]
+
+
+def reconstructed(
+    samples: Samples, mask: np.ndarray, shape: tuple[int, int, int], *, shifted: bool
+) -> tuple[Float[np.ndarray, "places c n"], Float[np.ndarray, "n"]]:
+    """Kernel that reads the channels of a mask, and offset, by least squares (step ii).
+
+    Where the samples leave some directions open, the smallest weights.
+    """
+    a, b, first = samples.parts(shifted=shifted)
+    places, channels, outputs = shape
+    inside = np.tile(mask, places)
+    found, *_ = linalg.lstsq(a[:, inside], b, cond=ROUNDING)
+    kernel = np.zeros((places * channels, outputs))
+    kernel[inside] = found
+    offset = np.zeros(outputs)
+    if shifted:
+        row = first[0]
+        x, y = row[1 : 1 + samples.inputs], row[1 + samples.inputs :]
+        offset = (y - x @ kernel) / row[0]
+    return kernel.reshape(shape), offset
+
+
+def relative_error(
+    samples: Samples, kernel: Float[np.ndarray, "places c n"],
+    offset: Float[np.ndarray, "n"],
+) -> float:
+    """Root of |Y - X W - offset|^2 / |Y - mean|^2 over the samples."""
+    assert samples.triangle is not None
+    split = 1 + samples.inputs
+    x, y = samples.triangle[:, 1:split], samples.triangle[:, split:]
+    ones = samples.triangle[:, :1]
+    left = y - x @ kernel.reshape(-1, kernel.shape[-1]) - ones * offset
+    spread = math.sqrt(np.square(y[1:]).sum())
+    return math.sqrt(np.square(left).sum()) / spread if spread else 0.0
