@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from unittest import mock
 
+import comparing
 import grain
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ from resnet_jax.models.nets.rkcnn import RKCNNSpec
 from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.zoo import densenets
 from resnet_jax.paths import replaced
-from resnet_jax.train import experiment, run, task
+from resnet_jax.train import cutting, experiment, run, task
 from resnet_jax.train.program import Program, Update
 from resnet_jax.train.step import make_eval_step
 
@@ -88,6 +89,7 @@ SMALL = {
 # What must be set besides, for a field to have a place.
 BESIDES = {
     "data.workers": {"data.feed": "streaming"},
+    "train.prune": {"train.start_from": "drawn"},
     "model.operator": {"model.act": "elu"},  # xnor: signs behind a ReLU are all 1
     "train.epochs": {"train.iterations": None, "train.epochs": 50.0},
 }
@@ -108,6 +110,9 @@ OTHER = {
     "optim.warmup.steps": (50,),
     "train.checkpoint_every": (4,),
     "train.iterations": (500,),
+    "train.prune.images": (20,),
+    "train.prune.ratios": ((("conv1", 0.5),),),
+    "train.prune.speedup": (3.0,),
     "train.seeds": ((0, 1),),
     "train.start_from": ("nowhere",),
     "train.wandb": ("mine",),
@@ -524,8 +529,27 @@ def files(config) -> tuple[str, ...]:
     return str(calls), str(sorted(names)), str(sorted(map(str, logs)))
 
 
-VIEWS = (batches, update, net, net_in_training, evaluation, files)
-CACHED = (prepared, traced, batches, update, evaluation, files)
+@functools.cache
+def beginning(config) -> str:
+    """The cut network and its weights, where a run begins with one."""
+    if not config.train.prune:
+        return ""
+    own = cutting.with_cut(on_tiny_net(config), ())
+    sums = jax.tree.map(np.sum, own.begin.variables)
+    return f"{own.net} {own.begin.record['layers']} {sums}"
+
+
+def drawn_origin(config, classes):
+    """In place of a trained network."""
+    records = (Conv(8), MaxPool(), Conv(8), Conv(8), Mean(), FC(None, ()))
+    net = PlainSpec(records=records, num_classes=classes)
+    images = np.zeros((1, 32, 32, 3), np.float32)
+    variables = comparing.made(net.build(), images, train=False)
+    return cutting._Origin(pathlib.Path("drawn"), net, variables, 0)
+
+
+VIEWS = (batches, update, net, net_in_training, evaluation, beginning, files)
+CACHED = (prepared, traced, batches, update, evaluation, beginning, files)
 
 
 def differ(one: Config, other: Config) -> bool:
@@ -685,6 +709,7 @@ def spec_files(tmp_path_factory):
 def drawn(monkeypatch, spec_files):
     """Images in memory, a spec file whose net is small, short blocks, a TensorBoard."""
     monkeypatch.setattr(pipeline, "open_splits", drawn_splits)
+    monkeypatch.setattr(cutting, "_origin", drawn_origin)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a third faster
     monkeypatch.setattr(experiment, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "tensorboardX", Board)

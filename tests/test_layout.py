@@ -46,7 +46,7 @@ COMMANDS |= {"convert", "export", "cli", "recipes", "__init__"}
 # A member of a slot builds its spec: these rooms of `config` import inside functions.
 BUILT = {"config": ("models", "train")}
 # The towers do not see each other; in `train` these files join them.
-JOINTS = {"experiment", "task"}
+JOINTS = {"cutting", "experiment", "task"}
 
 # Within models a file imports from lower floors only.
 FLOORS = [

@@ -70,6 +70,13 @@ def _contradictions(config: Config) -> list[str]:
     seeds = config.train.seeds
     if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         found.append(f"train.seeds={seeds}: names {twice[0]} twice")
+    start, cut = config.train.start_from, config.train.prune
+    if start and len(seeds) > 1 and "{seed}" in start:
+        found.append(f"train.start_from={start}: names a run for each seed; start one")
+    if cut and not start:
+        found.append(f"train.prune={cut.name}: set train.start_from, a trained run")
+    if cut and len(seeds) > 1:
+        found.append(f"train.seeds={seeds}: train.prune cuts one network; start one")
     return found
 
 

@@ -9,6 +9,7 @@ from resnet_jax.config.augmentation import Mix, Policy
 from resnet_jax.config.models import Model
 from resnet_jax.config.optimizers import Optim, Sgd
 from resnet_jax.config.protocols import EvalProtocol, OneCrop
+from resnet_jax.config.pruning import Prune
 from resnet_jax.config.residual_nets import CifarResNet
 from resnet_jax.config.types import Count, Number, Positive, Seed, Share, part
 from resnet_jax.paths import Tree
@@ -70,7 +71,9 @@ class TrainConfig:
     steps: Count | None = None
     """Iteration at which a run ends early, whatever its schedule."""
     start_from: str | None = None
-    """Run whose trained parameters this one begins with; a head may differ."""
+    """Run whose trained parameters this one begins with; {seed} is this one's seed."""
+    prune: Prune | None = None
+    """Pruning of the network of start_from, before the first update."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """Arithmetic of the network."""
     spmd: Literal["jit", "pmap"] = "jit"
@@ -111,6 +114,12 @@ class Config:
     """Training."""
     seed: Seed = 0
     """Seed of initialisation, data order, augmentation and noise."""
+
+    @property
+    def start_from(self) -> str | None:
+        """Folder of the run that this one begins with."""
+        found = self.train.start_from
+        return found and found.replace("{seed}", str(self.seed))
 
     @property
     def seeds(self) -> tuple[int, ...]:

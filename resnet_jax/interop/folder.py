@@ -26,7 +26,7 @@ from resnet_jax.runs import directory
 from resnet_jax.train import checkpoint, loaded, stored
 from resnet_jax.train.replicas import Meta, device_facts
 
-SPEC, SOURCE = "spec.json", "source.json"
+SOURCE = "source.json"
 # Fields of a spec, with those inside them, that do not change what a net computes at
 # test
 TRAINING = (
@@ -51,7 +51,7 @@ def import_file(name: str, source: pathlib.Path, out: pathlib.Path) -> NetSpec:
     config = net.config(num_classes=spec.num_classes)
     with _new_folder(out) as folder:
         if net.of_spec:
-            serialize.write(folder / SPEC, spec)
+            serialize.write(folder / stored.SPEC, spec)
         run = directory.new_id()
         meta = Meta(wall_s=0.0, best=None, evaluated=0, run=run)
         with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
@@ -74,7 +74,7 @@ def export_file(name: str, folder: pathlib.Path, out: pathlib.Path) -> int:
     net = lookup(name)
     files.check_new(out)
     found = stored.config_in(folder)
-    spec = stored.spec_in(found, validated(found.located(folder)))
+    spec = stored.spec_in(folder, found, validated(found.located(folder)))
     released = net.spec(num_classes=spec.num_classes)
     if different := _differences(spec, released):
         raise ConfigError(f"{folder}: its network is not {name}: {different[0]}")

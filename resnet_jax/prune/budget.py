@@ -73,7 +73,7 @@ def total_of(
 
 
 def _inside(place: Place, prefix: str) -> bool:
-    return f"{name(place)}/".replace(":", "/").startswith(f"{prefix}/".replace(":", "/"))
+    return name(place) == prefix or name(place).startswith((f"{prefix}/", f"{prefix}:"))
 
 
 def _ratio(place: Place, ratios: Ratios) -> float:
@@ -84,4 +84,6 @@ def _check_names(ratios: Ratios, places: Iterable[Place]) -> None:
     for prefix, _ in ratios:
         if not any(_inside(place, prefix) for place in places):
             known = ", ".join(name(place) for place in places)
-            raise ConfigError(f"ratios: {prefix!r} is no layer that may be cut: {known}")
+            raise ConfigError(
+                f"ratios: {prefix!r} is no layer that may be cut; there are {known}"
+            )

@@ -15,13 +15,13 @@ has the same for ten). As in the code, and not in the text, least squares have a
 offset; kernels are chosen once, without turns of both steps.
 """
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import layer_of
@@ -37,12 +37,11 @@ from resnet_jax.prune.places import (
     width,
     without,
 )
-from resnet_jax.prune.seen import Seen, seen
+from resnet_jax.prune.seen import seen
 from resnet_jax.prune.separate import Variables
 
 Select: TypeAlias = Literal["lasso", "first", "response"]
 Batches: TypeAlias = Iterable[Float[np.ndarray, "b *hw c"]]
-ROWS = 2048  # samples that are added at once, at least; fewer are slow
 
 
 class Layer(NamedTuple):
@@ -55,6 +54,7 @@ class Layer(NamedTuple):
     error: float  # with those of least squares
 
 
+@threadpool_limits.wrap(limits=regression.THREADS)
 def pruned(
     spec: NetSpec,
     variables: Variables,
@@ -79,98 +79,92 @@ def pruned(
     """
     spec, variables = prepared(spec, variables)
     shape = next(iter(images())).shape[1:]
-    original, net = variables, spec.build()
-    variables = jax.tree.map(np.copy, variables)
+    original, variables = variables, jax.tree.map(np.copy, variables)
     may = {p: width(p, variables) for p in places(spec) if _convolves(p, variables)}
     asked = budget.widths(spec, shape, may, speedup=speedup, ratios=ratios)
     cut = {place: keep for place, keep in asked.items() if keep < may[place]}
     masks, layers = {}, []
     for place, keep in cut.items():
-        kernel = _as_matrix(at(variables["params"], place.reader)["kernel"])
-        gain = _gain(spec, original, place)
-        shifted = _offset(variables, place) is not None
-        samples = regression.Samples(kernel.shape[0] * kernel.shape[1])
-        pairs = _pairs(net, place, original, variables, images(), points, seed)
-        for x, y in _rows(pairs, gain, least=max(ROWS, samples.inputs)):
-            samples.add(x, y)
-        _check_enough(place, samples, kernel.shape[0] * keep)
-        mask = _chosen(select, samples, kernel, keep, place, variables, shifted)
-        masks[place.reader] = mask
-        new, offset = regression.reconstructed(
-            samples, mask, kernel.shape, shifted=shifted
-        )
-        layers.append(_layer(place, samples, mask, kernel, new, offset))
-        _write(variables, place, new, offset)
+        samples = _samples(spec, place, original, variables, images(), points, seed)
+        layer, masks[place.reader] = _cut(place, keep, select, samples, variables)
+        layers.append(layer)
         if progress:
-            progress(layers[-1], len(cut))
+            progress(layer, len(cut))
     masks = filled(spec, variables, masks)
     return without(spec, masks), sliced(spec, variables, masks), tuple(layers)
+
+
+def _cut(
+    place: Place, keep: int, select: Select, samples: regression.Samples,
+    variables: Variables,
+) -> tuple[Layer, np.ndarray]:  # fmt: skip
+    """Give a layer new weights for the channels that are chosen: (record, mask)."""
+    kernel = _matrix(variables, place)
+    if samples.count <= (unknowns := len(kernel) * keep):
+        raise ConfigError(
+            f"{place.reader}: {samples.count} sampled points are too few for "
+            f"{unknowns} weights of each output; take more images or points"
+        )
+    shifted = _offset(variables, place) is not None
+    if select == "lasso":
+        mask = regression.selected(samples, kernel, keep, shifted=shifted)
+    else:
+        mask = np.zeros(kernel.shape[1], bool)
+        order = _order(select, kernel, place, variables)
+        mask[order[:keep]] = True
+    new, offset = regression.reconstructed(samples, mask, kernel.shape, shifted=shifted)
+    old = np.where(mask[:, None], kernel, 0.0)
+    before, after = (
+        regression.relative_error(samples, weights, added)
+        for weights, added in ((old, 0 * offset), (new, offset))
+    )
+    _write(variables, place, new, offset)
+    return Layer(budget.name(place), keep, len(mask), before, after), mask
+
+
+def _order(
+    select: Select, kernel: np.ndarray, place: Place, variables: Variables
+) -> np.ndarray:
+    """Channels in the order in which a baseline keeps them."""
+    if select == "first":
+        return np.arange(kernel.shape[1])
+    sums = np.abs(kernel).sum((0, 2))
+    if place.writers:  # the filters that make them
+        made = at(variables["params"], place.writers[0])["kernel"]
+        sums = np.abs(made).sum(tuple(range(made.ndim - 1)))
+    return np.argsort(-sums, kind="stable")
 
 
 def _convolves(place: Place, variables: Variables) -> bool:
     return at(variables["params"], place.reader)["kernel"].ndim > 2
 
 
-def _as_matrix(kernel: np.ndarray) -> Float[np.ndarray, "places c n"]:
+def _matrix(variables: Variables, place: Place) -> Float[np.ndarray, "places c n"]:
+    """The kernel of a reader."""
+    kernel = at(variables["params"], place.reader)["kernel"]
     return kernel.astype(np.float64).reshape(-1, *kernel.shape[-2:])
 
 
-def _layer(place, samples, mask, kernel, new, offset) -> Layer:
-    """The record of a layer."""
-    old = np.where(mask[:, None], kernel, 0.0)
-    error = functools.partial(regression.relative_error, samples)
-    kept, channels = int(mask.sum()), len(mask)
-    before = error(old, np.zeros(len(offset)))
-    return Layer(budget.name(place), kept, channels, before, error(new, offset))
-
-
-def _check_enough(place: Place, samples: regression.Samples, unknowns: int) -> None:
-    if samples.count <= unknowns:
-        raise ConfigError(
-            f"{place.reader}: {samples.count} sampled points are too few for "
-            f"{unknowns} weights for each output; take more images or points"
-        )
-
-
-# --- samples
-
-
-def _pairs(
-    net, place: Place, original: Variables, variables: Variables, images: Batches,
-    points: int, seed: int,
-) -> Iterator[tuple[Seen, Seen]]:  # fmt: skip
-    """Samples of the network as it was, and as it is cut so far."""
-    random = np.random.default_rng(seed)
+def _samples(
+    spec: NetSpec, place: Place, original: Variables, variables: Variables,
+    images: Batches, points: int, seed: int,
+) -> regression.Samples:  # fmt: skip
+    """What a layer reads as the network is cut so far, and what it should give."""
+    places, channels, _ = _matrix(variables, place).shape
+    samples = regression.Samples(places * channels)
+    gain, random = _gain(spec, original, place), np.random.default_rng(seed)
     for batch in images:
         where = random.random((len(batch), points, batch.ndim - 2), np.float32)
-        old, new = (seen(net, place, v, batch, where) for v in (original, variables))
-        yield jax.device_get(old), jax.device_get(new)
-
-
-def _rows(
-    pairs: Iterable[tuple[Seen, Seen]], gain: np.ndarray | None, *, least: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Inputs of the cut network, and the outputs that its layer should give.
-
-    `gain`: of outputs, on their way to the sum with the shortcut; None: no sum.
-    """
-    waiting: list[tuple[np.ndarray, np.ndarray]] = []
-    for old, new in pairs:
-        wanted = old.outputs.astype(np.float64)
-        if gain is not None and old.shortcut is not None and new.shortcut is not None:
-            error = old.shortcut.astype(np.float64) - new.shortcut
+        old, new = (
+            jax.device_get(seen(spec.build(), place, tree, batch, where))
+            for tree in (original, variables)
+        )
+        wanted = np.asarray(old.outputs, np.float64)
+        if gain is not None:  # what the shortcut lacks
+            error = np.asarray(old.shortcut, np.float64) - new.shortcut
             wanted += np.divide(error, gain, out=np.zeros_like(error), where=gain != 0)
-        waiting.append((new.inputs.reshape(len(wanted), -1), wanted))
-        if sum(len(y) for _, y in waiting) >= least:
-            yield _joined(waiting)
-            waiting = []
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(rows: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    x, y = zip(*rows, strict=True)
-    return np.concatenate(x), np.concatenate(y)
+        samples.add(np.reshape(new.inputs, (len(wanted), -1)), wanted)
+    return samples
 
 
 # --- a layer and the norm behind it
@@ -222,25 +216,3 @@ def _write(
     if target := _offset(variables, place):
         module, name = target
         module[name] += -offset if name == "mean" else offset
-
-
-# --- which channels
-
-
-def _chosen(
-    select: Select, samples: regression.Samples, kernel: np.ndarray, keep: int,
-    place: Place, variables: Variables, shifted: bool,
-) -> np.ndarray:  # fmt: skip
-    """Mask of the channels that stay."""
-    if select == "lasso":
-        return regression.selected(samples, kernel, keep, shifted=shifted)
-    mask = np.zeros(kernel.shape[1], bool)
-    if select == "first":
-        mask[:keep] = True
-        return mask
-    sums = np.abs(kernel).sum((0, 2))
-    if place.writers:
-        made = at(variables["params"], place.writers[0])["kernel"]
-        sums = np.abs(made).sum(tuple(range(made.ndim - 1)))
-    mask[np.argsort(-sums, kind="stable")[:keep]] = True
-    return mask

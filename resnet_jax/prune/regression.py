@@ -5,8 +5,8 @@ it should have given, y [n]. They come in chunks of any number, of which only th
 triangle R of a QR decomposition is kept: it has the least squares of all rows.
 """
 
-import dataclasses
 import math
+import os
 
 import numpy as np
 from jaxtyping import Float
@@ -18,37 +18,55 @@ Matrix = Float[np.ndarray, "rows columns"]
 # of a network in float32: weights that rest on them would be arbitrary and huge.
 ROUNDING = 1e-6
 
+# Beside other work, a QR decomposition on all cores is 80 times slower.
+THREADS = max(1, (os.cpu_count() or 1) // 2)
 
-@dataclasses.dataclass
+
+ROWS = 2048  # that are decomposed at once, at least: fewer are slow
+
+
 class Samples:
     """Rows [1, x, y] of samples, as the triangle of their QR decomposition, float64."""
 
-    inputs: int  # length of x
-    triangle: np.ndarray | None = None
-    count: int = 0
+    def __init__(self, inputs: int):
+        self.inputs = inputs  # length of x
+        self.count = 0
+        self._triangle: list[np.ndarray] = []
+        self._waiting: list[np.ndarray] = []
 
     def add(self, x: Matrix, y: Matrix) -> None:
         """Add samples."""
         rows = np.concatenate([np.ones((len(x), 1)), x, y], axis=1, dtype=np.float64)
-        known = [] if self.triangle is None else [self.triangle]
-        self.triangle = linalg.qr(
-            np.concatenate([*known, rows]), mode="r", check_finite=False
-        )[0][: rows.shape[1]]
         self.count += len(rows)
+        self._waiting.append(rows)
+        if sum(map(len, self._waiting)) >= max(ROWS, rows.shape[1]):
+            self._decompose()
 
-    def parts(self, *, shifted: bool) -> tuple[Matrix, Matrix, Matrix]:
-        """(A, B, first row) so that |A w - B| is the error of weights w.
+    @property
+    def triangle(self) -> Matrix:
+        """R, of as many rows as a sample has numbers."""
+        if self._waiting:
+            self._decompose()
+        return self._triangle[0]
 
-        `shifted`: with the best offset for each output, which the first row gives.
+    def parts(self, *, shifted: bool) -> tuple[Matrix, Matrix]:
+        """(A, B) so that |A w - B| is the error of weights w.
+
+        `shifted`: with the best offset for each output.
         """
-        assert self.triangle is not None
-        rows = self.triangle[int(shifted) :]
-        split = 1 + self.inputs
-        return rows[:, 1:split], rows[:, split:], self.triangle[:1]
+        rows, split = self.triangle[int(shifted) :], 1 + self.inputs
+        return rows[:, 1:split], rows[:, split:]
+
+    def _decompose(self) -> None:
+        rows = np.concatenate([*self._triangle, *self._waiting])
+        self._triangle, self._waiting = [np.linalg.qr(rows, mode="r")], []
 
 
 def selected(
-    samples: Samples, kernel: Float[np.ndarray, "places c n"], keep: int, *,
+    samples: Samples,
+    kernel: Float[np.ndarray, "places c n"],
+    keep: int,
+    *,
     shifted: bool,
 ) -> np.ndarray:
     """Mask of the channels that the LASSO keeps (He et al. 2017, Eq. 2, step i).
@@ -57,7 +75,7 @@ def selected(
     from 0 until at most `keep` of the betas are left. Channels that give nothing are
     never chosen by the LASSO; where it has fewer than `keep`, the first ones join.
     """
-    a, b, _ = samples.parts(shifted=shifted)
+    a, b = samples.parts(shifted=shifted)
     places, channels, _ = kernel.shape
     norms = np.sqrt(np.square(kernel).sum((0, 2)))
     unit = kernel / np.where(norms > 0, norms, 1)[:, None]
@@ -73,7 +91,7 @@ def selected(
 
 
 def lasso_support(
-    gram: Matrix, products: Float[np.ndarray, "c"], keep: int, *, rows: int
+    gram: Matrix, products: Float[np.ndarray, " c"], keep: int, *, rows: int
 ) -> np.ndarray:
     """Indices of the betas that are left when, with growing lambda, at most `keep` are.
 
@@ -85,7 +103,7 @@ def lasso_support(
     # Columns of one length, whose penalties make up for it, would be another LASSO.
     _, _, path = lars_path_gram(
         products[living], gram[np.ix_(living, living)], n_samples=rows,
-        method="lasso", alpha_min=0.0, copy_X=True,
+        method="lasso", alpha_min=0, copy_X=True,
     )  # fmt: skip
     counts = (path != 0).sum(0)
     knot = np.flatnonzero(counts <= keep)[-1]  # lambda falls along the path
@@ -94,12 +112,12 @@ def lasso_support(
 
 def reconstructed(
     samples: Samples, mask: np.ndarray, shape: tuple[int, int, int], *, shifted: bool
-) -> tuple[Float[np.ndarray, "places c n"], Float[np.ndarray, "n"]]:
+) -> tuple[Float[np.ndarray, "places c n"], Float[np.ndarray, " n"]]:
     """Kernel that reads the channels of a mask, and offset, by least squares (step ii).
 
     Where the samples leave some directions open, the smallest weights.
     """
-    a, b, first = samples.parts(shifted=shifted)
+    a, b = samples.parts(shifted=shifted)
     places, channels, outputs = shape
     inside = np.tile(mask, places)
     found, *_ = linalg.lstsq(a[:, inside], b, cond=ROUNDING)
@@ -107,18 +125,18 @@ def reconstructed(
     kernel[inside] = found
     offset = np.zeros(outputs)
     if shifted:
-        row = first[0]
+        row = samples.triangle[0]
         x, y = row[1 : 1 + samples.inputs], row[1 + samples.inputs :]
         offset = (y - x @ kernel) / row[0]
     return kernel.reshape(shape), offset
 
 
 def relative_error(
-    samples: Samples, kernel: Float[np.ndarray, "places c n"],
-    offset: Float[np.ndarray, "n"],
+    samples: Samples,
+    kernel: Float[np.ndarray, "places c n"],
+    offset: Float[np.ndarray, " n"],
 ) -> float:
     """Root of |Y - X W - offset|^2 / |Y - mean|^2 over the samples."""
-    assert samples.triangle is not None
     split = 1 + samples.inputs
     x, y = samples.triangle[:, 1:split], samples.triangle[:, split:]
     ones = samples.triangle[:, :1]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -66,8 +67,10 @@ def seen(
     reader, x, y = found["reader"]
     if not isinstance(reader, Convolution):
         raise ConfigError(f"{place.reader}: is no convolution")
-    sides = jnp.asarray(y.shape[1:-1])
-    where = jnp.minimum((points * sides).astype(jnp.int32), sides - 1)
+    where = [  # each axis by itself
+        jnp.minimum((points[..., axis] * side).astype(jnp.int32), side - 1)
+        for axis, side in enumerate(y.shape[1:-1])
+    ]
     h = found.get("shortcut")
     rows = _windows(reader, x, where)
     return Seen(
@@ -87,14 +90,13 @@ def _shortcut(unit: ResidualUnit, x: Array) -> Array:
     return y
 
 
-def _pixels(x: Array, where: Array) -> Array:
-    """Pixels of a map [b *hw c] at [b points axes], as rows."""
-    index = [where[..., axis] for axis in range(where.shape[-1])]
-    return x[jnp.arange(len(x))[:, None], *index].reshape(-1, x.shape[-1])
+def _pixels(x: Array, where: Sequence[Array]) -> Array:
+    """Pixels of a map [b *hw c] at indices [b points] of each axis, as rows."""
+    return x[jnp.arange(len(x))[:, None], *where].reshape(-1, x.shape[-1])
 
 
-def _windows(conv: Convolution, x: Array, where: Array) -> Array:
-    """What the kernel sees for outputs at [b points axes]: [b points places c]."""
+def _windows(conv: Convolution, x: Array, where: Sequence[Array]) -> Array:
+    """What the kernel sees for such outputs: [b points places c]."""
     rank = len(conv.kernel)
     each = conv.strides
     strides = (each,) * rank if isinstance(each, int) else each
@@ -103,9 +105,8 @@ def _windows(conv: Convolution, x: Array, where: Array) -> Array:
     for axis, (side, stride) in enumerate(zip(conv.kernel, strides, strict=True)):
         shape = [1] * rank
         shape[axis] = side
-        start = where[..., axis] * stride
-        first = start.reshape(*start.shape, *[1] * rank)
-        index.append(first + jnp.arange(side).reshape(shape))
+        first = (where[axis] * stride).reshape(*where[axis].shape, *[1] * rank)
+        index.append(first + jnp.arange(side).reshape(1, 1, *shape))
     rows = jnp.arange(len(x)).reshape(-1, 1, *[1] * rank)
     found = x[rows, *index]
-    return found.reshape(*where.shape[:2], -1, x.shape[-1])
+    return found.reshape(*where[0].shape, -1, x.shape[-1])

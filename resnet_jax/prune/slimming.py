@@ -47,8 +47,8 @@ def prepared(spec: NetSpec, variables: Variables) -> tuple[NetSpec, Variables]:
     for place in found:
         if place.norm is None and not place.writers:
             raise ConfigError(
-                f"{place.reader}: reads a map without a norm of its own; slimming knows "
-                "plain nets and pre-activation units (model.unit.order=full_pre)"
+                f"{place.reader}: reads a map without a norm of its own; slimming "
+                "knows plain nets and pre-activation units (model.unit.order=full_pre)"
             )
     return spec, variables
 

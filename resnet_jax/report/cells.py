@@ -26,6 +26,7 @@ def table(report: Report) -> Grid:
         "Difference": difference,
         "At lowest val": lambda line: spread(line.selected),
         "Precise BatchNorm": lambda line: spread(line.precise),
+        "As cut": lambda line: spread(line.as_cut),
         "Top-5, paper": lambda line: error(line.value and line.value.top5_err),
         "Top-5, ours": _top5(report),
         "Parameters": lambda line: f"{line.parameters:,}" if line.parameters else NONE,

@@ -23,6 +23,7 @@ class Line:
     top5: Summary | None
     selected: Summary | None
     precise: Summary | None
+    as_cut: Summary | None
     ours: AsPaper | None
     marks: tuple[str, ...]
 
@@ -70,13 +71,20 @@ class Line:
 
     @property
     def parameters(self) -> int | None:
-        """Number of parameters; None unless the runs agree."""
-        return _agreed(run.parameters for run in self.runs)
+        """Number of parameters; None unless the runs agree or are of cut networks."""
+        return self._count(run.parameters for run in self.runs)
 
     @property
     def multiply_adds(self) -> int | None:
-        """Multiply-adds per image; None unless the runs agree."""
-        return _agreed(run.multiply_adds for run in self.runs)
+        """Multiply-adds per image; None unless the runs agree, likewise."""
+        return self._count(run.multiply_adds for run in self.runs)
+
+    def _count(self, counts: Iterable[int | None]) -> int | None:
+        """The count of all runs; of cut networks, which differ, the median."""
+        found = sorted(count for count in counts if count is not None)
+        if found and all(run.cut for run in self.runs):
+            return statistics.median_low(found)
+        return _agreed(found)
 
 
 def _agreed(counts: Iterable[int | None]) -> int | None:
@@ -99,6 +107,7 @@ def line_of(
     selected = [run.outcome.selected for run in averaged if run.outcome.selected]
     precise = [run.outcome.precise for run in averaged if run.outcome.precise]
     only_top5 = value and value.top1_err is None and value.top5_err is not None
+    cut = [run.cut_err for run in averaged if run.cut_err is not None]
     metric = "top5_err" if only_top5 else "top1_err"
     counted = selected if value and value.selection == "best_val" else finals
     return Line(
@@ -109,6 +118,7 @@ def line_of(
         top5=summarise(_errors(finals, "top5_err")),
         selected=summarise(_errors(selected, "top1_err")),
         precise=summarise(_errors(precise, "top1_err")),
+        as_cut=summarise(cut),
         ours=as_paper(value, _errors(counted, metric)) if value else None,
         marks=tuple(_marks(experiment, value, runs, counted=len(counted), usual=usual)),
     )
@@ -121,9 +131,11 @@ def unlike(runs: Iterable[Run]) -> tuple[str, ...]:
         "data": {run.dataset for run in runs if run.final},
         "protocol": {run.final.protocol for run in runs if run.final},
         "averaged parameters": {run.final.params for run in runs if run.final},
-        "parameters": {run.parameters for run in runs if run.final} - {None},
-        "multiply-adds": {run.multiply_adds for run in runs if run.final} - {None},
     }
+    if not all(run.cut for run in runs):  # cut networks differ from seed to seed
+        for name in ("parameters", "multiply_adds"):
+            known = {getattr(run, name) for run in runs if run.final} - {None}
+            basis[name.replace("_", "-")] = known
     return tuple(name for name, values in basis.items() if len(values) > 1)
 
 

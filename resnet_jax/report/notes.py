@@ -31,6 +31,11 @@ def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
             "Averaged parameters: the test is of the moving average of the parameters "
             "(train.ema); no published error of the last parameters is subtracted."
         )
+    if any(run.cut for run in runs):
+        yield (
+            "As cut: the test error of the cut network before its first update. Cut "
+            "networks differ from seed to seed: their counts are medians over the runs."
+        )
     if any(line.step_s for line in lines):
         yield (
             "Step: the median over the logged windows of training, without compilation "

@@ -48,6 +48,7 @@ def _record(report: Report, line: Line) -> dict[str, Any]:
         "top5_err": _fields(Summary, line.top5),
         "at_lowest_val": _fields(Summary, line.selected),
         "precise_batchnorm": _fields(Summary, line.precise),
+        "as_cut": _fields(Summary, line.as_cut),
         "as_paper": _fields(AsPaper, line.ours),
         **rounded(floats),
         "paired": _fields(Pair, pairs[0] if pairs else None),

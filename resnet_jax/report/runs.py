@@ -25,6 +25,7 @@ OLD_AVERAGE = (
 WINDOWS = 50  # rows of a split read for the time per step and `computed`
 COMPUTED = ("split", "step", "n", "loss", "top1_err", "top5_err", "stats")
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
+CUT = "cut.json"  # of a run that began with a cut network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,8 @@ class Run:
     digest: str = ""
     id: str = ""
     computed: str = ""  # digest of the losses and errors of a run that is done
+    cut: bool = False  # its network was cut by its seed's weights
+    cut_err: float | None = None  # of the test before the first update
     foreign: tuple[str, ...] = ()  # reasons why it is not the run of its folder
 
     @property
@@ -116,6 +119,7 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
     fields = flat(config)
     tree, unread = _migrated(config, problems)
     env = _json(path / "env.json", problems) or {}
+    cut = flat(_json(path / CUT, problems) or {})
     end = _json(path / "DONE", problems)
     log = _log(path / "metrics.jsonl", problems, run=config.get("run"))
     if end is not None and not config:
@@ -153,6 +157,8 @@ def _read_run(today: Tree, path: Path, row: str, seed: int) -> Run:
         digest=_digest(path, log),
         id=str(config.get("run") or ""),
         computed=_computed(log) if log and found.final else "",
+        cut=bool(fields.get("train.prune.name")),
+        cut_err=as_number(cut.get("errors.test.top1_err")),
         foreign=_other_seed(config, seed),
     )
 
@@ -263,6 +269,8 @@ def _digest(path: Path, log: LogFile | None) -> str:
         else:
             content = (path / name).read_bytes() if (path / name).is_file() else b""
         total.update(hashlib.sha256(content).digest())
+    if (path / CUT).is_file():
+        total.update((path / CUT).read_bytes())
     return total.hexdigest()
 
 

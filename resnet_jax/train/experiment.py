@@ -5,6 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +28,16 @@ from resnet_jax.train.mesh import AXIS, Devices
 from resnet_jax.train.optim import OptimSpec, optimizer
 from resnet_jax.train.program import Program
 from resnet_jax.train.schedule import LoopSpec, SizeSchedule
-from resnet_jax.train.state import TrainState
+from resnet_jax.train.state import TrainState, Variables
 
 MOST_PARAMS = 2**40  # more fit no machine, and not the sizes of an array
+
+
+class Beginning(NamedTuple):
+    """Variables that a cut network begins with, and a record of what was cut."""
+
+    variables: Variables
+    record: Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Experiment:
     net: NetSpec
     optim: OptimSpec
     devices: Devices
+    begin: Beginning | None = None  # of `train.prune`; None: drawn, or of start_from
 
     @property
     def loop(self) -> LoopSpec:
@@ -72,6 +81,14 @@ class Experiment:
         """Seed [], or several seeds [seeds]."""
         first, *others = self.config.seeds
         return jnp.asarray([first, *others] if others else first, jnp.uint32)
+
+    def with_net(self, net: NetSpec, begin: Beginning | None = None) -> "Experiment":
+        """The experiment with a cut network, its layers those of the config."""
+        net = dataclasses.replace(net, layers=self.net.layers)
+        if self.optim.factors:
+            shapes = complexity.shapes(net.build(), self.pipeline.image_shape)
+            check_layers(self.optim.factors, shapes["params"])
+        return dataclasses.replace(self, net=net, begin=begin)
 
     def with_seeds(self, seeds: Sequence[int]) -> "Experiment":
         """Replace the seeds of the experiment."""
@@ -133,7 +150,10 @@ def prepare(
     open_data: Callable[..., Pipeline] = open_pipeline,
     progress: Progress | None = None,
 ) -> Experiment:
-    """Check a config against machine and data, and open the data; write no files."""
+    """Check a config against machine and data, and open the data; write no files.
+
+    Its network is that of the config, also where `train.prune` cuts it.
+    """
     with _representable(config):
         return _prepared(config, open_data, progress)
 

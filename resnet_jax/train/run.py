@@ -12,23 +12,20 @@ from typing import cast
 import jax
 from jax.experimental import multihost_utils
 
-from resnet_jax.config.resolve import validated
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import DivergedError
-from resnet_jax.models import complexity
 from resnet_jax.models.inspect import learned_slopes
-from resnet_jax.models.network import network
-from resnet_jax.paths import Tree, flat, shortened
+from resnet_jax.paths import Tree
 from resnet_jax.runs import slopes
 from resnet_jax.runs.compatibility import (
     check_not_past_end,
     check_same_config,
     check_seed,
 )
-from resnet_jax.runs.directory import StoredConfig, check_writable, set_aside
+from resnet_jax.runs.directory import check_writable, set_aside
 from resnet_jax.runs.log import lock
 from resnet_jax.runs.result import Result
-from resnet_jax.train import loaded, loop, starting
+from resnet_jax.train import cutting, loaded, loop, starting, stored
 from resnet_jax.train.evaluate import (
     Check,
     errors,
@@ -54,8 +51,6 @@ from resnet_jax.train.schedule import LoopSpec
 from resnet_jax.train.state import TrainState
 from resnet_jax.train.task import make_program, scaled_by_data, updates
 
-LISTED = 5  # parameters that an error message names
-
 Folder = pathlib.Path
 
 
@@ -67,14 +62,15 @@ def run_all(
     allow_data_change: bool = False,
     restart: bool = False,
     trace: Trace | None = None,
+    cut_only: bool = False,
 ) -> dict[Folder, Result]:
     """Train a config; several seeds each as a run in FOLDER/seed<k>.
 
-    `restart`: move the files of an earlier run aside and begin at step 0.
+    `restart`: move the files of an earlier run aside and begin at step 0. `cut_only`:
+    save the network of `train.prune` as step 0 and train nothing; there is no result.
 
-    Returns results by folder; finished runs are not trained again. DivergedError, once
-    all other seeds are done, where the loss of some is not finite; a diverged run among
-    several seeds is not trained again.
+    Results by folder; what is done, or failed among several seeds, is not done again.
+    DivergedError, once all seeds are done, where some loss is not finite.
     """
     configs = configs_by_folder(config, Folder(folder))
     for place, own in configs.items():
@@ -82,9 +78,10 @@ def run_all(
         check_seed(place, own.seed)
         if not restart:
             _check_same_config(place, own, None, allow_data_change)
-    experiment = prepare(config)
+    resumed = () if restart else configs
+    experiment = cutting.with_cut(prepare(config), resumed)
     derived, spec = experiment.derived(), experiment.loop
-    starting.check_new(experiment, () if restart else configs)
+    starting.check_new(experiment, resumed)
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             for place in configs:
@@ -97,18 +94,16 @@ def run_all(
         if left:
             check_common_step(left)
         stop = stack.enter_context(watch_for_stop())
-        replicas = {
-            place: stack.enter_context(open_replica(place, own, derived))
-            for place, own in left.items()
-        }
+        opened = (open_replica(place, own, derived) for place, own in left.items())
+        replicas = dict(zip(left, map(stack.enter_context, opened), strict=True))
         if replicas:
-            seeds = [replica.seed for replica in replicas.values()]
-            experiment = experiment.with_seeds(seeds)
-            progress = stack.enter_context(bar(total=experiment.loop.steps))
-            train(experiment, tuple(replicas.values()), progress, stop, trace=trace)
-        for place, replica in replicas.items():
+            experiment = experiment.with_seeds([r.seed for r in replicas.values()])
+            progress = stack.enter_context(bar(total=spec.steps))
+            every = tuple(replicas.values())
+            train(experiment, every, progress, stop, trace=trace, cut_only=cut_only)
+        for place, replica in replicas.items() if not cut_only else ():
             found[place] = write_result(place, replica, protocol=spec.protocol)
-    return _results(configs, found, config)
+    return {} if cut_only else _results(configs, found, config)
 
 
 def train(
@@ -118,6 +113,7 @@ def train(
     stop: Stop,
     *,
     trace: Trace | None = None,
+    cut_only: bool = False,
 ) -> None:
     """Restore or initialise the state of all seeds and train it to the end."""
     pipeline, devices = experiment.pipeline, experiment.devices
@@ -141,6 +137,10 @@ def train(
         peak=experiment.peak(),
     )
     finish = functools.partial(write_final, run, experiment)
+    if experiment.begin:
+        cutting.begin(run, experiment, state)
+    if cut_only:
+        return
     loop.fit(run, experiment.loop, state=state, finish=finish, stop=stop)
 
 
@@ -183,6 +183,9 @@ def start(
     if states := restore_all(replicas, experiment.abstract_state(program)):
         return program.seeds.joined(states)
     state = program.init(experiment.seeds)
+    if begin := experiment.begin:
+        cutting.write_spec(replicas, experiment.net)
+        return starting.with_variables(state, begin.variables)
     if found := starting.find(experiment):
         if jax.process_index() == 0:
             for replica in replicas:
@@ -232,29 +235,6 @@ def precise_rows(
             replica.log.write({**row, **spec.scored})
 
 
-def parameter_changes(new: Config, old: StoredConfig) -> list[str]:
-    """List the first parameters whose shape or dtype differs under a changed config."""
-    before = _parameters(validated(old.tree), old.derived)
-    after = _parameters(new, old.derived)
-    changed = [
-        f"{path}: checkpoint {before.get(path)} vs model {after.get(path)}"
-        for path in sorted({**before, **after})
-        if before.get(path) != after.get(path)
-    ]
-    return shortened(changed, most=LISTED)
-
-
-def _parameters(config: Config, derived: Tree) -> dict[str, str]:
-    """Shape and dtype of every parameter by path, for the data of `derived`."""
-    classes = config.model.num_classes or derived["num_classes"]
-    net = network(config, num_classes=classes, devices=1).build()
-    leaves = flat(complexity.shapes(net, tuple(derived["image_shape"]))["params"])
-    return {
-        path.replace(".", "/"): f"{leaf.shape} {leaf.dtype}"
-        for path, leaf in leaves.items()
-    }
-
-
 def _check_same_config(
     place: Folder, own: Config, derived: Tree | None, allowed: bool
 ) -> None:
@@ -264,7 +244,7 @@ def _check_same_config(
         own.to_dict(),
         derived,
         allow_data_change=allowed,
-        consequences=functools.partial(parameter_changes, own),
+        consequences=functools.partial(stored.parameter_changes, own),
     )
 
 

@@ -17,7 +17,7 @@ from resnet_jax.train.evaluate import Errors, added, errors, precise_statistics
 from resnet_jax.train.experiment import Experiment, prepare
 from resnet_jax.train.program import Program
 from resnet_jax.train.state import Variables
-from resnet_jax.train.stored import Which, config_in, restored
+from resnet_jax.train.stored import Which, config_in, cut_spec, restored
 from resnet_jax.train.task import make_program
 
 Split = Literal["train", "val", "test"]
@@ -110,6 +110,8 @@ def load(
     changes = {path: value for path, value in changes.items() if value is not None}
     config = validated(*changed(stored.located(folder), changes))
     experiment = prepare(config)
+    if config.train.prune:
+        experiment = experiment.with_net(cut_spec(folder))
     program = make_program(experiment)
     abstract = experiment.abstract_state(program)
     state, meta, place = restored(folder, which, abstract)
