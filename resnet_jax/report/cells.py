@@ -40,7 +40,7 @@ def table(report: Report) -> Grid:
     return _filled(columns, report.lines)
 
 
-def differences(report: Report) -> Grid:
+def differences(pairs: Sequence[Pair]) -> Grid:
     """Grid of paired differences between rows, with the verdict on their order."""
     columns = {
         "Row minus other": lambda pair: f"{pair.row} minus {pair.other}",
@@ -50,7 +50,7 @@ def differences(report: Report) -> Grid:
         "p (Holm)": lambda pair: probability(pair.p),
         "Order supported": lambda pair: pair.verdict,
     }
-    return _filled(columns, report.pairs)
+    return _filled(columns, pairs)
 
 
 def slopes(row: RowSlopes) -> Grid:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_jax.config.experiment_file import ExperimentFile
 from resnet_jax.papers import Value
@@ -152,6 +152,12 @@ def sample_of(line: Line, seeds: Iterable[int]) -> Sample:
         failed=any(run.failed for run in line.runs),
         missing=not finals.keys() >= set(seeds),
     )
+
+
+def cut_sample_of(line: Line, seeds: Iterable[int]) -> Sample:
+    """Likewise, errors of cut networks before their training."""
+    found = {run.seed: run.cut_err for run in line.done if run.cut_err is not None}
+    return replace(sample_of(line, seeds), errors=found)
 
 
 def _errors(scores: list[Score], metric: str) -> list[float]:

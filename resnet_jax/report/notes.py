@@ -33,8 +33,9 @@ def rules(lines: Sequence[Line], usual: int | None) -> Iterator[str]:
         )
     if any(run.cut for run in runs):
         yield (
-            "As cut: the test error of the cut network before its first update. Cut "
-            "networks differ from seed to seed: their counts are medians over the runs."
+            "As cut: the test error of the cut network before its first update; its "
+            "differences are judged likewise, adjusted for themselves. Cut networks "
+            "differ from seed to seed: their counts are medians over the runs."
         )
     if any(line.step_s for line in lines):
         yield (

@@ -14,13 +14,15 @@ from resnet_jax.report.statistics import AsPaper, Summary
 from resnet_jax.report.table import Report
 
 PAIRS = "Paired differences over common seeds"
+CUT_PAIRS = "Paired differences as cut, before training"
 
 
 def errors(report: Report) -> Sheet:
     """Sheet of a report: the table of errors, and the paired differences."""
     grids = [("", cells.table(report))]
-    if report.pairs:
-        grids.append((PAIRS, cells.differences(report)))
+    for heading, pairs in ((PAIRS, report.pairs), (CUT_PAIRS, report.cut_pairs)):
+        if pairs:
+            grids.append((heading, cells.differences(pairs)))
     records = tuple(_record(report, line) for line in report.lines)
     return Sheet(
         title=report.title,
@@ -32,6 +34,7 @@ def errors(report: Report) -> Sheet:
             "title": plain(report.title),
             "rows": records,
             "pairs": [_fields(Pair, pair) for pair in report.pairs],
+            "pairs_as_cut": [_fields(Pair, pair) for pair in report.cut_pairs],
             "notes": [plain(note) for note in report.notes],
         },
     )

@@ -11,7 +11,7 @@ from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.paths import did_you_mean, shortened
 from resnet_jax.report import notes
 from resnet_jax.report.identity import mark_copies
-from resnet_jax.report.line import Line, line_of, sample_of
+from resnet_jax.report.line import Line, cut_sample_of, line_of, sample_of
 from resnet_jax.report.pairs import Pair, apart, compare
 from resnet_jax.report.runs import Run, read_runs, unknown_folders
 
@@ -29,6 +29,7 @@ class Report:
     against: str
     lines: tuple[Line, ...]
     pairs: tuple[Pair, ...]
+    cut_pairs: tuple[Pair, ...]  # of cut networks before their training
     notes: tuple[str, ...]
 
 
@@ -58,6 +59,8 @@ def report(
     )
     samples = [sample_of(line, experiment.seeds) for line in lines]
     pairs = compare(samples, against=against)
+    as_cut = [cut_sample_of(line, experiment.seeds) for line in lines if line.as_cut]
+    cut_pairs = compare(as_cut, against=as_cut[0].row) if as_cut else ()
     others = apart(samples, against=against)
     return Report(
         name=experiment.name,
@@ -65,6 +68,7 @@ def report(
         against=against,
         lines=lines,
         pairs=pairs,
+        cut_pairs=cut_pairs,
         notes=(
             *notes.rules(lines, usual),
             *notes.comparisons(pairs, apart=others, against=against),
