@@ -55,7 +55,10 @@ FLOORS = [
     {"layers/layers"},
     {"layers/dropout", "layers/operators", "layers/pyramid"},
     {"units/cut"},
-    {"units/branch", "units/shortcut", "units/gate", "nets/stem_head"},
+    {
+        "units/branch", "units/shortcut", "units/gate", "units/separable",
+        "nets/stem_head",
+    },
     {"units/shake", "units/min", "units/multigrid", "units/runge_kutta"},
     {"units/unit"},
     {"units/preactivation"},
@@ -65,7 +68,10 @@ FLOORS = [
     {"nets/rkcnn"},
     {"nets/spec"},
     {"zoo/resnets"},
-    {"zoo/densenets", "zoo/ghostnets", "zoo/plain_nets", "zoo/resnets_3d"},
+    {
+        "zoo/densenets", "zoo/ghostnets", "zoo/plain_nets", "zoo/resnets_3d",
+        "zoo/xceptions",
+    },
     {"zoo/steps_and_grids"},
     {"complexity", "network", "serialize"},
     {"inspect"},
