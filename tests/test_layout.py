@@ -56,7 +56,10 @@ FLOORS = [
     {"layers/dropout", "layers/operators", "layers/pyramid"},
     {"units/cut"},
     {
-        "units/branch", "units/shortcut", "units/gate", "units/separable",
+        "units/branch",
+        "units/shortcut",
+        "units/gate",
+        "units/separable",
         "nets/stem_head",
     },
     {"units/shake", "units/min", "units/multigrid", "units/runge_kutta"},
@@ -69,7 +72,10 @@ FLOORS = [
     {"nets/spec"},
     {"zoo/resnets"},
     {
-        "zoo/densenets", "zoo/ghostnets", "zoo/plain_nets", "zoo/resnets_3d",
+        "zoo/densenets",
+        "zoo/ghostnets",
+        "zoo/plain_nets",
+        "zoo/resnets_3d",
         "zoo/xceptions",
     },
     {"zoo/steps_and_grids"},

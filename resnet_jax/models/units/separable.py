@@ -15,13 +15,15 @@ def separable_conv(
     features: int,
     *,
     kernel: int,
+    strides: int = 1,
     then: Steps = (),
     name: str,
-) -> Float[Array, "b *hw features"]:
+) -> Float[Array, "b *hw2 features"]:
     """Depthwise k x k and pointwise 1x1 convolution, nothing between, then `then`."""
     x = layers.conv(
-        x, x.shape[-1], kernel=kernel, groups=x.shape[-1], name=f"{name}_depthwise"
-    )
+        x, x.shape[-1], kernel=kernel, strides=strides, groups=x.shape[-1],
+        name=f"{name}_depthwise",
+    )  # fmt: skip
     return layers.conv(x, features, kernel=1, then=then, name=f"{name}_pointwise")
 
 
@@ -42,17 +44,18 @@ def same_max_pool(
 
 @dataclasses.dataclass(frozen=True)
 class SeparableConvs:
-    """Separable convolutions with norm and activation between them, then a max pool.
+    """Separable convolutions with norm and activation between them.
 
-    The pool subsamples, after the steps `end`; without strides there is none.
+    What subsamples is a max pool after the steps `end`, or the first convolution.
     """
 
     kernels: tuple[int, ...] = (3, 3)
-    inner: tuple[int, ...] = ()  # widths of all but the last; (): as the unit's output
-    window: int = 3  # of the pool
+    # widths of all but the last, or their share of the unit's
+    inner: tuple[int, ...] | float = 1.0
+    pool: int | None = 3  # window of the max pool; None: the first one has the strides
 
     def __post_init__(self):
-        if self.inner and len(self.inner) != len(self.kernels) - 1:
+        if isinstance(self.inner, tuple) and len(self.inner) != len(self.kernels) - 1:
             raise ConfigError(
                 f"inner={self.inner}: needs a width for each but the last of "
                 f"kernels={self.kernels}"
@@ -61,13 +64,20 @@ class SeparableConvs:
     def __call__(
         self, layers: Layers, x: Array, features: int, strides: int, end: Steps
     ) -> Array:
-        last = len(self.kernels) - 1
-        widths = (*(self.inner or (features,) * last), features)
+        last, inner = len(self.kernels) - 1, self.inner
+        if not isinstance(inner, tuple):
+            inner = (round(inner * features),) * last
+        widths = (*inner, features)
         for i, (kernel, width) in enumerate(zip(self.kernels, widths, strict=True)):
-            then: Steps = end if i == last else ("norm", "act")
             x = separable_conv(
-                layers, x, width, kernel=kernel, then=then, name=f"conv{i + 1}"
-            )
-        if strides == 1:
+                layers, x, width, kernel=kernel,
+                strides=strides if i == 0 and self.pool is None else 1,
+                then=end if i == last else ("norm", "act"), name=f"conv{i + 1}",
+            )  # fmt: skip
+        if self.pool is None or strides == 1:
             return x
-        return same_max_pool(layers, x, window=self.window, strides=strides)
+        return same_max_pool(layers, x, window=self.pool, strides=strides)
+
+
+# Xception-50 (He et al. 2017, Sec. 4.3), the reading that has its complexity
+XCEPTION_50 = SeparableConvs((3, 3, 3), inner=1 / 2, pool=None)

@@ -36,9 +36,7 @@ class Separable:
 # raw-B      like B, of x itself where others take its pre-activation (Chollet 2017)
 # avgpool-A  like A, averaging instead of subsampling (Huang et al. 2016)
 # none       no shortcut: a plain net
-Shortcut: TypeAlias = (
-    Literal["A", "B", "C", "raw-B", "avgpool-A", "none"] | Separable
-)
+Shortcut: TypeAlias = Literal["A", "B", "C", "raw-B", "avgpool-A", "none"] | Separable
 
 
 def shortcut(

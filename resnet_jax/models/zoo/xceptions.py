@@ -77,7 +77,7 @@ def xception(
     head = scaled((1536, 2048), width)
     slots: UnitFields = {"order": RELU_ONLY_PRE, "shortcut": "raw-B"}
 
-    def of(*kernels: int, inner: tuple[int, ...] = ()) -> UnitSpec:
+    def of(*kernels: int, inner: tuple[int, ...] | float = 1.0) -> UnitSpec:
         return UnitSpec(SeparableConvs(kernels, inner), **slots | unit)
 
     entry, last = of(3, 3), of(3, 3, inner=(widths[2],))
