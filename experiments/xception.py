@@ -23,7 +23,11 @@ from resnet_jax.config import configured
 from resnet_jax.config.recipes import HE2016_IMAGENET
 
 EPOCHS = 100
-BASE = {"data.name": "imagenet2012", "data.workers": 8}
+BASE = {
+    "data.name": "imagenet2012",
+    "data.workers": 8,
+    "train.epochs": float(EPOCHS),
+}
 XCEPTION = {
     "model.name": "xception",
     "model.size": "imagenet",
@@ -37,13 +41,13 @@ XCEPTION = {
     "optim.schedule": "steps",
     "optim.schedule.boundaries": tuple(n / EPOCHS for n in range(2, EPOCHS, 2)),
     "optim.schedule.decay_factor": 0.94,
-    "train.epochs": float(EPOCHS),
     "train.ema": 0.9999,
 }
 XCEPTION_50 = HE2016_IMAGENET | {
     "model.depth": 50,
     "model.init": "he_fan_in",
     "model.unit.branch": "separable_bottleneck",
+    "train.epochs": None,  # but iterations
 }
 ROWS = {"Xception": XCEPTION, "Xception-50": XCEPTION_50}
 SEEDS = (0,)

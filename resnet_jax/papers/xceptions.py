@@ -76,10 +76,9 @@ RECIPES: dict[str, Facts] = {
             "weight decay": 1e-5,
         },
     )
-    | said(
-        f"{_C}, Sec. 4.2",
-        {"parameter average": "Polyak averages, of unknown decay"},
-        certainty="unsure",
+    | silent(
+        "parameter average",
+        source=f"{_C}, Sec. 4.2: Polyak averages, whose decay is not stated",
     )
     | said(
         f"{_C}, Sec. 4.5.1 and Fig. 5",
