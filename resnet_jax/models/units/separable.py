@@ -50,8 +50,7 @@ class SeparableConvs:
     """
 
     kernels: tuple[int, ...] = (3, 3)
-    # widths of all but the last, or their share of the unit's
-    inner: tuple[int, ...] | float = 1.0
+    inner: tuple[int, ...] | float = 1.0  # of all but the last: widths, or a share
     pool: int | None = 3  # window of the max pool; None: the first one has the strides
 
     def __post_init__(self):

@@ -67,25 +67,25 @@ def xception(
 ) -> ResNetSpec:
     """Xception for 299x299 images (Chollet 2017, Fig. 5; released in Keras).
 
-    `dropout` acts before the classifier (Sec. 4.3). The paper has no other
-    `middle_units`, which need parameters in one loop. `digits`, ours, for 8x8 images
-    subsamples in the last unit alone. `unit` are fields of all units. ConfigError for
-    other sizes, for images that are too small, and where a width is not whole.
+    The eight `middle_units` run as one loop; `dropout` acts before the classifier (Sec.
+    4.3). `digits`, ours, is for 8x8 images and subsamples in the last unit alone.
+    `unit` are fields of all units. Norms are TensorFlow's. ConfigError for other sizes,
+    for images that are too small, and where a width is not whole.
     """
     omitted = lookup("size", size, OMITTED)
     stem, *widths = scaled((64, 128, 256, 728, 1024), width)
     head = scaled((1536, 2048), width)
     slots: UnitFields = {"order": RELU_ONLY_PRE, "shortcut": "raw-B"}
 
-    def of(*kernels: int, inner: tuple[int, ...] | float = 1.0) -> UnitSpec:
+    def made(*kernels: int, inner: tuple[int, ...] | float = 1.0) -> UnitSpec:
         return UnitSpec(SeparableConvs(kernels, inner), **slots | unit)
 
-    entry, last = of(3, 3), of(3, 3, inner=(widths[2],))
+    entry, last = made(3, 3), made(3, 3, inner=(widths[2],))
     strides = (1,) * omitted + (2,) * (5 - omitted)
     return ResNetSpec(
         depths=(1, 1, 1 + middle_units, 1),
         widths=tuple(widths),
-        unit=of(3, 3, 3),
+        unit=made(3, 3, 3),
         firsts=(entry, entry, entry, last),
         strides=strides[1:],
         layers=LayersSpec(norm=TENSORFLOW),
