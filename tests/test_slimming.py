@@ -11,8 +11,6 @@ import pytest
 import tiers
 
 import resnet_jax
-from resnet_jax.prune import slimming
-from resnet_jax.prune.separate import separated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models import complexity, serialize
 from resnet_jax.models.layers.activations import PRelu
@@ -30,6 +28,8 @@ from resnet_jax.models.nets.stem_head import Stem
 from resnet_jax.models.units.branch import BOTTLENECK, B
 from resnet_jax.models.units.cut import Cut, chosen
 from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL
+from resnet_jax.prune import slimming
+from resnet_jax.prune.separate import separated
 
 F64 = LayersSpec(dtype="float64")
 

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from resnet_jax.prune.separate import NO_RULE, Variables, separated
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.densenet import CutBlock, CutTransition, DenseNetSpec
 from resnet_jax.models.nets.plain import (
@@ -37,6 +36,7 @@ from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.cut import Cut
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
 from resnet_jax.paths import Tree
+from resnet_jax.prune.separate import NO_RULE, Variables, separated
 
 T = TypeVar("T", CutBlock, CutHead, CutTransition)
 Masks = Mapping[str, np.ndarray]  # of a norm, by its path: the channels that are kept
