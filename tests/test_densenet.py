@@ -124,7 +124,7 @@ def is_long(spec):
     ],
 )
 def test_parameters_and_multiply_adds(row):
-    """And the weighted layers of DenseNets and HarDNets, which these are named after."""
+    """And the weighted layers of nets that are named after them."""
     name, spec, image, params, macs = row
     parts, multiply_adds = counted.counts(spec, image)
     assert agrees(parts.params, params)
