@@ -73,6 +73,7 @@ from resnet_jax.models.zoo.steps_and_grids import (
     rk_resnet,
     rkcnn,
 )
+from resnet_jax.models.zoo.xceptions import xception
 from resnet_jax.paths import replaced
 from resnet_jax.train.loaded import LoadedRun, load
 
@@ -92,6 +93,7 @@ __all__ = [  # noqa: RUF022
     "ghostnet",
     "regnetx",
     "gghost",
+    "xception",
     # those for clips,
     "resnet_3d",
     "small_resnet_3d",

@@ -882,6 +882,12 @@ FOLLOWED = {  # recipe: what its facts leave to be said, quantities that no conf
          "data.augment": "imagenet_scale"},
         set(),
     ),
+    "chollet2017/imagenet": (
+        {"model.name": "xception", "train.epochs": 100.0,
+         DROPS: tuple(n / 50 for n in range(1, 50)),
+         "optim.schedule.decay_factor": 0.94, "data.augment": "imagenet_aspect"},
+        {"drops at", "evaluation"},
+    ),
 }
 # fmt: on
 SETTLED = {

@@ -124,7 +124,7 @@ def is_long(spec):
     ],
 )
 def test_parameters_and_multiply_adds(row):
-    """And the weighted layers of DenseNets, which they are named after."""
+    """And the weighted layers of nets that are named after them."""
     name, spec, image, params, macs = row
     parts, multiply_adds = counted.counts(spec, image)
     assert agrees(parts.params, params)
@@ -136,6 +136,8 @@ def test_parameters_and_multiply_adds(row):
         # what the paper calls 264 has blocks of 2 x 130 layers, and 5
         layers = {265: 264}.get(parts.weighted_layers, parts.weighted_layers)
         assert str(layers) in name.split()
+    if name in ("HarDNet-68", "HarDNet-85"):  # with both convolutions of the stem
+        assert str(parts.weighted_layers) in name
 
 
 def test_harmonic_links_of_the_released_code():

@@ -16,6 +16,7 @@ from resnet_jax.models import complexity
 from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.units.branch import BASIC, BOTTLENECK, BOTTLENECK_3X3, SINGLE
+from resnet_jax.models.units.separable import XCEPTION_50
 from resnet_jax.models.units.shortcut import Dropped, Gated, Scaled
 from resnet_jax.models.units.unit import (
     FULL_PRE,
@@ -26,6 +27,7 @@ from resnet_jax.models.units.unit import (
     SE,
 )
 from resnet_jax.models.zoo.resnets import cifar_resnet, imagenet_resnet, wide_resnet
+from resnet_jax.models.zoo.xceptions import xception
 
 
 def cifar(depth, classes=10, **fields):
@@ -207,8 +209,17 @@ IMAGENET += [
     ("SE-ResNeXt-50",  resnext_imagenet(50, 32, 4, gate=SE()),  27_559_896, "4.233 G"),
     ("SE-ResNeXt-101", resnext_imagenet(101, 32, 4, gate=SE()), 48_955_416, "7.975 G"),
 ]
+IMAGENET += [
+    # He et al. 2017, Sec. 4.3: 4,450M, the reading of it that comes to that
+    ("Xception-50", imagenet(50, branch=XCEPTION_50), 28_898_152, "4.450 G"),
+]
+XCEPTION = [
+    # Chollet 2017, Table 3: 22,855,952; multiply-adds from Fig. 5
+    ("Xception", xception(), 22_855_952, 8_357_403_496),
+]
 ROWS = [(*row, (32, 32, 3)) for row in CIFAR + WIDE]
 ROWS += [(*row, (224, 224, 3)) for row in IMAGENET]
+ROWS += [(*row, (299, 299, 3)) for row in XCEPTION]
 # fmt: on
 
 

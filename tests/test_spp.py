@@ -194,6 +194,7 @@ def test_levels_make_a_pyramid_of_the_last_map():
         ("wide_resnet", {"depth": 10}, (8, 8, 1), (64 * 5, 10)),
         ("densenet", {"depth": 10}, (8, 8, 1), ((16 + 6 * 12) * 5, 10)),
         ("ghostnet", {"size": "digits", "width": 0.5}, (8, 8, 1), (80 * 5, 1280)),
+        ("xception", {"size": "digits", "width": 0.125}, (8, 8, 1), (256 * 5, 10)),
         ("resnet_3d", {"depth": 18}, (32, 33, 33, 3), (512 * 9, 10)),
         ("vgg", {"depth": 7, "size": "digits"}, (8, 8, 1), (256 * 5, 10)),
     ],

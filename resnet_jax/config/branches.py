@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
-from resnet_jax.config.types import Count, Odd, Share, Whole, part
+from resnet_jax.config.types import Count, Odd, Positive, Share, Whole, part
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import replaced
 
@@ -88,6 +88,23 @@ class Multigrid:
         return multigrid.Multigrid(self.group, self.coarsest)
 
 
+@part
+class SeparableBottleneck:
+    """Three separable convolutions, the first two narrow (Xception-50)."""
+
+    name: Literal["separable_bottleneck"] = "separable_bottleneck"
+    inner: Positive = 0.5
+    """Width of the first two, as a share of the unit's."""
+
+    def build(self) -> "branch.Branch":
+        from resnet_jax.models.units.separable import XCEPTION_50
+
+        return replaced(XCEPTION_50, {"inner": self.inner})
+
+
+Branch: TypeAlias = Simple | Bottleneck | Min | Multigrid | SeparableBottleneck
+
+
 # --- noise ahead of the last convolution of a branch
 
 
@@ -125,9 +142,7 @@ class DropBlock:
 Noise: TypeAlias = Annotated[Dropout | DropBlock, Field(discriminator="name")]
 
 
-def with_noise(
-    chosen: Simple | Bottleneck | Min | Multigrid, noise: Noise | None
-) -> "branch.Branch":
+def with_noise(chosen: Branch, noise: Noise | None) -> "branch.Branch":
     """Built branch with dropout in it; ConfigError if it has no place for that."""
     built = chosen.build()
     if noise is None:

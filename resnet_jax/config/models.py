@@ -6,6 +6,7 @@ from pydantic import Field
 
 from resnet_jax.config import other_nets as other
 from resnet_jax.config import residual_nets as residual
+from resnet_jax.config import separable_nets as separable
 from resnet_jax.config.family import Family
 from resnet_jax.config.types import part
 
@@ -40,6 +41,7 @@ Model: TypeAlias = Annotated[
     | residual.RkCnn
     | residual.GhostNet
     | residual.RegNetX
+    | separable.Xception
     | other.DenseNet
     | other.ImageNetDenseNet
     | other.HarDNet

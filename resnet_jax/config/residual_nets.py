@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from resnet_jax.config.branches import Bottleneck, Min, Multigrid, Simple, with_noise
+from resnet_jax.config.branches import Bottleneck, Branch, Min, Multigrid, Simple
 from resnet_jax.config.family import Looped, Staged
 from resnet_jax.config.layers import Ghost
 from resnet_jax.config.types import Count, Positive, Share, part
@@ -60,7 +60,7 @@ class Branched(Residual):
         zoo_function: Callable[..., "ResNetSpec"],
         depth: int,
         *,
-        auto: Simple | Bottleneck | Min | Multigrid,
+        auto: Branch,
         **fields: object,
     ) -> "ResNetSpec":
         """The spec of a zoo function with the unit's branch, or the family's `auto`."""
@@ -219,7 +219,7 @@ class RkResNet(Residual):
             raise ConfigError(f"model.depth={self.depth}: too few units for a step")
         step = runge_kutta.RungeKutta(
             getattr(runge_kutta, self.unit.tableau.name.upper()),
-            with_noise(self.unit.branch, self.unit.noise),
+            self.unit.built_branch(),
             sweeps=getattr(self.unit.tableau, "sweeps", 1),
         )
         return self.filled(rk_resnet, self.depth, self.unit, branch=step)

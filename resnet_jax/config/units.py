@@ -7,8 +7,7 @@ from pydantic import Field, Strict
 from resnet_jax.config.branches import (
     Auto,
     Bottleneck,
-    Min,
-    Multigrid,
+    Branch,
     Noise,
     Simple,
     with_noise,
@@ -17,7 +16,7 @@ from resnet_jax.config.types import Count, Finite, Share, part
 from resnet_jax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from resnet_jax.models.units import gate, shortcut
+    from resnet_jax.models.units import branch, gate, shortcut
     from resnet_jax.models.units.unit import UnitFields
 
 Order: TypeAlias = Literal[
@@ -165,7 +164,7 @@ class ResidualUnit(Shortcut):
     """The residual unit of most families."""
 
     branch: Annotated[
-        Auto | Simple | Bottleneck | Min | Multigrid,
+        Auto | Branch,
         Field(discriminator="name"),
     ] = Auto()
     """Residual function F."""
@@ -174,7 +173,7 @@ class ResidualUnit(Shortcut):
     num_branches: Literal[1, 2] = 1
     """Branches per unit; 2: Shake-Shake (Gastaldi 2017)."""
 
-    def built_branch(self, auto: Simple | Bottleneck | Min | Multigrid):
+    def built_branch(self, auto: Branch):
         """The branch, `auto` where the config leaves it to the family."""
         from resnet_jax.models.units import shake
 
@@ -219,3 +218,7 @@ class RungeKuttaUnit(Shortcut):
     """Dropout ahead of the last convolution of a branch."""
     tableau: Annotated[Explicit | Implicit, Field(discriminator="name")] = Explicit()
     """Butcher tableau of the step."""
+
+    def built_branch(self) -> "branch.Branch":
+        """The branch F, with its noise."""
+        return with_noise(self.branch, self.noise)

@@ -105,11 +105,14 @@ def parts_of(params: PyTree) -> Parts:
 
 
 def _is_weighted(modules: list[str]) -> bool:
-    """True in a stem, a branch or a plain net; a Ghost module counts once."""
-    if modules[-1].startswith("cheap_"):
+    """True in a stem, a branch, a head of convolutions or a plain net.
+
+    Ghost modules and separable convolutions count once.
+    """
+    if re.match(r"cheap_|(head_)?conv\d+_depthwise", modules[-1]):
         return False
-    plain = modules[0].startswith(("conv", "towers"))
-    return plain or bool({"stem_conv", "branch"} & {*modules})
+    plain = modules[0].startswith(("conv", "towers", "stem_conv", "head_conv"))
+    return plain or "branch" in modules
 
 
 def _kind(modules: list[str], name: str) -> str:

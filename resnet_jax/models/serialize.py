@@ -40,19 +40,20 @@ from resnet_jax.models.units import (
     multigrid,
     preactivation,
     runge_kutta,
+    separable,
     shake,
     shortcut,
     unit,
 )
-from resnet_jax.models.zoo import ghostnets, resnets_3d
+from resnet_jax.models.zoo import ghostnets, resnets_3d, xceptions
 
 Value: TypeAlias = Any  # a spec or a field of one, or the JSON of it
 
 MODULES = (
     activations, batchnorm, dropout, initializers, layers, operators, pyramid,
     auxiliary_loss, densenet, plain, resnet, rkcnn, stem_head, branch, cut, gate, ghost,
-    min, multigrid, preactivation, runge_kutta, shake, shortcut, unit, ghostnets,
-    resnets_3d,
+    min, multigrid, preactivation, runge_kutta, separable, shake, shortcut, unit,
+    ghostnets, resnets_3d, xceptions,
 )  # fmt: skip
 
 

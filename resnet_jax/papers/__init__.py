@@ -29,6 +29,7 @@ from resnet_jax.papers import (
     steps_and_grids,
     successors,
     wide,
+    xceptions,
 )
 from resnet_jax.papers.facts import Facts, said
 from resnet_jax.papers.value import CERTAINTY, PAPERS, Slope, Value
@@ -42,15 +43,15 @@ __all__ = [
 SLOPES = he2015.SLOPES
 TABLES = (
     he2015, he2016a, he2016b, successors, wide, huang2017, plain_nets, han2020,
-    rastegari2016, gruening2021, hara2018, shen2016,
+    rastegari2016, gruening2021, hara2018, shen2016, xceptions,
 )  # fmt: skip
 _NETWORKS = (
     cifar_nets, imagenet_nets, wide, huang2017, plain_nets, han2020, rastegari2016,
-    gruening2021, steps_and_grids, hara2018, shen2016,
+    gruening2021, steps_and_grids, hara2018, shen2016, xceptions,
 )  # fmt: skip
 _RECIPES = (
     recipes, wide, huang2017, plain_recipes, han2020, rastegari2016, gruening2021,
-    steps_and_grids, hara2018, shen2016,
+    steps_and_grids, hara2018, shen2016, xceptions,
 )  # fmt: skip
 VALUES = {cell.key: cell for table in TABLES for cell in table.VALUES}
 NETWORKS: dict[str, Facts] = {k: v for m in _NETWORKS for k, v in m.NETWORKS.items()}

@@ -31,6 +31,8 @@ PAPERS = {
     "zhu2022": "Zhu et al. 2022, RKCNN, arXiv 1802.08831",
     "eliasof2023": "Eliasof et al. 2023, MGIC, SIAM J. Sci. Comput.",
     "shen2016": "Shen et al. 2016, Relay Backpropagation, ECCV",
+    "he2017": "He et al. 2017, Channel Pruning, arXiv 1707.06168",
+    "chollet2017": "Chollet 2017, Xception, arXiv 1610.02357",
     "hara2018": "Hara et al. 2018, Can Spatiotemporal 3D CNNs Retrace the History of "
     "2D CNNs and ImageNet?, arXiv 1711.09577",
 }

@@ -33,9 +33,10 @@ class Separable:
 # A          subsample, pad new channels with zeros; no parameters
 # B          project by a 1x1 convolution where resized, identity elsewhere
 # C          project everywhere
+# raw-B      like B, of x itself where others take its pre-activation (Chollet 2017)
 # avgpool-A  like A, averaging instead of subsampling (Huang et al. 2016)
 # none       no shortcut: a plain net
-Shortcut: TypeAlias = Literal["A", "B", "C", "avgpool-A", "none"] | Separable
+Shortcut: TypeAlias = Literal["A", "B", "C", "raw-B", "avgpool-A", "none"] | Separable
 
 
 def shortcut(
@@ -51,8 +52,8 @@ def shortcut(
     """h(x) [b *hw/strides features], or None for a plain net.
 
     Where the unit resizes, h takes the pre-activation of the branch (He et al. 2016b,
-    Sec. 5 and released code); elsewhere the identity takes x itself. A projection ends
-    with `norm` where its branch does.
+    Sec. 5 and released code), but for raw-B; elsewhere the identity takes x itself. A
+    projection ends with `norm` where its branch does.
     """
     resized = strides != 1 or x.shape[-1] != features
     if kind == "none":
@@ -65,8 +66,9 @@ def shortcut(
         return zero_pad(layers.avg_pool(preact, window=strides), features)
     if isinstance(kind, Separable):
         return kind(layers, preact, features, strides, norm)
+    source = x if kind == "raw-B" else preact
     return layers.conv(
-        preact, features, kernel=1, strides=strides, then=norm, name="shortcut_conv"
+        source, features, kernel=1, strides=strides, then=norm, name="shortcut_conv"
     )
 
 
