@@ -15,7 +15,12 @@ from resnet_jax.config import configured
 from resnet_jax.config.recipes import DIGITS
 
 PENALTY = {"optim.scale_l1": 2e-3}
-VGG = {"model.name": "vgg", "model.depth": 7, "model.size": "digits", "model.width": 0.5}
+VGG = {
+    "model.name": "vgg",
+    "model.depth": 7,
+    "model.size": "digits",
+    "model.width": 0.5,
+}
 PREACT = {
     "model.depth": 20,
     "model.unit.order": "full_pre",

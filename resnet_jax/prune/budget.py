@@ -66,7 +66,7 @@ def total_of(
     """Multiply-adds with those channels, of layers that have `macs` with all."""
     share = dict.fromkeys(macs, 1.0)
     for place, channels in places.items():
-        for layer in (place.reader, *place.writers):
+        for layer in (place.reader, *place.inside):
             if layer in share:
                 share[layer] *= kept[place] / channels
     return sum(macs[layer] * share[layer] for layer in macs)

@@ -7,12 +7,12 @@ do not add up (Sec. 3.2). The last convolution of a residual branch makes good t
 of its shortcut as well, and the first one reads some channels of the map that the
 shortcut reads whole (Sec. 3.3).
 
-Where text and released code (ethanhe42/channel-pruning) differ: kernels have length 1
-per channel in the LASSO (Sec. 3.1; the code takes them as they are); lambda grows until
-exactly the channels asked for are left (the code stops at up to a tenth more); the
-LASSO sees all samples (the code 400 places); points are drawn for each image (the code
-has the same for ten). As in the code, and not in the text, least squares have an
-offset; kernels are chosen once, without turns of both steps.
+As in the released code (ethanhe42/channel-pruning), and not as in the text: the LASSO
+takes kernels as they are, of any length; both steps have an offset, and come once,
+without turns. As in the text, and not as in the code: lambda grows until no more than
+the channels asked for are left (the code stops at up to a tenth more), and all samples
+count (in the code 400 places). Points are drawn for each image (the code has the same
+ones for ten).
 """
 
 from collections.abc import Callable, Iterable
@@ -159,7 +159,7 @@ def _samples(
             jax.device_get(seen(spec.build(), place, tree, batch, where))
             for tree in (original, variables)
         )
-        wanted = np.asarray(old.outputs, np.float64)
+        wanted = np.array(old.outputs, np.float64)
         if gain is not None:  # what the shortcut lacks
             error = np.asarray(old.shortcut, np.float64) - new.shortcut
             wanted += np.divide(error, gain, out=np.zeros_like(error), where=gain != 0)

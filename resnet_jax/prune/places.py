@@ -31,6 +31,7 @@ from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.nets.stem_head import CutHead, GlobalMean, Head
 from resnet_jax.models.units.branch import B
 from resnet_jax.models.units.cut import Cut
+from resnet_jax.models.units.separable import CutSeparableConvs, SeparableConvs
 from resnet_jax.models.units.shortcut import Add
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
 from resnet_jax.paths import Tree
@@ -47,8 +48,14 @@ class Place:
     reader: str  # whose weights lose inputs
     norm: str | None  # in front of it, of these channels
     writers: tuple[str, ...] = ()  # that lose outputs; (): the map stays whole
+    depthwise: str | None = None  # convolution between both, of these channels
     channels: tuple[int, ...] | None = None  # of the map, that are read; None: all
     unit: str | None = None  # whose shortcut the output of the reader is added to
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """Modules whose outputs are these channels alone."""
+        return (*self.writers, *([self.depthwise] if self.depthwise else []))
 
 
 def prepared(spec: NetSpec, variables: Variables) -> tuple[NetSpec, Variables]:
@@ -66,7 +73,7 @@ def sliced(spec: NetSpec, variables: Variables, masks: Masks) -> Variables:
     inputs, outputs = {}, {}
     for place in places(spec):
         inputs[place.reader] = masks[place.reader]
-        outputs |= dict.fromkeys(place.writers, masks[place.reader])
+        outputs |= dict.fromkeys(place.inside, masks[place.reader])
 
     def rest(path, leaf):
         keys = [key.key for key in path]
@@ -129,7 +136,8 @@ def _(spec: ResNetSpec) -> Iterator[Place]:
         before = f"{path}/norm_before" if "norm" in own.before else None
         if number == 1 and spec.stem.steps and own.before:
             before = "norm_stem" if "norm" in spec.stem.steps else None
-        yield from _of_unit(unit, path, before)
+        strides = spec.stage_strides[number - 1]
+        yield from _of_unit(unit, path, before, resized=strides != 1)
     yield from _of_head(spec.head, spec.end_steps)
 
 
@@ -207,16 +215,24 @@ def _(spec: PlainSpec, masks: Masks) -> NetSpec:
     return dataclasses.replace(spec, records=tuple(records))
 
 
-def _of_unit(unit: UnitSpec, path: str, before: str | None) -> Iterator[Place]:
+def _of_unit(
+    unit: UnitSpec, path: str, before: str | None, *, resized: bool = False
+) -> Iterator[Place]:
     branch = unit.branch
     plain = isinstance(branch, B) and branch.cardinality == 1 and not branch.noise
-    if not (plain or isinstance(branch, Cut)) or unit.gate or unit.join != Add():
+    known = plain or isinstance(branch, Cut | SeparableConvs)
+    if not known or unit.gate or unit.join != Add():
         raise ConfigError(
             f"{path}: pruning knows units of plain convolutions that are added to their"
             " shortcuts, without gates or noise"
         )
     inside, last = f"{path}/branch", len(branch.kernels)
     added = None if unit.shortcut == "none" else path
+    if isinstance(branch, SeparableConvs):
+        # What a pool does to the last map is not linear.
+        added = None if resized and branch.pool else added
+        yield from _of_separable(branch, inside, added)
+        return
     yield Place(
         f"{inside}/conv1",
         before,
@@ -230,21 +246,40 @@ def _of_unit(unit: UnitSpec, path: str, before: str | None) -> Iterator[Place]:
         yield Place(f"{inside}/conv{i + 1}", norm, writers, unit=unit_of)
 
 
+def _of_separable(
+    branch: SeparableConvs, inside: str, added: str | None
+) -> Iterator[Place]:
+    """Pointwise convolutions, as in He et al. 2017, Sec. 4.3."""
+    last = len(branch.kernels)
+    for i in range(1, last + 1):
+        before = f"{i - 1}_pointwise"
+        layers = (f"conv{before}", f"norm_{before}", f"act_{before}")
+        yield Place(
+            f"{inside}/conv{i}_pointwise",
+            None,
+            tuple(f"{inside}/{layer}" for layer in layers) if i > 1 else (),
+            f"{inside}/conv{i}_depthwise",
+            getattr(branch, "channels", None) if i == 1 else None,
+            added if i == last else None,
+        )
+
+
 def _cut_unit(unit: UnitSpec, own: list[Place], masks: Masks) -> UnitSpec:
     first, *inner = own
-    assert isinstance(unit.branch, B | Cut)  # as `_of_unit` sees to
-    branch = Cut(
-        unit.branch.kernels,
-        tuple(int(masks[place.reader].sum()) for place in inner),
-        unit.branch.stride_at,
-        _read(first, masks),
-    )
-    return dataclasses.replace(unit, branch=branch)
+    widths = tuple(int(masks[place.reader].sum()) for place in inner)
+    read, old = _read(first, masks), unit.branch
+    if isinstance(old, SeparableConvs):
+        new = CutSeparableConvs(old.kernels, widths, old.pool, read)
+    else:
+        assert isinstance(old, B | Cut)  # as `_of_unit` sees to
+        new = Cut(old.kernels, widths, old.stride_at, read)
+    return dataclasses.replace(unit, branch=new)
 
 
 def _of_head(head: Head, steps: tuple[str, ...]) -> Iterator[Place]:
     """The classifier, where it reads the mean of a map."""
-    if not head.hidden and isinstance(head.pool, GlobalMean):
+    simple = type(head) in (Head, CutHead) and not head.hidden
+    if simple and isinstance(head.pool, GlobalMean):
         norm = "norm_head" if "norm" in steps else None
         yield Place("head", norm, channels=getattr(head, "channels", None))
 

@@ -71,16 +71,14 @@ def selected(
 ) -> np.ndarray:
     """Mask of the channels that the LASSO keeps (He et al. 2017, Eq. 2, step i).
 
-    min 1/2 |Y - sum_i beta_i X_i W_i|^2 + lambda |beta|_1 with |W_i| = 1: lambda grows
-    from 0 until at most `keep` of the betas are left. Channels that give nothing are
-    never chosen by the LASSO; where it has fewer than `keep`, the first ones join.
+    min 1/2 |Y - sum_i beta_i X_i W_i|^2 + lambda |beta|_1, W as it is: lambda grows from
+    0 until at most `keep` of the betas are left. Channels that give nothing are never
+    chosen by the LASSO; where it has fewer than `keep`, the first ones join.
     """
     a, b = samples.parts(shifted=shifted)
     places, channels, _ = kernel.shape
-    norms = np.sqrt(np.square(kernel).sum((0, 2)))
-    unit = kernel / np.where(norms > 0, norms, 1)[:, None]
     # Gram matrix of the X_i W_i, and their products with Y
-    w = unit.reshape(places * channels, -1)
+    w = kernel.reshape(places * channels, -1)
     gram = (a.T @ a) * (w @ w.T)
     gram = gram.reshape(places, channels, places, channels).sum((0, 2))
     products = ((a.T @ b) * w).sum(1).reshape(places, channels).sum(0)
@@ -100,7 +98,6 @@ def lasso_support(
     living = np.flatnonzero(np.diag(gram) > 1e-12 * np.diag(gram).max(initial=0))
     if not len(living):
         return living
-    # Columns of one length, whose penalties make up for it, would be another LASSO.
     _, _, path = lars_path_gram(
         products[living], gram[np.ix_(living, living)], n_samples=rows,
         method="lasso", alpha_min=0, copy_X=True,

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import Layers, Steps
+from resnet_jax.models.units.cut import chosen
 
 
 def separable_conv(
@@ -76,6 +77,19 @@ class SeparableConvs:
         if self.pool is None or strides == 1:
             return x
         return same_max_pool(layers, x, window=self.pool, strides=strides)
+
+
+@dataclasses.dataclass(frozen=True)
+class CutSeparableConvs(SeparableConvs):
+    """Separable convolutions of a cut net, which read some channels of the map."""
+
+    channels: tuple[int, ...] | None = None  # None: all
+
+    def __call__(
+        self, layers: Layers, x: Array, features: int, strides: int, end: Steps
+    ) -> Array:
+        x = chosen(x, self.channels)
+        return super().__call__(layers, x, features, strides, end)
 
 
 # Xception-50 (He et al. 2017, Sec. 4.3), the reading that has its complexity
