@@ -71,9 +71,9 @@ def selected(
 ) -> np.ndarray:
     """Mask of the channels that the LASSO keeps (He et al. 2017, Eq. 2, step i).
 
-    min 1/2 |Y - sum_i beta_i X_i W_i|^2 + lambda |beta|_1, W as it is: lambda grows from
-    0 until at most `keep` of the betas are left. Channels that give nothing are never
-    chosen by the LASSO; where it has fewer than `keep`, the first ones join.
+    min 1/2 |Y - sum_i beta_i X_i W_i|^2 + lambda |beta|_1, W as it is: lambda grows
+    from 0 until at most `keep` of the betas are left. Channels that give nothing are
+    never chosen by the LASSO; where it has fewer than `keep`, the first ones join.
     """
     a, b = samples.parts(shifted=shifted)
     places, channels, _ = kernel.shape
