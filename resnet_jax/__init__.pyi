@@ -79,6 +79,9 @@ from resnet_jax.train.loaded import LoadedRun, load
 
 __version__: str
 
+from resnet_jax.prune.channels import pruned
+from resnet_jax.prune.slimming import slimmed
+
 __all__ = [  # noqa: RUF022
     # The papers' networks, from their numbers to a spec, which `build()` makes a net:
     # residual ones,
@@ -116,6 +119,9 @@ __all__ = [  # noqa: RUF022
     "count",
     "summary",
     "features",
+    # smaller ones from trained ones,
+    "slimmed",
+    "pruned",
     # A trained net, and the weights of released ones.
     "load",
     "from_torch",

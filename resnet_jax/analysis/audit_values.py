@@ -22,6 +22,7 @@ from resnet_jax.paths import Value, replaced_where_known
 from resnet_jax.train.optim import optimizer
 
 UNKNOWN = "unknown"
+UNTIL_CUT = "known once its network is cut"
 UNENDING = 10**12  # iterations of a run of unknown length
 DECAYED = {"kernels": facts.KERNELS, "all": facts.ALL_BUT_SLOPES}
 
@@ -80,6 +81,9 @@ class ConfigValues:
 
     def counts(self) -> Quantities:
         """Count weighted layers, parameters and multiply-adds on shapes."""
+        if self.config.train.prune:
+            known = ("weighted layers", "parameters", "multiply-adds")
+            return {name: ("train.prune", UNTIL_CUT) for name in known}
         parts, macs = _counted(_same_shapes(self.net), self.image)
         kinds = {
             "parameters": parts.params,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import Field, Strict
 
 from resnet_jax.config.types import Count, Finite, Number, Odd, Positive, Share, part
+from resnet_jax.errors import ConfigError
 
 if TYPE_CHECKING:
     from resnet_jax.models.layers import operators
@@ -79,6 +80,8 @@ class BatchNorm:
     """Weight of the old value in a running statistic; None: the dialect's."""
     epsilon: Positive | None = None
     """Number added to the variance; None: the dialect's."""
+    scale: Positive = 1.0
+    """Initial value of the scales."""
     precise: Number = 0
     """Training batches over which statistics are recomputed at the end; 0: none."""
     frozen: bool = False
@@ -91,6 +94,14 @@ class BatchNorm:
         chosen = {"momentum": self.momentum, "epsilon": self.epsilon}
         chosen = {name: value for name, value in chosen.items() if value is not None}
         spec = getattr(batchnorm, self.dialect.upper())
+        if self.frozen and self.scale != 1:
+            raise ConfigError(
+                f"model.norm.scale={self.scale}: model.norm.frozen takes scales as they"
+                " are; leave one of them out"
+            )
+        if self.scale != 1:
+            fields = dataclasses.asdict(spec) | {"scale": self.scale}
+            spec = batchnorm.ScaledNormSpec(**fields)
         if self.frozen:
             spec = batchnorm.FrozenNormSpec(**dataclasses.asdict(spec))
         return dataclasses.replace(spec, group=group, axis_name=axis_name, **chosen)

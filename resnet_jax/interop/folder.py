@@ -32,7 +32,8 @@ SOURCE = "source.json"
 TRAINING = (
     "depth_mode", "relays", "survival", "head.dropout", "layers.init", "layers.dtype",
     "layers.norm.momentum", "layers.norm.average", "layers.norm.running_var",
-    "layers.norm.group", "layers.norm.axis_name",
+    "layers.norm.group", "layers.norm.axis_name", "layers.norm.scale",
+    "layers.norm.spec",
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from resnet_jax.papers import (
     imagenet_nets,
     plain_nets,
     plain_recipes,
+    pruning,
     rastegari2016,
     recipes,
     shen2016,
@@ -43,11 +44,11 @@ __all__ = [
 SLOPES = he2015.SLOPES
 TABLES = (
     he2015, he2016a, he2016b, successors, wide, huang2017, plain_nets, han2020,
-    rastegari2016, gruening2021, hara2018, shen2016, xceptions,
+    rastegari2016, gruening2021, hara2018, shen2016, xceptions, pruning,
 )  # fmt: skip
 _NETWORKS = (
     cifar_nets, imagenet_nets, wide, huang2017, plain_nets, han2020, rastegari2016,
-    gruening2021, steps_and_grids, hara2018, shen2016, xceptions,
+    gruening2021, steps_and_grids, hara2018, shen2016, xceptions, pruning,
 )  # fmt: skip
 _RECIPES = (
     recipes, wide, huang2017, plain_recipes, han2020, rastegari2016, gruening2021,

@@ -43,7 +43,10 @@ def dry_run(jobs: Sequence[Job], *, name: str, level: Level) -> DryRun:
     title = f"{name}: {len(rows)} rows x {seeds} seeds = {len(jobs)} runs"
     if level == "time":
         title += f", {hours:.2g} hours one after another"
-    return DryRun(title, tuple(lines), note(rows[0], level=level))
+    told = note(rows[0], level=level)
+    if any(config.train.prune for config in configs.values()):
+        told += "; rows with train.prune: of their network before it is cut"
+    return DryRun(title, tuple(lines), told)
 
 
 def note(first: str, *, level: Level) -> str:

@@ -36,7 +36,7 @@ from resnet_jax.train.state import TrainState
 CUT = "cut.json"
 BATCH = 100  # images that are sampled at once
 # Fields of a model that may be others than those of the network that is cut.
-FREE = ("norm.", "init", "depth_mode")
+FREE = ("norm.", "init", "depth_mode", "num_classes")
 
 
 def with_cut(experiment: Experiment, folders: Iterable[pathlib.Path]) -> Experiment:

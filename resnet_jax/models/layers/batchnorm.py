@@ -41,6 +41,13 @@ class FrozenNormSpec(NormSpec):
     """Norm by the running statistics in training too, where they stay as they are."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ScaledNormSpec(NormSpec):
+    """Norm whose scales begin at another value than 1."""
+
+    scale: float = 0.5  # network slimming (Liu et al. 2017, Sec. 4.2)
+
+
 # Defaults of the layers of Torch, Caffe and tf.keras
 TORCH = NormSpec()
 CAFFE = NormSpec(momentum=0.999, average="normalised")
@@ -62,7 +69,8 @@ class BatchNorm(nn.Module):
     ) -> Float[Array, "b *hw c"]:
         shape = (x.shape[-1],)
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        scale = self.param("scale", nn.initializers.ones, shape, wide)
+        first = nn.initializers.constant(getattr(self.spec, "scale", 1.0))
+        scale = self.param("scale", first, shape, wide)
         bias = self.param("bias", nn.initializers.zeros, shape, wide)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
         var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
