@@ -13,6 +13,7 @@ reports these data.
 from resnet_jax.config import configured
 from resnet_jax.config.recipes import DIGITS
 
+BASE = DIGITS
 VGG = {
     "model.name": "vgg",
     "model.depth": 7,
@@ -50,4 +51,4 @@ PAPER = {}
 
 
 def get_config(row="VGG-7-3x-lasso"):
-    return configured(DIGITS, ROWS, row)
+    return configured(BASE, ROWS, row)

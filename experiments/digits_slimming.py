@@ -14,6 +14,7 @@ and the share of small scales. No paper reports these data.
 from resnet_jax.config import configured
 from resnet_jax.config.recipes import DIGITS
 
+BASE = DIGITS
 PENALTY = {"optim.scale_l1": 2e-3}
 VGG = {
     "model.name": "vgg",
@@ -52,4 +53,4 @@ PAPER = {}
 
 
 def get_config(row="VGG-7-70"):
-    return configured(DIGITS, ROWS, row)
+    return configured(BASE, ROWS, row)

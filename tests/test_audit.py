@@ -655,7 +655,8 @@ def quantities():
     assert families.keys() - heard == {"spec"}
     for field, word in members(Config, ""):
         if not field.startswith("model"):
-            found |= Uncounted(made({field: word})).values().keys()
+            besides = {"train.start_from": "runs/a"} if "prune" in field else {}
+            found |= Uncounted(made({field: word} | besides)).values().keys()
     return found
 
 

@@ -19,16 +19,9 @@ from resnet_jax.models.nets.plain import FC, Conv, Flatten, MaxPool, Mean, Plain
 from resnet_jax.models.units.branch import BOTTLENECK, BOTTLENECK_3X3
 from resnet_jax.models.units.unit import FULL_PRE, RELU_BEFORE_ADDITION
 from resnet_jax.prune import budget, channels, regression
-from resnet_jax.prune.places import (
-    at,
-    filled,
-    of_pixels,
-    places,
-    prepared,
-    sliced,
-    without,
-)
-from resnet_jax.prune.places import width as channels_of
+from resnet_jax.prune.place import at, of_pixels
+from resnet_jax.prune.place import width as channels_of
+from resnet_jax.prune.places import filled, places, prepared, sliced, without
 from resnet_jax.prune.seen import seen
 
 F64 = LayersSpec(dtype="float64")

@@ -29,7 +29,8 @@ from resnet_jax.models.units.branch import BOTTLENECK, B
 from resnet_jax.models.units.cut import Cut, chosen
 from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL
 from resnet_jax.prune import slimming
-from resnet_jax.prune.places import at, filled, of_pixels, places
+from resnet_jax.prune.place import at, of_pixels
+from resnet_jax.prune.places import filled, places
 from resnet_jax.prune.separate import separated
 
 F64 = LayersSpec(dtype="float64")

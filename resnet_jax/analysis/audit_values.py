@@ -82,8 +82,9 @@ class ConfigValues:
     def counts(self) -> Quantities:
         """Count weighted layers, parameters and multiply-adds on shapes."""
         if self.config.train.prune:
-            known = ("weighted layers", "parameters", "multiply-adds")
-            return {name: ("train.prune", UNTIL_CUT) for name in known}
+            known = {"weighted layers": "model.depth", "parameters": "parameters"}
+            known |= {"multiply-adds": "multiply-adds"}
+            return {name: (field, UNTIL_CUT) for name, field in known.items()}
         parts, macs = _counted(_same_shapes(self.net), self.image)
         kinds = {
             "parameters": parts.params,

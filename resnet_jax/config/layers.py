@@ -100,8 +100,8 @@ class BatchNorm:
                 " are; leave one of them out"
             )
         if self.scale != 1:
-            fields = dataclasses.asdict(spec) | {"scale": self.scale}
-            spec = batchnorm.ScaledNormSpec(**fields)
+            own = dataclasses.asdict(spec)
+            spec = batchnorm.ScaledNormSpec(**own, scale=self.scale)
         if self.frozen:
             spec = batchnorm.FrozenNormSpec(**dataclasses.asdict(spec))
         return dataclasses.replace(spec, group=group, axis_name=axis_name, **chosen)

@@ -44,6 +44,21 @@ def max_pool(
     return _max_pool(Pool(window, strides, padding), x)
 
 
+def same_max_pool(
+    x: Float[Array, "b *spatial c"], *, window: int, strides: int
+) -> Float[Array, "b *out c"]:
+    """Max pool to ceil(size / strides), padded as TensorFlow's SAME.
+
+    Of an odd number of padded points, the greater half is behind the map.
+    """
+    edges = []
+    for size in x.shape[1:-1]:
+        points = max(-(size // -strides) * strides - strides + window - size, 0)
+        edges.append((points // 2, points - points // 2))
+    x = jnp.pad(x, [(0, 0), *edges, (0, 0)], constant_values=-jnp.inf)
+    return max_pool(x, window=window, strides=strides)
+
+
 def max_along(x: Array, axis: int) -> Array:
     """Maximum along an axis, which stays with size 1; the gradient goes to one pixel.
 

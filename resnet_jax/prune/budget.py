@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.summary import summary
-from resnet_jax.prune.places import Place
+from resnet_jax.prune.place import Place
 
 Ratios = Sequence[tuple[str, float]]  # by name of a layer or of what it is in
 

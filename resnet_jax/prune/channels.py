@@ -27,16 +27,8 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import layer_of
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.prune import budget, regression
-from resnet_jax.prune.places import (
-    Place,
-    at,
-    filled,
-    places,
-    prepared,
-    sliced,
-    width,
-    without,
-)
+from resnet_jax.prune.place import Place, at, width
+from resnet_jax.prune.places import filled, places, prepared, sliced, without
 from resnet_jax.prune.seen import seen
 from resnet_jax.prune.separate import Variables
 
@@ -67,12 +59,15 @@ def pruned(
     seed: int = 0,
     progress: Callable[[Layer, int], object] | None = None,
 ) -> tuple[NetSpec, Variables, tuple[Layer, ...]]:
-    """A network of 1 / speedup of the multiply-adds, its variables, and its layers.
+    """A network of 1 / speedup of the multiply-adds: (spec, variables, its layers).
 
-    `images()` gives batches of inputs of the network, the same each time; `points` are
-    drawn in each. `select`: "lasso", or the baselines of Fig. 4: "first" channels, or
-    those of largest absolute weights ("response"; Li et al. 2017). `ratios` as in
-    `budget.widths`. `progress(layer, layers)` is called after each of them.
+    `spec` and `variables` are those of a trained network and are not changed. `images`
+    is a function that gives batches [b h w c] of inputs of the network, the same each
+    time; `points` are drawn in each image, by `seed`. `select`: "lasso", or the
+    baselines of Fig. 4: "first" channels, or those of largest absolute weights
+    ("response"; Li et al. 2017). `ratios` are relative shares of channels that stay, by
+    layer, (("conv8", 1.5),), 0 for all. `progress(layer, layers)` is called after each
+    of them.
 
     ConfigError for networks without a rule, for a speed-up that cannot be reached, and
     for fewer samples than least squares need.

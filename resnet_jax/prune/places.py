@@ -8,7 +8,7 @@ et al. 2017, Sec. 3.3, and the sampler of He et al. 2017, Sec. 3.3.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -35,27 +35,10 @@ from resnet_jax.models.units.separable import CutSeparableConvs, SeparableConvs
 from resnet_jax.models.units.shortcut import Add
 from resnet_jax.models.units.unit import FULL_PRE, UnitSpec
 from resnet_jax.paths import Tree
+from resnet_jax.prune.place import Masks, Place, of_pixels, width
 from resnet_jax.prune.separate import NO_RULE, Variables, separated
 
 T = TypeVar("T", CutBlock, CutHead, CutTransition)
-Masks = Mapping[str, np.ndarray]  # of a reader, by its path: the channels that are kept
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """A layer whose input channels may be cut, and the modules around it, by path."""
-
-    reader: str  # whose weights lose inputs
-    norm: str | None  # in front of it, of these channels
-    writers: tuple[str, ...] = ()  # that lose outputs; (): the map stays whole
-    depthwise: str | None = None  # convolution between both, of these channels
-    channels: tuple[int, ...] | None = None  # of the map, that are read; None: all
-    unit: str | None = None  # whose shortcut the output of the reader is added to
-
-    @property
-    def inside(self) -> tuple[str, ...]:
-        """Modules whose outputs are these channels alone."""
-        return (*self.writers, *([self.depthwise] if self.depthwise else []))
 
 
 def prepared(spec: NetSpec, variables: Variables) -> tuple[NetSpec, Variables]:
@@ -87,15 +70,6 @@ def sliced(spec: NetSpec, variables: Variables, masks: Masks) -> Variables:
     return jax.tree_util.tree_map_with_path(rest, variables)
 
 
-def width(place: Place, variables: Variables) -> int:
-    """Number of channels that may be cut."""
-    if place.channels is not None:
-        return len(place.channels)
-    made = place.writers[0] if place.writers else None
-    params = variables["params"]
-    return at(params, made or place.reader)["kernel"].shape[-1 if made else -2]
-
-
 def filled(spec: NetSpec, variables: Variables, masks: Masks) -> Masks:
     """Masks of all places; those that are missing keep every channel."""
     return {
@@ -104,16 +78,6 @@ def filled(spec: NetSpec, variables: Variables, masks: Masks) -> Masks:
         else np.ones(width(place, variables), bool)
         for place in places(spec)
     }
-
-
-def of_pixels(mask: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The mask of the inputs of a kernel: of each pixel, where a map was flattened."""
-    return np.tile(mask, kernel.shape[-2] // len(mask))
-
-
-def at(tree: Mapping, path: str) -> Any:
-    """The subtree of a module."""
-    return functools.reduce(lambda inner, name: inner[name], path.split("/"), tree)
 
 
 @functools.singledispatch

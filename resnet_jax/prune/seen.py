@@ -14,7 +14,7 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.convolution import Convolution
 from resnet_jax.models.layers.layers import Layers, Steps
 from resnet_jax.models.units.unit import ResidualUnit
-from resnet_jax.prune.places import Place
+from resnet_jax.prune.place import Place
 
 
 class Seen(NamedTuple):

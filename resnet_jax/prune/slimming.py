@@ -17,18 +17,20 @@ from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.plain import PlainSpec
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.prune import places
-from resnet_jax.prune.places import Masks, at, filled, sliced, without
+from resnet_jax.prune.place import Masks, at
+from resnet_jax.prune.places import filled, sliced, without
 from resnet_jax.prune.separate import NO_RULE, Variables
 
 
 def slimmed(
     spec: NetSpec, variables: Variables, *, share: float, cap: float = 1.0
 ) -> tuple[NetSpec, Variables]:
-    """A network without the channels of the smallest scales, and what is left of them.
+    """A network without the channels of the smallest scales: (spec, variables).
 
-    `share` of all channels behind a norm is cut, of no layer more than `cap` (the paper
-    has 0.5 where it slims in several passes). ConfigError where a layer would lose all
-    of its channels, and for networks that no rule is known for.
+    `spec` and `variables` are those of a trained network and are not changed. `share`
+    of all channels behind a norm is cut, of no layer more than `cap` (the paper has 0.5
+    where it slims in several passes). ConfigError where a layer would lose all of its
+    channels, and for networks that no rule is known for.
     """
     spec, variables = prepared(spec, variables)
     ranked = kept(scales(spec, variables), share=share, cap=cap)

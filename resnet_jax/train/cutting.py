@@ -81,7 +81,7 @@ def _cut(experiment: Experiment) -> Experiment:
         raise ConfigError(f"train.prune={method.name}: {error}") from None
     left_parts, after = complexity.counts(spec.build(), pipeline.image_shape)
     record = {
-        "start_from": str(found.folder),
+        "start_from": config.start_from,
         "step": found.step,
         "multiply_adds": [before, after],
         "params": [parts.params, left_parts.params],

@@ -164,6 +164,7 @@ class Layers:
         return saveable(wide.mean(axis=tuple(range(1, x.ndim - 1))).astype(x.dtype))
 
     max_pool = staticmethod(pooling.max_pool)
+    same_max_pool = staticmethod(pooling.same_max_pool)
     avg_pool = staticmethod(pooling.avg_pool)
     local_mean = staticmethod(pooling.local_mean)
 

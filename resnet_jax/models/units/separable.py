@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resnet_jax.errors import ConfigError
@@ -26,21 +25,6 @@ def separable_conv(
         name=f"{name}_depthwise",
     )  # fmt: skip
     return layers.conv(x, features, kernel=1, then=then, name=f"{name}_pointwise")
-
-
-def same_max_pool(
-    layers: Layers, x: Float[Array, "b *hw c"], *, window: int, strides: int
-) -> Float[Array, "b *hw2 c"]:
-    """Max pool to ceil(size / strides), padded as TensorFlow's SAME.
-
-    Of an odd number of padded points, the greater half is behind the map.
-    """
-    edges = []
-    for size in x.shape[1:-1]:
-        points = max(-(size // -strides) * strides - strides + window - size, 0)
-        edges.append((points // 2, points - points // 2))
-    x = jnp.pad(x, [(0, 0), *edges, (0, 0)], constant_values=-jnp.inf)
-    return layers.max_pool(x, window=window, strides=strides)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +60,7 @@ class SeparableConvs:
             )  # fmt: skip
         if self.pool is None or strides == 1:
             return x
-        return same_max_pool(layers, x, window=self.pool, strides=strides)
+        return layers.same_max_pool(x, window=self.pool, strides=strides)
 
 
 @dataclasses.dataclass(frozen=True)
