@@ -21,14 +21,13 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from run import environment
 
 import resnet_jax
 from resnet_jax.models import complexity
 from resnet_jax.prune import budget
 from resnet_jax.prune.place import width
 from resnet_jax.prune.places import filled, places, prepared, without
-from resnet_jax.runs import directory
-from resnet_jax.train.replicas import device_facts
 
 SPEEDUP = 2.0
 TURNS = 9
@@ -137,7 +136,7 @@ def main():
     options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
     result = {
-        "environment": directory.environment(device_facts()),
+        "environment": environment(),
         "pruned": [measured(n, *c) for n, c in CASES.items() if n in options.cases],
         "compiled": [
             compile_times(n, *c) for n, c in COMPILED.items() if n in options.cases

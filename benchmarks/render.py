@@ -9,6 +9,7 @@ with min and max in brackets; ratios are taken turn by turn.
 import argparse
 import json
 import pathlib
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -267,6 +268,50 @@ def bracketed(values: Spread, form: str, *, unit: str = "") -> str:
     return f"{median}{unit}" if low == high else f"{median}{unit} ({low} to {high})"
 
 
+def cut_networks(result: Mapping[str, Any]) -> str:
+    """Tables of pruned.py: measured over nominal speed-up, and times to compile."""
+    speed = [
+        [
+            f"{row['name']}, batch {row['batch']}",
+            f"{row['nominal']:.2f}",
+            *(
+                cell
+                for kind in ("inference", "step")
+                for cell in (
+                    bracketed(ratios(row[f"{kind}_ms"]), ".3g"),
+                    f"{row[kind] / row['nominal']:.2f}",
+                )
+            ),
+        ]
+        for row in result["pruned"]
+    ]
+    header = ["", "multiply-adds, whole over cut", "inference", "of nominal"]
+    compiled = [
+        [
+            f"{row['name']}, batch {row['batch']}",
+            *(f"{row[key]:.1f}" for key in ("loops", "unrolled", "cut")),
+            f"{row['cut'] / row['loops']:.2f}",
+            f"{row['cut'] / row['unrolled']:.2f}",
+        ]
+        for row in result["compiled"]
+    ]
+    times = ["seconds to compile a step", "loops", "unrolled", "cut"]
+    parts = [
+        f"## Cut networks, {device_name(result['environment'])}",
+        caption(result["environment"]),
+        "Seconds of the whole network over those of the cut one, turn by turn.",
+        table([*header, "step", "of nominal"], speed),
+        table([*times, "cut over loops", "cut over unrolled"], compiled),
+    ]
+    return "\n\n".join(parts)
+
+
+def ratios(times: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """(median, least, most) of whole over cut."""
+    found = sorted(a / b for a, b in zip(times["whole"], times["cut"], strict=True))
+    return statistics.median(found), found[0], found[-1]
+
+
 def table(
     header: Sequence[str], lines: Sequence[Sequence[str]], *, rule: str = "---:"
 ) -> str:
@@ -285,13 +330,17 @@ def main():
     results = []
     for path in options.files:
         result = json.loads(path.read_text())
-        if "cases" in result:
+        if "cases" in result or "pruned" in result:
             results.append(result)
         else:
-            print(f"{path}: not of run.py, left out", file=sys.stderr)
+            print(f"{path}: not of run.py or pruned.py, left out", file=sys.stderr)
+    ways = [result for result in results if "cases" in result]
     if options.figure:
-        picture.draw(results, options.figure)
-    print(markdown(results, figure=options.figure and options.figure.name), end="")
+        picture.draw(ways, options.figure)
+    print(markdown(ways, figure=options.figure and options.figure.name), end="")
+    for result in results:
+        if "pruned" in result:
+            print("\n" + cut_networks(result))
 
 
 if __name__ == "__main__":
