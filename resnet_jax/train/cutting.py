@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax.config.pruning import Slimming
@@ -31,7 +32,7 @@ from resnet_jax.train.evaluate import errors, no_check
 from resnet_jax.train.experiment import Beginning, Experiment
 from resnet_jax.train.replicas import Replica
 from resnet_jax.train.running import Run
-from resnet_jax.train.state import TrainState
+from resnet_jax.train.state import TrainState, create
 
 CUT = "cut.json"
 BATCH = 100  # images that are sampled at once
@@ -95,6 +96,27 @@ def write_spec(replicas: Iterable[Replica], spec: NetSpec) -> None:
     """Keep the cut network in the folder of its run."""
     for replica in replicas:
         serialize.write(replica.folder / stored.SPEC, spec)
+
+
+def state(experiment: Experiment) -> TrainState:
+    """The state that a cut network begins with.
+
+    Not by `init`, whose random numbers take minutes to compile for units of as many
+    shapes as a cut net has.
+    """
+    assert experiment.begin is not None
+    return jax.device_put(
+        create(
+            jax.tree.map(
+                lambda leaf: leaf.astype(np.promote_types(leaf.dtype, np.float32)),
+                experiment.begin.variables,
+            ),
+            experiment.optim.build(),
+            seed=jnp.asarray(experiment.config.seed, jnp.uint32),
+            ema=experiment.config.train.ema,
+        ),
+        experiment.devices.replicated,
+    )
 
 
 def begin(run: Run, experiment: Experiment, state: TrainState) -> None:

@@ -182,10 +182,10 @@ def start(
     """Restore the newest intact checkpoints, or make the state of the beginning."""
     if states := restore_all(replicas, experiment.abstract_state(program)):
         return program.seeds.joined(states)
-    state = program.init(experiment.seeds)
-    if begin := experiment.begin:
+    if experiment.begin:
         cutting.write_spec(replicas, experiment.net)
-        return starting.with_variables(state, begin.variables)
+        return cutting.state(experiment)
+    state = program.init(experiment.seeds)
     if found := starting.find(experiment):
         if jax.process_index() == 0:
             for replica in replicas:

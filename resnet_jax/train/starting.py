@@ -18,7 +18,7 @@ from resnet_jax.runs.directory import read_config, write_json
 from resnet_jax.train import manifest, orbax_logging
 from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.experiment import Experiment
-from resnet_jax.train.state import TrainState, Variables
+from resnet_jax.train.state import TrainState
 
 HEAD = "head"  # layer that is drawn anew where the classes differ
 LISTED = 5  # leaves that an error message names
@@ -113,18 +113,8 @@ def started(start: Origin, state: TrainState) -> TrainState:
         return jax.device_put(value.astype(leaf.dtype), leaf.sharding)
 
     variables = jax.tree_util.tree_map_with_path(chosen, state.variables)
-    return with_variables(state, variables)
-
-
-def with_variables(state: TrainState, variables: Variables) -> TrainState:
-    """The state of one seed with other parameters and statistics."""
-    placed = jax.tree.map(
-        lambda leaf, value: jax.device_put(value.astype(leaf.dtype), leaf.sharding),
-        state.variables,
-        variables,
-    )
-    ema = None if state.ema is None else jax.tree.map(jnp.copy, placed)
-    return dataclasses.replace(state, **placed, ema=ema)
+    ema = None if state.ema is None else jax.tree.map(jnp.copy, variables)
+    return dataclasses.replace(state, **variables, ema=ema)
 
 
 def record(start: Origin, folder: pathlib.Path) -> None:
