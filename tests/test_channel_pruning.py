@@ -17,12 +17,14 @@ from resnet_jax.models.layers.activations import PRelu
 from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.plain import FC, Conv, Flatten, MaxPool, Mean, PlainSpec
 from resnet_jax.models.units.branch import BOTTLENECK, BOTTLENECK_3X3
+from resnet_jax.models.units.cut import Cut
 from resnet_jax.models.units.unit import FULL_PRE, RELU_BEFORE_ADDITION
 from resnet_jax.prune import budget, channels, regression
 from resnet_jax.prune.place import at, of_pixels
 from resnet_jax.prune.place import width as channels_of
 from resnet_jax.prune.places import filled, places, prepared, sliced, without
 from resnet_jax.prune.seen import seen
+from resnet_jax.prune.separate import separated
 
 F64 = LayersSpec(dtype="float64")
 
@@ -327,6 +329,7 @@ def test_what_cannot_be_cut_so(changes, told):
 VGG_5X = (24, 22, 41, 51, 108, 89, 111, 184, 276, 228, 512, 512, 512)
 
 
+@pytest.mark.compile
 def test_the_released_vgg_16():
     """15,346,630,656 multiply-adds of convolutions are asserted in lib/cfgs.py."""
     spec = resnet_jax.vgg(16)
@@ -345,3 +348,32 @@ def test_the_released_vgg_16():
     )
     assert whole == 15_346_630_656
     assert f"{left / 1e9:.3f} {whole / left:.2f}" == "3.392 4.52"
+
+
+# He et al. 2017, released ResNet-50 (resnet-50-cp.prototxt): inputs read, two widths
+RESNET_2X = (
+    (35, 64, 55), (101, 51, 39), (97, 50, 37),
+    (144, 128, 106), (205, 105, 72), (198, 105, 72), (288, 128, 110),
+    (278, 256, 225), (418, 209, 147), (407, 204, 158), (423, 212, 155),
+    (412, 211, 148), (595, 256, 213),
+    (606, 512, 433), (1222, 512, 437), (1147, 512, 440),
+)  # fmt: skip
+
+
+@pytest.mark.compile
+def test_the_released_resnet_50():
+    """Multiply-adds and weights without biases and norms, derived from its layers."""
+    spec = resnet_jax.imagenet_resnet(50)
+    one = separated(spec, {})[0]
+    units = (
+        dataclasses.replace(
+            unit, branch=Cut((1, 3, 1), tuple(widths), 0, tuple(range(read)))
+        )
+        for unit, (read, *widths) in zip(one.firsts, RESNET_2X, strict=True)
+    )
+    cut = dataclasses.replace(one, firsts=tuple(units))
+    found = [resnet_jax.count(net, (224, 224, 3)) for net in (spec, one, cut)]
+    assert found[0].multiply_adds == found[1].multiply_adds
+    macs = [f"{count.multiply_adds / 1e9:.3f}" for count in found[1:]]
+    weights = [f"{(count.conv + count.fc - 1000) / 1e6:.2f}" for count in found[1:]]
+    assert (macs, weights) == (["3.858", "2.599"], ["25.50", "19.64"])
