@@ -63,16 +63,18 @@ OPERATIONS = 6
 
 def markdown(results: Sequence[Result], *, figure: str | None = None) -> str:
     """The whole page; `figure` is the file name of the chart."""
-    parts = [INTRO, "## Goals", goals_table(results)]
+    ways = [result for result in results if "cases" in result]
+    parts = [INTRO, "## Goals", goals_table(ways)]
     if figure:
         parts.append(f"![images a second, by implementation]({figure})")
-    for result in results:
+    for result in ways:
         environment = result["environment"]
         parts += [
             f"## {device_name(environment)}",
             caption(environment),
             *tables(result),
         ]
+    parts += [cut_networks(result) for result in results if "pruned" in result]
     return "\n\n".join(parts) + "\n"
 
 
@@ -334,13 +336,10 @@ def main():
             results.append(result)
         else:
             print(f"{path}: not of run.py or pruned.py, left out", file=sys.stderr)
-    ways = [result for result in results if "cases" in result]
     if options.figure:
+        ways = [result for result in results if "cases" in result]
         picture.draw(ways, options.figure)
-    print(markdown(ways, figure=options.figure and options.figure.name), end="")
-    for result in results:
-        if "pruned" in result:
-            print("\n" + cut_networks(result))
+    print(markdown(results, figure=options.figure and options.figure.name), end="")
 
 
 if __name__ == "__main__":

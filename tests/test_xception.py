@@ -14,7 +14,7 @@ from released import drawn
 import resnet_jax
 from resnet_jax.models import complexity
 from resnet_jax.models.layers.layers import Layers, LayersSpec
-from resnet_jax.models.units.separable import SeparableConvs, same_max_pool
+from resnet_jax.models.units.separable import SeparableConvs
 from resnet_jax.models.units.shortcut import shortcut
 
 GOLDEN = json.loads(
@@ -161,7 +161,7 @@ def test_the_pool_is_placed_as_in_tensorflow(shape, window, strides):
     """All values are negative, so that a zero beyond the edge would be the largest."""
     x = -1 - np.random.default_rng(0).random((2, *shape, 3), np.float32)
     layers = Layers(LayersSpec(), train=False)
-    y = same_max_pool(layers, jnp.asarray(x), window=window, strides=strides)
+    y = layers.same_max_pool(jnp.asarray(x), window=window, strides=strides)
     np.testing.assert_array_equal(y, padded_maximum(x, window, strides))
 
 

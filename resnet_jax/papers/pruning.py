@@ -71,7 +71,7 @@ _PREACT = {
 _DENSE = {
     "form": "densenet",
     "depth": 40,
-    "growth": 12,
+    "growth rate": 12,
     "weighted layers": 40,
     "rectifier": "relu",
     "BatchNorm": "yes",

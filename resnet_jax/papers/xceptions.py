@@ -17,7 +17,7 @@ VALUES = (
     Table(
         paper="chollet2017",
         table="T1",
-        protocol="ImageNet val, single crop of 299, averaged parameters",
+        protocol="ImageNet val, single crop 299, averaged parameters",
         views="299crop",
     ).cell("Xception", error(79.0), error(94.5), params="ema"),
     Table(
