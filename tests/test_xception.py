@@ -71,7 +71,7 @@ def weights(spec, image):
         units = range(x.shape[0])
         return np.stack([array((path, unit), x.shape[1:]) for unit in units])
 
-    shapes = complexity.shapes(spec.build(), image)
+    shapes = complexity.shapes(spec.build(), tuple(image))
     return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
@@ -175,9 +175,10 @@ def test_the_projection_takes_x_itself():
             return x
 
     layers = Recording(LayersSpec(), train=False)
+    x, preact = jnp.ones((1, 2, 2, 4)), jnp.zeros((1, 2, 2, 4))
     for kind in ("B", "raw-B"):
-        shortcut(layers, "x", "a", 8, kind=kind, strides=2, norm=("norm",))
-    assert taken == ["a", "x"]
+        shortcut(layers, x, preact, 8, kind=kind, strides=2, norm=("norm",))
+    assert taken[0] is preact and taken[1] is x
 
 
 @pytest.mark.parametrize("side", [1, 2, 6])

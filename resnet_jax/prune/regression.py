@@ -7,13 +7,14 @@ triangle R of a QR decomposition is kept: it has the least squares of all rows.
 
 import math
 import os
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 from scipy import linalg
 from sklearn.linear_model import lars_path_gram
 
-Matrix = Float[np.ndarray, "rows columns"]
+Matrix: TypeAlias = np.ndarray  # of two axes
 # Directions of inputs that are smaller than this share of the largest are the rounding
 # of a network in float32: weights that rest on them would be arbitrary and huge.
 ROUNDING = 1e-6
@@ -34,7 +35,9 @@ class Samples:
         self._triangle: list[np.ndarray] = []
         self._waiting: list[np.ndarray] = []
 
-    def add(self, x: Matrix, y: Matrix) -> None:
+    def add(
+        self, x: Float[np.ndarray, "rows inputs"], y: Float[np.ndarray, "rows outputs"]
+    ) -> None:
         """Add samples."""
         rows = np.concatenate([np.ones((len(x), 1)), x, y], axis=1, dtype=np.float64)
         self.count += len(rows)
