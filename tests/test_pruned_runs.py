@@ -48,6 +48,7 @@ def test_a_run_begins_with_a_cut_network(shop, source, tmp_path, how, capsys):
     assert [cut["params"][1], cut["multiply_adds"][1]] == [parts.params, adds]
     assert cut["params"][0] > parts.params
     assert cut["start_from"] == str(source) and cut["step"] == 8
+    assert any(layer["kept"] < layer["channels"] for layer in cut["layers"])
     derived = json.loads((run / "config.json").read_text())["derived"]
     assert derived["num_params"] == parts.params
     opened = loaded.load(run)
@@ -144,6 +145,28 @@ def test_what_cannot_be_cut(shop, source, tmp_path, capsys):
         (["--method", "lasso", "--share", "0.2"], "--share: is no option of --method"),
         (["--method", "slimming", "--passes", "0"], "--passes 0: must be at least 1"),
         (["--method", "magic"], "--method"),
+        (
+            [
+                "--method",
+                "slimming",
+                "--share",
+                "0.2",
+                "--config.train.prune.share=0.3",
+            ],
+            "--config.train.prune.share: is said by --share here",
+        ),
+        (
+            ["--method", "slimming", "--config.train.start_from=a"],
+            "--config.train.start_from: is said by --workdir here",
+        ),
+        (
+            ["--method", "slimming", "--config.data.name=moving_digits"],
+            "takes images of (8, 8, 1), but data.name=moving_digits has",
+        ),
+        (
+            ["--method", "slimming", "--workdir", str(source / "config.json")],
+            "config.json: is a file; name the folder of a run",
+        ),
     ):
         assert prune([*arguments, *more]) == 2
         assert told in capsys.readouterr().err
@@ -151,13 +174,36 @@ def test_what_cannot_be_cut(shop, source, tmp_path, capsys):
 
 
 @pytest.mark.compile
-def test_a_cut_network_without_its_spec_is_refused(shop, source, tmp_path, capsys):
+def test_a_cut_network_without_its_files_is_refused(shop, source, tmp_path, capsys):
+    """Before anything is trained."""
     run = shop.train(tmp_path / "run", fields(source, SLIM))
-    (run / "spec.json").unlink()
-    assert main(["main", *shop.command(run, fields(source, SLIM))]) == 4
-    assert "spec.json: is gone, which describes the cut network" in (
-        capsys.readouterr().err
-    )
+    spec = (run / "spec.json").read_text()
+    for name, told in (
+        ("spec.json", "which describes the cut"),
+        ("cut.json", "or not"),
+    ):
+        (run / name).unlink()
+        assert main(["main", *shop.command(run, fields(source, SLIM))]) == 4
+        assert f"{name}: is gone" in (line := capsys.readouterr().err) and told in line
+        (run / "spec.json").write_text(spec)
+
+
+@pytest.mark.compile
+def test_a_cut_network_is_trained_on_as_a_spec(shop, source, tmp_path, capsys):
+    """Its config describes another network; the refusal says how."""
+    run = shop.train(tmp_path / "run", fields(source, SLIM))
+    tuned = {"train.start_from": run, "train.steps": 2}
+    assert main(["main", *shop.command(tmp_path / "tuned", TINY | tuned)]) == 2
+    spec = run / "spec.json"
+    told = f"set model.name=spec and model.file={spec}"
+    assert told in capsys.readouterr().err
+    others = {k: v for k, v in runs.TINY.items() if not k.startswith("model.")}
+    arguments = ["--config.model.name=spec", f"--config.model.file={spec}"]
+    arguments += [f"--config.{k}={v}" for k, v in (others | tuned).items()]
+    arguments += [f"--config.data.dir={shop.folder / 'tfds'}"]
+    workdir = ["--workdir", str(tmp_path / "tuned")]
+    assert main(["main", "--config", str(runs.DIGITS), *workdir, *arguments]) == 0
+    assert loaded.load(tmp_path / "tuned").spec.firsts == loaded.load(run).spec.firsts
 
 
 def test_a_seed_names_the_run_to_begin_with():

@@ -27,11 +27,14 @@ Exit codes: those of resnet_jax.main.
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from resnet_jax import cli
 from resnet_jax.errors import ConfigError
 
+HEADER = ("pass", "multiply-adds", "fewer", "parameters", "cut", "error as cut, %",
+          "trained, %")  # fmt: skip
 OPTIONS = {"slimming": ("share", "cap"), "lasso": ("speedup",)}
 OPTIONS |= dict.fromkeys(("first", "response"), OPTIONS["lasso"])
 
@@ -57,19 +60,22 @@ def _prune(arguments: Sequence[str]) -> None:
         passes=options.passes,
         fields=fields,
     )
-    rows, whole = [], None
-    for done in passes.carry_out(found, bar=Bar, cut_only=options.cut_only):
-        after, left = done.cut["multiply_adds"][1], done.cut["params"][1]
-        whole = whole or (done.cut["multiply_adds"][0], done.cut["params"][0])
-        cut = done.cut["errors"]["test"]["top1_err"]
-        trained = f"{done.result['test_top1_err']:.2f}" if done.result else "-"
-        rows.append(
-            (str(done.folder), f"{after:,}", f"{whole[0] / after:.2f}x", f"{left:,}",
-             f"{100 * (1 - left / whole[1]):.1f} %", f"{cut:.2f}", trained)
-        )  # fmt: skip
-    header = ("pass", "multiply-adds", "fewer", "parameters", "cut", "error as cut, %",
-              "trained, %")  # fmt: skip
-    print(text_table(Grid(header, tuple(rows), "lrrrrrr")))
+    rows: list[tuple[str, ...]] = []
+    whole = None
+    try:
+        for done in passes.carry_out(found, bar=Bar, cut_only=options.cut_only):
+            after, left = done.cut["multiply_adds"][1], done.cut["params"][1]
+            whole = whole or (done.cut["multiply_adds"][0], done.cut["params"][0])
+            cut = done.cut["errors"]["test"]["top1_err"]
+            trained = f"{done.result['test_top1_err']:.2f}" if done.result else "-"
+            rows.append(
+                (str(done.folder), f"{after:,}", f"{whole[0] / after:.2f}x",
+                 f"{left:,}", f"{100 * (1 - left / whole[1]):.1f} %", f"{cut:.2f}",
+                 trained)
+            )  # fmt: skip
+    finally:
+        if rows:
+            print(text_table(Grid(HEADER, tuple(rows), "lrrrrrr")))
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -87,6 +93,11 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         own = option in OPTIONS[options.method]
         if getattr(options, option) is not None and not own:
             raise ConfigError(f"--{option}: is no option of --method {options.method}")
+    taken = {"train.start_from": "--workdir", "train.prune": "--method"}
+    taken |= {f"train.prune.{name}": f"--{name}" for name in OPTIONS[options.method]}
+    for field, option in taken.items():
+        if any(re.match(rf"--?config\.{re.escape(field)}(=|$)", f) for f in fields):
+            raise ConfigError(f"--config.{field}: is said by {option} here")
     return options, fields
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.nets.plain import PlainSpec
 from resnet_jax.models.nets.spec import NetSpec
+from resnet_jax.paths import Tree
 from resnet_jax.prune import places
 from resnet_jax.prune.place import Masks, at
 from resnet_jax.prune.places import filled, sliced, without
@@ -33,9 +34,21 @@ def slimmed(
     channels, and for networks that no rule is known for.
     """
     spec, variables = prepared(spec, variables)
-    ranked = kept(scales(spec, variables), share=share, cap=cap)
-    masks = filled(spec, variables, ranked)
+    return cut(spec, variables, kept(scales(spec, variables), share=share, cap=cap))
+
+
+def cut(spec: NetSpec, variables: Variables, masks: Masks) -> tuple[NetSpec, Variables]:
+    """A prepared network without the channels that are not kept."""
+    masks = filled(spec, variables, masks)
     return without(spec, masks), sliced(spec, variables, masks)
+
+
+def layers(masks: Masks) -> list[Tree]:
+    """A record of each layer that is ranked: the inputs that it keeps."""
+    return [
+        {"name": f"{reader}:input", "kept": int(mask.sum()), "channels": len(mask)}
+        for reader, mask in masks.items()
+    ]
 
 
 def prepared(spec: NetSpec, variables: Variables) -> tuple[NetSpec, Variables]:
@@ -44,14 +57,14 @@ def prepared(spec: NetSpec, variables: Variables) -> tuple[NetSpec, Variables]:
         raise ConfigError("model.norm: slimming ranks the scales of BatchNorm")
     spec, variables = places.prepared(spec, variables)
     found = [*places.places(spec)]
-    if not isinstance(spec, PlainSpec) and found[-1].reader != "head":
-        raise ConfigError(f"head: {NO_RULE}; slimming knows a mean and one layer")
     for place in found:
         if place.norm is None and not place.writers:
             raise ConfigError(
                 f"{place.reader}: reads a map without a norm of its own; slimming "
                 "knows plain nets and pre-activation units (model.unit.order=full_pre)"
             )
+    if not isinstance(spec, PlainSpec) and found[-1].reader != "head":
+        raise ConfigError(f"head: {NO_RULE}; slimming knows a mean and one layer")
     return spec, variables
 
 

@@ -45,7 +45,7 @@ def dry_run(jobs: Sequence[Job], *, name: str, level: Level) -> DryRun:
         title += f", {hours:.2g} hours one after another"
     told = note(rows[0], level=level)
     if any(config.train.prune for config in configs.values()):
-        told += "; rows with train.prune: of their network before it is cut"
+        told += "; rows with train.prune: counts of the network that is not cut yet"
     return DryRun(title, tuple(lines), told)
 
 

@@ -20,12 +20,12 @@ from resnet_jax.config.pruning import Slimming
 from resnet_jax.config.schema import Config
 from resnet_jax.data import crops
 from resnet_jax.data.pipeline import Pipeline
-from resnet_jax.errors import ConfigError
+from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.models import complexity, serialize
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.paths import Tree, flat_as_json
 from resnet_jax.prune import channels, slimming
-from resnet_jax.runs.directory import write_json
+from resnet_jax.runs.directory import read_json, write_json
 from resnet_jax.train import stored
 from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.evaluate import errors, no_check
@@ -50,8 +50,19 @@ def with_cut(experiment: Experiment, folders: Iterable[pathlib.Path]) -> Experim
         return experiment
     for folder in folders:  # one, as several seeds have several networks
         if steps_in(folder / "checkpoints"):
+            _check_record(folder)
             return experiment.with_net(stored.cut_spec(folder))
     return _cut(experiment)
+
+
+def _check_record(folder: pathlib.Path) -> None:
+    """CheckpointError where cut.json of a run is gone or not whole."""
+    found = read_json(folder / CUT) or {}
+    if not {"multiply_adds", "params", "errors"} <= found.keys():
+        raise CheckpointError(
+            f"{folder / CUT}: is gone or not whole, which says what was cut; put it "
+            "back, or name another folder"
+        )
 
 
 def _cut(experiment: Experiment) -> Experiment:
@@ -60,24 +71,26 @@ def _cut(experiment: Experiment) -> Experiment:
     assert config.start_from is not None and config.train.prune is not None
     if jax.process_count() > 1:
         raise ConfigError("train.prune: one process cuts; start the run with one first")
-    found = _origin(config, experiment.net.num_classes)
+    found = _origin(config, experiment.net.num_classes, pipeline.image_shape)
     parts, before = complexity.counts(found.spec.build(), pipeline.image_shape)
     method, started = config.train.prune, time.perf_counter()
-    layers: tuple[channels.Layer, ...] = ()
     variables = jax.device_get(found.variables)
     try:
         if isinstance(method, Slimming):
-            spec, left = slimming.slimmed(
-                found.spec, variables, share=method.share, cap=method.cap
-            )
+            whole, variables = slimming.prepared(found.spec, variables)
+            ranked = slimming.scales(whole, variables)
+            masks = slimming.kept(ranked, share=method.share, cap=method.cap)
+            layers = slimming.layers(masks)
+            spec, left = slimming.cut(whole, variables, masks)
         else:
             count = min(method.images, len(pipeline.splits["train"]))
             images = _sampled(pipeline, count, seed=config.seed)
-            spec, left, layers = channels.pruned(
+            spec, left, fitted = channels.pruned(
                 found.spec, variables, functools.partial(_inputs, pipeline, images),
                 speedup=method.speedup, select=method.name, ratios=method.ratios,
                 points=method.points, seed=config.seed, progress=_Lines(),
             )  # fmt: skip
+            layers = [layer._asdict() for layer in fitted]
     except ConfigError as error:
         raise ConfigError(f"train.prune={method.name}: {error}") from None
     left_parts, after = complexity.counts(spec.build(), pipeline.image_shape)
@@ -86,7 +99,7 @@ def _cut(experiment: Experiment) -> Experiment:
         "step": found.step,
         "multiply_adds": [before, after],
         "params": [parts.params, left_parts.params],
-        "layers": [layer._asdict() for layer in layers],
+        "layers": layers,
         "seconds": round(time.perf_counter() - started, 1),
     }
     return experiment.with_net(spec, Beginning(left, record))
@@ -139,7 +152,7 @@ class _Origin:
     step: int
 
 
-def _origin(config: Config, classes: int) -> _Origin:
+def _origin(config: Config, classes: int, images: tuple[int, ...]) -> _Origin:
     """The trained network of `train.start_from`."""
     folder = pathlib.Path(str(config.start_from)).expanduser().absolute()
     field = f"train.start_from={folder}"
@@ -154,6 +167,12 @@ def _origin(config: Config, classes: int) -> _Origin:
         raise ConfigError(
             f"{field}: has {found.spec.num_classes} classes, but data.name="
             f"{config.data.name} has {classes}; a head is cut with its network"
+        )
+    there = tuple(known.derived["image_shape"])
+    if len(there) != len(images) or there[-1] != images[-1]:
+        raise ConfigError(
+            f"{field}: takes images of {there}, but data.name={config.data.name} has "
+            f"{images}; a network is cut for such images as it takes"
         )
     return _Origin(folder, found.spec, found.variables, found.step)
 
@@ -197,7 +216,7 @@ class _Lines:
         left = spent / self.done * (layers - self.done)
         print(
             f"cut {self.done}/{layers} {layer.name}: {layer.channels} -> {layer.kept} "
-            f"channels, error {100 * layer.error_before:.1f} -> "
+            f"channels, error of its outputs {100 * layer.error_before:.1f} -> "
             f"{100 * layer.error:.1f} %, {left:.0f} s left",
             file=sys.stderr,
         )

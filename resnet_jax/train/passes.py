@@ -41,7 +41,7 @@ def configs(
     if passes < 1:
         raise ConfigError(f"--passes {passes}: must be at least 1")
     tree = stored.config_in(source).located(source)
-    found, before = {}, source
+    found, before = {}, source.absolute()  # from any folder the same command
     for number in range(1, passes + 1):
         folder = out / f"pass{number}"
         own = {"train.start_from": str(before), "train.prune": dict(method)}
@@ -50,7 +50,7 @@ def configs(
         new, problems = changed(tree, own)
         new, more = changed(new, overrides(tuple(fields)))
         found[folder] = validated(new, problems + more)
-        before = folder
+        before = folder.absolute()
     return found
 
 

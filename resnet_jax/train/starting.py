@@ -15,7 +15,7 @@ from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.models import complexity
 from resnet_jax.paths import shortened
 from resnet_jax.runs.directory import read_config, write_json
-from resnet_jax.train import manifest, orbax_logging
+from resnet_jax.train import manifest, orbax_logging, stored
 from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.experiment import Experiment
 from resnet_jax.train.state import TrainState
@@ -94,8 +94,16 @@ def check(start: Origin, variables: PyTree) -> None:
         shown = "; ".join(shortened(differing, most=LISTED))
         raise ConfigError(
             f"train.start_from={start.folder}: is of another network ({shown}); only "
-            "the head may differ"
+            f"the head may differ{_of_file(start.folder)}"
         )
+
+
+def _of_file(folder: pathlib.Path) -> str:
+    """Advice where no config describes the network of a run."""
+    spec = folder / stored.SPEC
+    if not spec.is_file():
+        return ""
+    return f"; for its own network set model.name=spec and model.file={spec}"
 
 
 def started(start: Origin, state: TrainState) -> TrainState:

@@ -15,7 +15,7 @@ from resnet_jax.models import complexity, serialize
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.models.network import network
 from resnet_jax.paths import Tree, flat, shortened
-from resnet_jax.runs.directory import RESTART, StoredConfig, read_config
+from resnet_jax.runs.directory import StoredConfig, read_config
 from resnet_jax.train import agreement, checkpoint, state
 from resnet_jax.train.optim import optimizer
 from resnet_jax.train.state import TrainState, Variables
@@ -37,6 +37,8 @@ class Stored(NamedTuple):
 
 def config_in(folder: pathlib.Path) -> StoredConfig:
     """config.json of a run; ConfigError without it."""
+    if folder.is_file():
+        raise ConfigError(f"workdir={folder}: is a file; name the folder of a run")
     found = read_config(folder)
     if found is None:
         raise ConfigError(f"workdir={folder}: holds no config.json, so no run")
@@ -57,7 +59,7 @@ def cut_spec(folder: pathlib.Path) -> NetSpec:
     if not (folder / SPEC).is_file():
         raise CheckpointError(
             f"{folder / SPEC}: is gone, which describes the cut network; put it back, "
-            f"or {RESTART}"
+            "or name another folder"
         )
     return serialize.read(folder / SPEC)
 
