@@ -19,7 +19,7 @@ from resnet_jax.models.layers.layers import LayersSpec
 from resnet_jax.models.nets.plain import FC, Conv, Flatten, MaxPool, Mean, PlainSpec
 from resnet_jax.models.units.branch import BOTTLENECK, BOTTLENECK_3X3
 from resnet_jax.models.units.cut import Cut
-from resnet_jax.models.units.unit import FULL_PRE, RELU_BEFORE_ADDITION
+from resnet_jax.models.units.unit import FULL_PRE, ORIGINAL, RELU_BEFORE_ADDITION
 from resnet_jax.prune import budget, channels, regression
 from resnet_jax.prune.place import at, of_pixels
 from resnet_jax.prune.place import width as channels_of
@@ -168,6 +168,29 @@ def test_samples_are_what_kernels_see(name):
         product = np.einsum("rpc,pcn->rn", found.inputs, kernel)
         np.testing.assert_allclose(product, found.outputs, atol=1e-12)
         assert len(product) == 20 * len(IMAGES)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_branch_that_may_be_skipped_is_scaled_at_test():
+    """Its shortcut is in units of the branch: p (h / p + f) is what the unit gives."""
+    spec = dataclasses.replace(NETS["pre-activation"], survival=0.5)
+    spec, variables = prepared(spec, made(spec))
+    points = np.random.default_rng(0).random((len(IMAGES), 5, 2))
+    place = next(p for p in places(spec) if p.unit == "stage2/first")
+    found = seen(spec.build(), place, variables, IMAGES, points)
+    unit = resnet_jax.features(spec.build(), variables, IMAGES, at=place.unit)
+    y = np.asarray(unit[place.unit])
+    row, column = np.moveaxis((points * y.shape[1]).astype(int), -1, 0)
+    given = y[np.arange(len(y))[:, None], row, column].reshape(-1, y.shape[-1])
+    p = 1 - 2 / 3 * 0.5
+    expected = p * (np.asarray(found.shortcut) + np.asarray(found.outputs))
+    np.testing.assert_allclose(expected, given, atol=1e-10)
+
+
+def test_what_follows_a_branch_must_be_linear_to_correct_its_shortcut():
+    for order, corrected in ((ORIGINAL, True), (RELU_BEFORE_ADDITION, False)):
+        spec = separated(resnet(8, order=order), {})[0]
+        assert any(place.unit for place in places(spec)) == corrected
 
 
 # --- whole networks

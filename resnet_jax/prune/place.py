@@ -21,7 +21,8 @@ class Place:
     writers: tuple[str, ...] = ()  # that lose outputs; (): the map stays whole
     depthwise: str | None = None  # convolution between both, of these channels
     channels: tuple[int, ...] | None = None  # of the map, that are read; None: all
-    unit: str | None = None  # whose shortcut the output of the reader is added to
+    # whose shortcut the output of the reader is added to, linearly
+    unit: str | None = None
 
     @property
     def inside(self) -> tuple[str, ...]:

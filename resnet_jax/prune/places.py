@@ -191,7 +191,9 @@ def _of_unit(
             " shortcuts, without gates or noise"
         )
     inside, last = f"{path}/branch", len(branch.kernels)
-    added = None if unit.shortcut == "none" else path
+    # What an activation does to the branch is not linear.
+    linear = unit.shortcut != "none" and "act" not in unit.order.end
+    added = path if linear else None
     if isinstance(branch, SeparableConvs):
         # What a pool does to the last map is not linear.
         added = None if resized and branch.pool else added

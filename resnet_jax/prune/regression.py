@@ -18,11 +18,8 @@ Matrix: TypeAlias = np.ndarray  # of two axes
 # Directions of inputs that are smaller than this share of the largest are the rounding
 # of a network in float32: weights that rest on them would be arbitrary and huge.
 ROUNDING = 1e-6
-
 # Beside other work, a QR decomposition on all cores is 80 times slower.
 THREADS = max(1, (os.cpu_count() or 1) // 2)
-
-
 ROWS = 2048  # that are decomposed at once, at least: fewer are slow
 
 

@@ -22,7 +22,8 @@ class Seen(NamedTuple):
 
     inputs: Float[Array, "rows places c"]  # under the kernel, zeros beyond the edge
     outputs: Float[Array, "rows n"]  # before its norm
-    shortcut: Float[Array, "rows n"] | None  # that its branch is added to
+    # That its branch is added to, over its probability of survival, which scales it
+    shortcut: Float[Array, "rows n"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,8 @@ def seen(
             if path == place.reader:
                 found["reader"] = module, args[0], result
             if path == place.unit:
-                found["shortcut"] = _shortcut(module, args[0])
+                h, survival = _shortcut(module, args[0]), args[1]
+                found["shortcut"] = h if survival is None else h / survival
         return result
 
     with nn.intercept_methods(record):
