@@ -539,7 +539,7 @@ def beginning(config) -> str:
     return f"{own.net} {own.begin.record['layers']} {sums}"
 
 
-def drawn_origin(config, classes):
+def drawn_origin(config, classes, images):
     """In place of a trained network."""
     records = (Conv(8), MaxPool(), Conv(8), Conv(8), Mean(), FC(None, ()))
     net = PlainSpec(records=records, num_classes=classes)
