@@ -25,9 +25,8 @@ from run import environment
 
 import resnet_jax
 from resnet_jax.models import complexity
-from resnet_jax.prune import budget
-from resnet_jax.prune.place import width
-from resnet_jax.prune.places import filled, places, prepared, without
+from resnet_jax.prune import budget, channels
+from resnet_jax.prune.places import filled, prepared, without
 
 SPEEDUP = 2.0
 TURNS = 9
@@ -47,11 +46,7 @@ def cut(spec, side):
     shapes = complexity.shapes(spec.build(), shape)
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
     spec, zeros = prepared(spec, zeros)
-    may = {
-        place: width(place, zeros)
-        for place in places(spec)
-        if place.reader != "head" and not place.reader.startswith("fc")
-    }
+    may = channels.convolutions(spec, zeros)
     kept = budget.widths(spec, shape, may, speedup=SPEEDUP)
     masks = {place.reader: np.arange(n) < kept[place] for place, n in may.items()}
     return without(spec, filled(spec, zeros, masks))

@@ -75,12 +75,11 @@ from resnet_jax.models.zoo.steps_and_grids import (
 )
 from resnet_jax.models.zoo.xceptions import xception
 from resnet_jax.paths import replaced
+from resnet_jax.prune.channels import pruned
+from resnet_jax.prune.slimming import slimmed
 from resnet_jax.train.loaded import LoadedRun, load
 
 __version__: str
-
-from resnet_jax.prune.channels import pruned
-from resnet_jax.prune.slimming import slimmed
 
 __all__ = [  # noqa: RUF022
     # The papers' networks, from their numbers to a spec, which `build()` makes a net:

@@ -161,7 +161,7 @@ def test_samples_are_what_kernels_see(name):
     """Weights times inputs are outputs; kernels over the edges see zeros."""
     spec, variables = prepared(NETS[name], made(NETS[name]))
     points = np.random.default_rng(0).random((len(IMAGES), 20, 2))
-    convs = [p for p in places(spec) if channels._convolves(p, variables)]
+    convs = [*channels.convolutions(spec, variables)]
     for place in convs[:4]:
         found = seen(spec.build(), place, variables, IMAGES, points)
         kernel = channels._matrix(variables, place)
@@ -205,13 +205,12 @@ def test_a_rebuilt_net_is_the_masked_one(name):
         spec, variables = prepared(spec, variables)
         variables = jax.tree.map(np.copy, variables)
         masks = {}
-        for i, place in enumerate(places(spec)):
-            if channels._convolves(place, variables):
-                count = channels_of(place, variables)
-                order = np.random.default_rng(i).permutation(count)
-                masks[place.reader] = order < max(1, share * count)
-                kernel = at(variables["params"], place.reader)["kernel"]
-                kernel[..., ~of_pixels(masks[place.reader], kernel), :] = 0
+        may = channels.convolutions(spec, variables)
+        for i, (place, count) in enumerate(may.items()):
+            order = np.random.default_rng(i).permutation(count)
+            masks[place.reader] = order < max(1, share * count)
+            kernel = at(variables["params"], place.reader)["kernel"]
+            kernel[..., ~of_pixels(masks[place.reader], kernel), :] = 0
         expected = run(spec, variables)
         masks = filled(spec, variables, masks)
         spec, variables = without(spec, masks), sliced(spec, variables, masks)
@@ -305,11 +304,7 @@ def test_the_order_of_known_channels():
 def test_a_speedup_is_reached_and_no_more_is_cut_than_that():
     spec, variables = prepared(NETS["bottleneck"], made(NETS["bottleneck"]))
     shape = IMAGES.shape[1:]
-    may = {
-        place: channels_of(place, variables)
-        for place in places(spec)
-        if channels._convolves(place, variables)
-    }
+    may = channels.convolutions(spec, variables)
     kept = budget.widths(spec, shape, may, speedup=1.6)
     masks = {p.reader: np.arange(n) < kept[p] for p, n in may.items()}
     cut = without(spec, filled(spec, variables, masks))

@@ -26,9 +26,8 @@ from threadpoolctl import threadpool_limits
 from resnet_jax.errors import ConfigError
 from resnet_jax.models.layers.layers import layer_of
 from resnet_jax.models.nets.spec import NetSpec
-from resnet_jax.prune import budget, regression
+from resnet_jax.prune import budget, places, regression
 from resnet_jax.prune.place import Place, at, width
-from resnet_jax.prune.places import filled, places, prepared, sliced, without
 from resnet_jax.prune.seen import seen
 from resnet_jax.prune.separate import Variables
 
@@ -72,10 +71,10 @@ def pruned(
     ConfigError for networks without a rule, for a speed-up that cannot be reached, and
     for fewer samples than least squares need.
     """
-    spec, variables = prepared(spec, variables)
+    spec, variables = places.prepared(spec, variables)
     shape = next(iter(images())).shape[1:]
     original, variables = variables, jax.tree.map(np.copy, variables)
-    may = {p: width(p, variables) for p in places(spec) if _convolves(p, variables)}
+    may = convolutions(spec, variables)
     asked = budget.widths(spec, shape, may, speedup=speedup, ratios=ratios)
     cut = {place: keep for place, keep in asked.items() if keep < may[place]}
     masks, layers = {}, []
@@ -85,8 +84,7 @@ def pruned(
         layers.append(layer)
         if progress:
             progress(layer, len(cut))
-    masks = filled(spec, variables, masks)
-    return without(spec, masks), sliced(spec, variables, masks), tuple(layers)
+    return *places.cut(spec, variables, masks), tuple(layers)
 
 
 def _cut(
@@ -130,8 +128,13 @@ def _order(
     return np.argsort(-sums, kind="stable")
 
 
-def _convolves(place: Place, variables: Variables) -> bool:
-    return at(variables["params"], place.reader)["kernel"].ndim > 2
+def convolutions(spec: NetSpec, variables: Variables) -> dict[Place, int]:
+    """Convolutions of a prepared network that may be cut, and what they read."""
+    return {
+        place: width(place, variables)
+        for place in places.places(spec)
+        if at(variables["params"], place.reader)["kernel"].ndim > 2
+    }
 
 
 def _matrix(variables: Variables, place: Place) -> Float[np.ndarray, "places c n"]:
@@ -145,13 +148,13 @@ def _samples(
     images: Batches, points: int, seed: int,
 ) -> regression.Samples:  # fmt: skip
     """What a layer reads as the network is cut so far, and what it should give."""
-    places, channels, _ = _matrix(variables, place).shape
-    samples = regression.Samples(places * channels)
+    under, channels, _ = _matrix(variables, place).shape
+    samples, net = regression.Samples(under * channels), spec.build()
     gain, random = _gain(spec, original, place), np.random.default_rng(seed)
     for batch in images:
         where = random.random((len(batch), points, batch.ndim - 2), np.float32)
         old, new = (
-            jax.device_get(seen(spec.build(), place, tree, batch, where))
+            jax.device_get(seen(net, place, tree, batch, where))
             for tree in (original, variables)
         )
         wanted = np.array(old.outputs, np.float64)

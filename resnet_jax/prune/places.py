@@ -51,6 +51,12 @@ def prepared(spec: NetSpec, variables: Variables) -> tuple[NetSpec, Variables]:
     return spec, jax.tree.map(np.asarray, variables)
 
 
+def cut(spec: NetSpec, variables: Variables, masks: Masks) -> tuple[NetSpec, Variables]:
+    """A prepared network without the channels that are not kept."""
+    masks = filled(spec, variables, masks)
+    return without(spec, masks), sliced(spec, variables, masks)
+
+
 def sliced(spec: NetSpec, variables: Variables, masks: Masks) -> Variables:
     """Variables of a prepared network without the channels that are not kept."""
     inputs, outputs = {}, {}
@@ -96,9 +102,8 @@ def without(spec: NetSpec, masks: Masks) -> NetSpec:
 def _(spec: ResNetSpec) -> Iterator[Place]:
     for number, unit in enumerate(spec.firsts, 1):
         path = f"stage{number}/first"
-        own = spec.first(number - 1).order
-        before = f"{path}/norm_before" if "norm" in own.before else None
-        if number == 1 and spec.stem.steps and own.before:
+        before = f"{path}/norm_before" if "norm" in unit.order.before else None
+        if number == 1 and spec.stem.steps and unit.order.before:
             before = "norm_stem" if "norm" in spec.stem.steps else None
         strides = spec.stage_strides[number - 1]
         yield from _of_unit(unit, path, before, resized=strides != 1)

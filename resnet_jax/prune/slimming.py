@@ -19,7 +19,6 @@ from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.paths import Tree
 from resnet_jax.prune import places
 from resnet_jax.prune.place import Masks, at
-from resnet_jax.prune.places import filled, sliced, without
 from resnet_jax.prune.separate import NO_RULE, Variables
 
 
@@ -34,13 +33,8 @@ def slimmed(
     channels, and for networks that no rule is known for.
     """
     spec, variables = prepared(spec, variables)
-    return cut(spec, variables, kept(scales(spec, variables), share=share, cap=cap))
-
-
-def cut(spec: NetSpec, variables: Variables, masks: Masks) -> tuple[NetSpec, Variables]:
-    """A prepared network without the channels that are not kept."""
-    masks = filled(spec, variables, masks)
-    return without(spec, masks), sliced(spec, variables, masks)
+    ranked = scales(spec, variables)
+    return places.cut(spec, variables, kept(ranked, share=share, cap=cap))
 
 
 def layers(masks: Masks) -> list[Tree]:

@@ -15,6 +15,7 @@ from resnet_jax.config.migrate import migrated
 from resnet_jax.errors import ConfigError, DataError
 from resnet_jax.paths import flat
 from resnet_jax.runs.compatibility import differences
+from resnet_jax.runs.directory import CUT
 from resnet_jax.runs.reader import LogFile, gaps
 from resnet_jax.runs.result import USUAL, Outcome, Score, contradictions, outcome
 from resnet_jax.runs.row import Split, as_int, as_number
@@ -25,7 +26,6 @@ OLD_AVERAGE = (
 WINDOWS = 50  # rows of a split read for the time per step and `computed`
 COMPUTED = ("split", "step", "n", "loss", "top1_err", "top5_err", "stats")
 FILES = ("config.json", "env.json", "metrics.jsonl", "DONE", "FAILED")
-CUT = "cut.json"  # of a run that began with a cut network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ PACKAGES = (
 
 
 RESTART = "begin again with --restart, which keeps the old files aside"
+CUT = "cut.json"  # of a run that began with a cut network: what was cut
 ASIDE = "before-"  # start of the name of a folder with the files of an earlier run
 
 

@@ -24,8 +24,8 @@ from resnet_jax.errors import CheckpointError, ConfigError
 from resnet_jax.models import complexity, serialize
 from resnet_jax.models.nets.spec import NetSpec
 from resnet_jax.paths import Tree, flat_as_json
-from resnet_jax.prune import channels, slimming
-from resnet_jax.runs.directory import read_json, write_json
+from resnet_jax.prune import channels, places, slimming
+from resnet_jax.runs.directory import CUT, read_json, write_json
 from resnet_jax.train import stored
 from resnet_jax.train.checkpoint_folder import steps_in
 from resnet_jax.train.evaluate import errors, no_check
@@ -34,7 +34,6 @@ from resnet_jax.train.replicas import Replica
 from resnet_jax.train.running import Run
 from resnet_jax.train.state import TrainState, create
 
-CUT = "cut.json"
 BATCH = 100  # images that are sampled at once
 # Fields of a model that may be others than those of the network that is cut.
 FREE = ("norm.", "init", "depth_mode", "num_classes")
@@ -81,7 +80,7 @@ def _cut(experiment: Experiment) -> Experiment:
             ranked = slimming.scales(whole, variables)
             masks = slimming.kept(ranked, share=method.share, cap=method.cap)
             layers = slimming.layers(masks)
-            spec, left = slimming.cut(whole, variables, masks)
+            spec, left = places.cut(whole, variables, masks)
         else:
             count = min(method.images, len(pipeline.splits["train"]))
             images = _sampled(pipeline, count, seed=config.seed)

@@ -10,10 +10,9 @@ from resnet_jax.config.resolve import changed, validated
 from resnet_jax.config.schema import Config
 from resnet_jax.errors import ConfigError
 from resnet_jax.paths import Tree
-from resnet_jax.runs.directory import read_json
+from resnet_jax.runs.directory import CUT, read_json
 from resnet_jax.runs.result import Result
 from resnet_jax.train import run, stored
-from resnet_jax.train.cutting import CUT
 from resnet_jax.train.running import Progress
 
 
